@@ -1,0 +1,1 @@
+"""Gradients: `backward`, `grad`, modes, hooks, custom `Function`s, `functional`, `gradcheck`. Read `engine` first."""

@@ -1,0 +1,311 @@
+"""The reverse sweep: one loop over the record, newest node first.
+
+Read `sweep` first. Producers always have lower record numbers than their consumers, so a heap on the number visits every node
+after all its consumers, without a sort, a recursion or a second pass. `sweep` works on plain arrays; with `tensors=True` the
+cotangents are tensors and the rules record themselves (create_graph, vmap). May import `graph`, `families.op`, `errors`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+from pullback.autograd import trouble
+from pullback.families.op import cast
+from pullback.graph.modes import QUIET, loud, quiet, state
+from pullback.graph.node import Node, Slot, writes
+from pullback.graph.record import unpack
+from pullback.graph.tensor import Tensor, edge_of, wrap
+
+Key = Any  # a leaf Tensor, a Node, or (Node, index) of a Slot
+
+
+def key_of(edge: Any) -> Key:
+    """The dictionary key of an edge."""
+    return (edge.node, edge.index) if type(edge) is Slot else edge
+
+
+def sweep(
+    roots: Sequence[tuple[Any, Any]],
+    *,
+    keep: bool,
+    tensors: bool,
+    wanted: set[Key] | None = None,
+) -> tuple[dict[Tensor, Any], dict[Key, Any]]:
+    """Push cotangents from the roots back to the leaves.
+
+    roots    (edge, cotangent) pairs; cotangents are plain values, or tensors if `tensors`
+    keep     keep what the nodes saved (retain_graph)
+    wanted   if given, only these edges matter: nodes that do not lead to one are not visited
+    Returns the leaves' cotangents and those of the wanted nodes, hooks applied.
+    """
+    heap: list[tuple[int, Node]] = []
+    grads: dict[Any, Any] = {}
+    leaves: dict[Tensor, Any] = {}
+    captured: dict[Key, Any] = {}
+    allowed = None if wanted is None else _leading_to([e for e, _ in roots], wanted)
+
+    def deliver(edge: Any, c: Any) -> None:
+        kind = type(edge)
+        if kind is Node:
+            if edge in grads:
+                grads[edge] = grads[edge] + c
+            else:
+                if allowed is not None and edge not in allowed:
+                    return
+                grads[edge] = c
+                heappush(heap, (-edge.number, edge))
+        elif kind is Slot:
+            node = edge.node
+            slots = grads.get(node)
+            if slots is None:
+                if allowed is not None and node not in allowed:
+                    return
+                slots = grads[node] = [None] * node.count
+                heappush(heap, (-node.number, node))
+            have = slots[edge.index]
+            slots[edge.index] = c if have is None else have + c
+        else:
+            have = leaves.get(edge)
+            leaves[edge] = c if have is None else have + c
+
+    token = quiet(QUIET)
+    try:
+        for edge, c in roots:
+            deliver(edge, c)
+        while heap:
+            node = heappop(heap)[1]
+            g = grads.pop(node)
+            if node.special or wanted is not None:
+                g = _closer_look(node, g, tensors, wanted, captured)
+            if node.args is None:
+                raise trouble.second_time(node)
+            if node.packed is not None:
+                unpack(node)
+            if node.number < writes.last:
+                trouble.check_versions(node)
+            cotangents = node.op.pull(node, g, tensors)
+            if state.anomaly:
+                trouble.check_finite(node, cotangents)
+            if node.node_hooks is not None:
+                cotangents = _run_node_hooks(node, cotangents, g)
+            if not keep and node.op.saves:
+                _free(node)
+            for edge, c in zip(node.edges, cotangents, strict=False):
+                if c is None or edge is None:
+                    continue
+                if type(edge) is Node:  # the common case of `deliver`, without the call
+                    if edge in grads:
+                        grads[edge] = grads[edge] + c
+                    elif allowed is None or edge in allowed:
+                        grads[edge] = c
+                        heappush(heap, (-edge.number, edge))
+                else:
+                    deliver(edge, c)
+    finally:
+        loud(token)
+    return leaves, captured
+
+
+def _free(node: Node) -> None:
+    """Drop what a node saved, if it saved a tensor: a second pass through it is then an error."""
+    if node.out is not None or any(isinstance(a, Tensor) for a in node.args):
+        node.args = None
+        node.out = None
+
+
+def _leading_to(edges: Sequence[Any], wanted: set[Key]) -> set[Node]:
+    """The nodes from which a wanted edge can be reached (wanted nodes themselves included)."""
+    seen: set[Node] = set()
+    stack = [e.node if type(e) is Slot else e for e in edges if not isinstance(e, Tensor)]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        for e in node.edges:
+            if type(e) is Slot:
+                e = e.node  # noqa: PLW2901
+            if type(e) is Node and e not in seen:
+                stack.append(e)
+    nodes = {k[0] if isinstance(k, tuple) else k for k in wanted if not isinstance(k, Tensor)}
+    leaves = {k for k in wanted if isinstance(k, Tensor)}
+    allowed: set[Node] = set()
+    for node in sorted(seen, key=_number):
+        if node in nodes or any(
+            (e in leaves) if isinstance(e, Tensor) else ((e.node if type(e) is Slot else e) in allowed)
+            for e in node.edges
+            if e is not None
+        ):
+            allowed.add(node)
+    return allowed
+
+
+def _number(node: Node) -> int:
+    return node.number
+
+
+def _closer_look(node: Node, g: Any, tensors: bool, wanted: set[Key] | None, captured: dict[Key, Any]) -> Any:
+    """Run prehooks and tensor hooks, fill retained gradients, capture wanted ones."""
+    several = node.count is not None
+    outputs = list(g) if several else [g]
+    if node.node_prehooks is not None:
+        outputs = _run_prehooks(node, outputs, tensors)
+    for i, c in enumerate(outputs):
+        if c is None:
+            continue
+        hooks = node.hooks.get(i) if node.hooks is not None else None
+        if hooks:
+            outputs[i] = c = run_hooks(hooks, c, tensors)
+        if node.retained is not None and i in node.retained and wanted is None:
+            holder = node.retained[i]()
+            if holder is not None:
+                accumulate(holder, c, tensors)
+        if wanted is not None:
+            key = (node, i) if several else node
+            if key in wanted:
+                captured[key] = c
+    return outputs if several else outputs[0]
+
+
+def run_hooks(hooks: Sequence[Any], c: Any, tensors: bool) -> Any:
+    """Run tensor hooks in order; each may replace the gradient for the next."""
+    t = c if tensors else wrap(np.array(c) if not isinstance(c, np.ndarray) else c)
+    for hook in list(hooks):
+        r = hook.function(t)
+        if r is None:
+            continue
+        trouble.check_hook(hook.function, t, r)
+        t = r
+    return t if tensors else t.value
+
+
+def _run_prehooks(node: Node, outputs: list[Any], tensors: bool) -> list[Any]:
+    for hook in list(node.node_prehooks or ()):
+        given = tuple(_as_tensor(c, tensors) for c in outputs)
+        r = hook.function(given)
+        if r is not None:
+            r = r if isinstance(r, tuple) else (r,)
+            outputs = [_as_value(c, tensors) for c in r]
+    return outputs
+
+
+def _run_node_hooks(node: Node, cotangents: Any, g: Any) -> Any:
+    tensors = any(isinstance(c, Tensor) for c in cotangents if c is not None)
+    outs = tuple(_as_tensor(c, isinstance(c, Tensor)) for c in (g if node.count is not None else [g]))
+    result = list(cotangents)
+    for hook in list(node.node_hooks or ()):
+        places = [i for i, e in enumerate(node.edges) if e is not None or len(node.edges) > 1]
+        given = tuple(_as_tensor(result[i], tensors) for i in places)
+        r = hook.function(given, outs)
+        if r is not None:
+            for i, c in zip(places, r if isinstance(r, tuple) else (r,), strict=False):
+                result[i] = _as_value(c, tensors)
+    return result
+
+
+def _as_tensor(c: Any, tensors: bool) -> Any:
+    return c if c is None or tensors else wrap(c)
+
+
+def _as_value(c: Any, tensors: bool) -> Any:
+    return c if c is None or tensors else c.value
+
+
+# ---------------------------------------------------------------------- leaves
+
+
+def accumulate(leaf: Tensor, c: Any, tensors: bool) -> None:
+    """Add a cotangent to `.grad`: in place into the same tensor, or out of place where a graph is kept."""
+    have = leaf.stored_grad
+    if tensors:
+        leaf.stored_grad = (c if c.node is not None else wrap(owned(c.value))) if have is None else have + c
+        return
+    if have is None:
+        leaf.stored_grad = g = _new(Tensor)
+        g.value = c if type(c) is not _array else owned(c)
+    elif have.node is not None:
+        leaf.stored_grad = have + wrap(c)
+    else:
+        v = have.value
+        if type(v) is _array:
+            np.add(v, c, out=v)
+        else:
+            have.value = v + c
+        if have.counter is not None:
+            have.counter.bump()
+
+
+_new = object.__new__
+_array = np.ndarray
+
+
+def owned(c: Any) -> Any:
+    """The array itself if nobody else holds it, else a copy: `.grad` never shares memory with anything.
+    """
+    if type(c) is not _array:
+        return c
+    if c.base is None and c.flags.c_contiguous and c.flags.writeable and sys.getrefcount(c) <= UNSHARED:
+        return c
+    return np.array(c, order="C")
+
+
+def _calibrate() -> int:
+    """How many references an unshared cotangent has in `owned`, seen through the same calls (it differs between Pythons)."""
+    leaves = {0: np.zeros(1)}
+    count = 0
+    for leaf in list(leaves):
+        c = leaves.pop(leaf)
+        count = _like_accumulate(leaf, c, False)
+    return count
+
+
+def _like_accumulate(leaf: Any, c: Any, tensors: bool) -> int:  # noqa: ARG001 - the shape of `accumulate`
+    return _like_owned(c)
+
+
+def _like_owned(c: Any) -> int:
+    return sys.getrefcount(c)
+
+
+UNSHARED = _calibrate()
+
+
+def finish_leaves(leaves: dict[Tensor, Any], tensors: bool, only: set[Key] | None) -> None:
+    """Run the leaves' hooks and add up `.grad`."""
+    for leaf in list(leaves):
+        c = leaves.pop(leaf)
+        if only is not None and leaf not in only:
+            continue
+        if leaf.hooks is not None:
+            c = run_hooks(leaf.hooks, c, tensors)
+        if leaf.node is None and only is None:
+            continue  # requires_grad was switched off after the graph was built
+        accumulate(leaf, c, tensors)
+        if leaf.accumulate_hooks is not None:
+            for hook in list(leaf.accumulate_hooks):
+                trouble.check_none(hook.function(leaf))
+
+
+def output_edge(t: Tensor) -> Any:
+    """The edge at which a sweep from this tensor starts."""
+    return edge_of(t)
+
+
+def seed_like(t: Tensor, tensors: bool) -> Any:
+    """The implicit upstream of a one-element output: ones of its shape."""
+    v = t.value
+    if tensors:
+        return t.new_ones_like() if t.foreign is not None else wrap(np.ones(v.shape, v.dtype))
+    return v.dtype.type(1) if type(v) is not _array else np.ones(v.shape, v.dtype)
+
+
+def seed_from(g: Tensor, t: Tensor, tensors: bool) -> Any:
+    """A user's upstream in the output's dtype, never written to afterwards."""
+    if tensors:
+        return g if g.value.dtype == t.value.dtype else g.to(t.dtype)
+    return cast(g.value, t.value.dtype)

@@ -1,0 +1,312 @@
+"""`backward` and `grad`: PyTorch's checks and conventions around the sweep.
+
+Read `backward` first. May import `engine`, `trouble`, `graph`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from pullback.autograd.engine import accumulate, finish_leaves, key_of, run_hooks, seed_from, seed_like, sweep
+from pullback.errors import message
+from pullback.graph.modes import ON, state
+from pullback.graph.node import LEAF, Node
+from pullback.graph.tensor import Tensor, edge_of, wrap
+
+CREATE_GRAPH_WARNING = (
+    "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient which can "
+    "cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you have to use this "
+    "function, make sure to reset the .grad fields of your parameters to None after use to break the cycle and avoid the leak."
+)
+
+
+def tensor_backward(
+    self: Tensor,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add d(gradient . self)/d(leaf) to `.grad` of every leaf that self depends on (a vector-Jacobian product).
+
+    gradient      the upstream, of exactly self's shape; may be left out for one-element outputs
+    retain_graph  keep what the graph saved for another pass (default: create_graph)
+    create_graph  record the sweep itself, for higher derivatives
+    inputs        only these tensors accumulate
+    RuntimeError if self is not followed, if the upstream is missing or has another shape, or if the graph was freed.
+    """
+    if inputs is None and not create_graph and type(self) is Tensor and not state.levels and not state.transforms:
+        # the common call, without the lists
+        node = self.node
+        if node is not None and (gradient is None or type(gradient) is Tensor):
+            if gradient is None:
+                if self.value.size != 1 or self.value.dtype.kind == "c":
+                    raise not_scalar(self)
+                c = seed_like(self, False)
+            else:
+                check_gradient(0, self, gradient)
+                c = seed_from(gradient, self, False)
+            _grad_off_sweep(((self if node is LEAF else node, c),), bool(retain_graph))
+            return
+    backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+
+def _grad_off_sweep(roots: Any, keep: bool) -> None:
+    mode = state.mode
+    if mode == ON:
+        state.mode, state.grad = 0, False
+        try:
+            leaves, _ = sweep(roots, keep=keep, tensors=False)
+        finally:
+            state.mode, state.grad = 1, True
+    else:
+        leaves, _ = sweep(roots, keep=keep, tensors=False)
+    finish_leaves(leaves, False, None)
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
+    """Sum of vector-Jacobian products of several outputs, added to the leaves' `.grad` (see `Tensor.backward`)."""
+    if state.transforms:
+        raise RuntimeError(
+            "backward() called inside a functorch transform. This is not supported, please use functorch.grad or "
+            "functorch.vjp instead or call backward() outside of functorch transforms."
+        )
+    if grad_variables is not None:
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        if grad_tensors is not None:
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use "
+                "`grad_tensors`."
+            )
+        grad_tensors = grad_variables
+    if create_graph:
+        warnings.warn(CREATE_GRAPH_WARNING, UserWarning, stacklevel=2)
+    outs = _as_tuple(tensors)
+    keep = create_graph if retain_graph is None else retain_graph
+    targets = None if inputs is None else _as_tuple(inputs)
+    if targets is not None and not targets:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    roots = make_roots(outs, _as_grads(grad_tensors, len(outs)), create_graph)
+    wanted = None
+    if targets is not None:
+        for t in targets:
+            if t.node is None:
+                raise RuntimeError("One of the differentiated Tensors does not require grad")
+            if not t.is_leaf:
+                t.retain_grad()
+        wanted = {key_of(edge_of(t)) for t in targets}
+    leaves, captured = run(roots, keep=keep, create_graph=create_graph, wanted=wanted)
+    finish_leaves(leaves, create_graph, wanted)
+    for t in targets or ():
+        if not t.is_leaf and key_of(edge_of(t)) in captured:
+            accumulate(t, captured.pop(key_of(edge_of(t))), create_graph)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> Any:
+    """The vector-Jacobian products of outputs with respect to inputs, as a tuple (a dict for a dict); `.grad` stays untouched.
+
+    outputs, inputs    a tensor or a sequence (inputs also a dict); inputs may be leaves or intermediates
+    grad_outputs       the upstream of each output, of its shape; None for one-element outputs
+    retain_graph       keep the graph for another pass (default: create_graph)
+    create_graph       record the sweep, so the result can be differentiated
+    allow_unused       None instead of an error for inputs that no output depends on
+    is_grads_batched   the first dimension of each upstream is a batch; so is the results'
+    materialize_grads  zeros instead of None
+    RuntimeError for outputs or inputs that are not followed, for unused inputs, for upstreams of another shape.
+    """
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts "
+            "of the graph, please use torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    if isinstance(inputs, dict):
+        names = list(inputs)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        found = grad(
+            outputs, tuple(inputs.values()), grad_outputs, retain_graph, create_graph, True, allow_unused,  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+            is_grads_batched, materialize_grads,
+        )
+        return dict(zip(names, found, strict=True))  # pyright: ignore[reportUnknownArgumentType]
+    outs, ins = _as_tuple(outputs), _as_tuple(inputs)
+    if not ins:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
+    if is_grads_batched:
+        from pullback.func.batched_grad import batched_grad  # noqa: PLC0415
+
+        return batched_grad(outs, ins, _as_grads(grad_outputs, len(outs)), retain_graph, create_graph, allow_unused, materialize_grads)
+    keep = create_graph if retain_graph is None else retain_graph
+    roots = make_roots(outs, _as_grads(grad_outputs, len(outs)), create_graph)
+    for t in ins:
+        if t.node is None:
+            raise RuntimeError(
+                message(
+                    "One of the differentiated Tensors does not require grad",
+                    f"an input of shape {list(t.value.shape)} has requires_grad=False",
+                    "set requires_grad=True on it before computing the outputs",
+                )
+            )
+    wanted = {key_of(edge_of(t)) for t in ins}
+    leaves, captured = run(roots, keep=keep, create_graph=create_graph, wanted=wanted)
+    tensors = create_graph or bool(state.levels)
+    for leaf in list(leaves):
+        c = leaves[leaf]
+        if leaf in wanted:
+            captured[leaf] = run_hooks(leaf.hooks, c, tensors) if leaf.hooks is not None else c
+    return tuple(
+        _result(i, t, captured.get(key_of(edge_of(t))), tensors, allow_unused, materialize_grads) for i, t in enumerate(ins)
+    )
+
+
+def _result(i: int, t: Tensor, c: Any, tensors: bool, allow_unused: bool | None, materialize: bool) -> Any:
+    if c is not None:
+        return c if tensors else wrap(c)
+    if materialize:
+        return t.zeros_like()
+    if allow_unused:
+        return None
+    raise RuntimeError(
+        message(
+            f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True if this "
+            "is the desired behavior.",
+            f"no recorded op leads from input {i} (shape {list(t.value.shape)}) to the outputs",
+            "check that the outputs were computed from this very tensor, not from a copy, a detach() or a reassigned name",
+        )
+    )
+
+
+def run(roots: Any, *, keep: bool, create_graph: bool, wanted: set[Any] | None) -> Any:
+    """One sweep in the right modes: recording if a graph is wanted, tensors inside vmap."""
+    tensors = create_graph or bool(state.levels)
+    before = state.grad
+    state.update(grad=create_graph)
+    try:
+        return sweep(roots, keep=keep, tensors=tensors, wanted=wanted)
+    finally:
+        state.update(grad=before)
+
+
+def make_roots(outs: Sequence[Tensor], grads: Sequence[Any], create_graph: bool) -> list[tuple[Any, Any]]:
+    """Check outputs and upstreams; the sweep's starting points."""
+    tensors = create_graph or bool(state.levels)
+    roots: list[tuple[Any, Any]] = []
+    for i, (t, g) in enumerate(zip(outs, grads, strict=True)):
+        if g is None:
+            if t.node is None:
+                raise no_grad_fn(i, t)
+            if t.numel() != 1 or t.value.dtype.kind == "c":
+                raise not_scalar(t)
+            roots.append((edge_of(t), seed_like(t, tensors)))
+            continue
+        if not isinstance(g, Tensor):
+            raise TypeError(
+                message(
+                    f"gradients can be either Tensors or None, but got {type(g).__name__}",
+                    "",
+                    "pass a tensor of the output's shape",
+                )
+            )
+        check_gradient(i, t, g)
+        if t.node is None:
+            raise no_grad_fn(i, t)
+        roots.append((edge_of(t), seed_from(g, t, tensors)))
+    return roots
+
+
+def no_grad_fn(i: int, t: Tensor) -> RuntimeError:
+    """The error for an output that autograd does not follow."""
+    if t.value.dtype.kind not in "fc":
+        todo = f"its dtype {t.dtype!r} has no gradients: compute with a floating dtype"
+    else:
+        todo = (
+            "set requires_grad=True on a leaf it is computed from; detach(), item(), numpy(), integer dtypes and no_grad() cut "
+            "the chain"
+        )
+    return RuntimeError(
+        message(
+            f"element {i} of tensors does not require grad and does not have a grad_fn",
+            f"output {i} has shape {list(t.value.shape)} and requires_grad=False: no op that made it was recorded",
+            todo,
+        )
+    )
+
+
+def not_scalar(t: Tensor) -> RuntimeError:
+    """The error for an output that needs an explicit upstream."""
+    if t.numel() != 1:
+        shape = list(t.shape)
+        return RuntimeError(
+            message(
+                "grad can be implicitly created only for scalar outputs",
+                f"the output has shape {shape}; backward computes v^T J and needs v of that shape",
+                "y.backward(torch.ones_like(y)) adds up all entries; y.sum().backward() is the same; "
+                "torch.autograd.functional.jacobian gives the whole Jacobian",
+            )
+        )
+    return RuntimeError(
+        message(
+            f"grad can be implicitly created only for real scalar outputs but got {t.dtype!r}",
+            "",
+            "differentiate a real function of it, such as its real part or squared magnitude",
+        )
+    )
+
+
+def check_gradient(i: int, t: Tensor, g: Tensor) -> None:
+    """RuntimeError unless an upstream has exactly the output's shape and a matching kind."""
+    if tuple(g.shape) != tuple(t.shape):
+        raise RuntimeError(
+            message(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape!r} and output[{i}] has a shape of {t.shape!r}.",
+                "v^T J needs one weight per output entry; nothing is broadcast",
+                f"give v the shape {list(t.shape)}",
+            )
+        )
+    if (g.value.dtype.kind == "c") != (t.value.dtype.kind == "c"):
+        raise RuntimeError(
+            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            f"grad_output[{i}] has a dtype of {g.dtype!r} and output[{i}] has a dtype of {t.dtype!r}."
+        )
+
+
+def _as_tuple(x: Any) -> tuple[Any, ...]:
+
+
+    if isinstance(x, Tensor):
+        return (x,)
+    return tuple(x)
+
+
+def _as_grads(grads: Any, n: int) -> tuple[Any, ...]:
+    if grads is None:
+        return (None,) * n
+    found = (grads,) if isinstance(grads, Tensor) else tuple(grads)
+    if len(found) != n:
+        raise RuntimeError(f"got {n} tensors and {len(found)} gradients")
+    return found
+
+
+__all__ = ["Node", "backward", "grad", "tensor_backward"]

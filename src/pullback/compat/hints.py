@@ -1,0 +1,138 @@
+"""What to say about a torch name that pullback does not have.
+
+Read `missing` first: the text of the AttributeError that a module raises. `absent_text` is its sister for a
+placeholder that was imported and then used. Both look for the nearest name that does exist: the same name in
+a neighbouring room, a name spelled nearly alike, or an entry of the hand-made table `INSTEAD`. May import:
+`pullback.errors` and the standard library (`pullback/__init__` imports this module).
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from pullback.errors import message
+
+# Rooms in which a name that is looked for in the wrong place usually lives, most likely first.
+_NEIGHBOURS = (
+    "",
+    "nn.functional",
+    "nn",
+    "linalg",
+    "autograd",
+    "autograd.functional",
+    "func",
+    "optim",
+    "nn.init",
+    "special",
+    "random",
+    "distributions",
+    "utils.data",
+    "Tensor",
+)
+
+# Longest prefix wins. Right of a name: what to do instead.
+INSTEAD = {
+    "torch.amp": "leave autocast out: pullback computes in the dtype of the tensors, on the CPU",
+    "torch.autograd.Variable": "use the tensor itself: torch.tensor(data, requires_grad=True)",
+    "torch.autograd.profiler": "measure with time.perf_counter() or cProfile",
+    "torch.cuda": "pullback computes on the CPU; guard the call with torch.cuda.is_available()",
+    "torch.distributed": "run in one process, or guard the call with torch.distributed.is_available()",
+    "torch.export": "call the model directly",
+    "torch.fx": "call the model directly",
+    "torch.hub": "build the model in the program: pullback downloads nothing",
+    "torch.jit": "call the function directly, or use torch.compile",
+    "torch.mps": "pullback computes on the CPU; guard the call with torch.backends.mps.is_available()",
+    "torch.multiprocessing": "use Python's multiprocessing",
+    "torch.onnx": "export the model with PyTorch itself",
+    "torch.profiler": "measure with time.perf_counter() or cProfile",
+    "torch.quantization": "keep the model in floating point",
+    "torch.utils.tensorboard": "print the numbers, or draw them with matplotlib",
+    "torch.xpu": "pullback computes on the CPU; guard the call with torch.xpu.is_available()",
+}
+
+
+def missing(room_name: str, attribute: str) -> str:
+    """Text of the AttributeError for `attribute`, which the module `room_name` does not have.
+
+    `room_name` is a pullback room ("pullback.nn") or the torch room that it stands in for ("torch.nn").
+
+    >>> import types
+    >>> print(missing("pullback", "zeors").splitlines()[0])
+    module 'pullback' has no attribute 'zeors'
+    """
+    first = f"module '{room_name}' has no attribute '{attribute}'"
+    if attribute.startswith("__"):  # Python asks for these; no reader does
+        return first
+    here = f"pullback has no {room_name}.{attribute}"
+    return message(first, here, advice(f"{room_name}.{attribute}"))
+
+
+def absent_text(name: str, used: str, imported_at: str) -> str:
+    """Text of the error for a placeholder: its full torch name, how it was used, and where it came in.
+
+    >>> print(absent_text("torch.jit.script", "called", "prog.py:1").splitlines()[0])
+    torch.jit.script is not in pullback, and was called
+    """
+    first = f"{name} is not in pullback, and was {used}"
+    return message(first, f"it was imported at {imported_at}", advice(name))
+
+
+def advice(name: str) -> str:
+    """The nearest things that exist for a full name, as one line; empty if nothing is near."""
+    top, _, path = name.partition(".")
+    found = [f"{top}.{near}" for near in nearest(_root(top), path)]
+    parts = [" or ".join(found)] if found else []
+    parts += [text for text in [_instead(f"torch.{path}")] if text]
+    return "; ".join(parts)
+
+
+def nearest(root: ModuleType | None, path: str, limit: int = 3) -> list[str]:
+    """Paths below `root` that look most like `path`: the same name elsewhere, or close spellings.
+
+    >>> import types
+    >>> root = types.SimpleNamespace(einsum=1, nn=types.SimpleNamespace(Linear=2))
+    >>> nearest(root, "einsom"), nearest(root, "Linear")
+    (['einsum'], ['nn.Linear'])
+    """
+    if root is None:
+        return []
+    room, _, wanted = path.rpartition(".")
+    rooms = list(dict.fromkeys([room, *_NEIGHBOURS]))
+    paths = [(f"{r}.{name}" if r else name, name) for r in rooms for name in _names(root, r)]
+    same = [full for full, name in paths if name.lower() == wanted.lower()]
+    if same:
+        return same[:limit]
+    here = {name: full for full, name in reversed(paths) if full.rpartition(".")[0] == room}
+    close = [here[name] for name in difflib.get_close_matches(wanted, list(here), limit, 0.7)]
+    if close:
+        return close
+    there = {name: full for full, name in reversed(paths)}
+    return [there[name] for name in difflib.get_close_matches(wanted, list(there), limit, 0.8)]
+
+
+def _instead(name: str) -> str:
+    """The entry of `INSTEAD` for the longest prefix of `name`."""
+    while name and name not in INSTEAD:
+        name = name.rpartition(".")[0]
+    return INSTEAD.get(name, "")
+
+
+def _root(top: str) -> ModuleType | None:
+    """The module whose names are offered: the one that a replaced torch stands for, or pullback itself."""
+    module = sys.modules.get(top)
+    return getattr(module, "__pullback__", None) or sys.modules.get("pullback")
+
+
+def _names(root: Any, room: str) -> Iterator[str]:
+    """Public names of a room, without importing anything; none if there is no such room."""
+    for part in room.split(".") if room else ():
+        root = getattr(root, "__dict__", {}).get(part)
+    hidden = {"annotations"}
+    for name, value in getattr(root, "__dict__", {}).items():
+        foreign = isinstance(value, ModuleType)
+        if not name.startswith("_") and not foreign and name not in hidden:
+            yield name

@@ -1,0 +1,1 @@
+"""What is recorded: tensors, nodes, modes and versions. Read `node` first, then `tensor`; imports nothing above `dtypes`."""

@@ -1,0 +1,80 @@
+"""What careful recording adds to a node: where it was recorded, and packed saved values.
+
+Called only in mode CAREFUL (anomaly detection, recorded lines, saved_tensors_hooks). May import `modes`, `node`, `tensor`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from pullback.errors import message, user_frame
+from pullback.graph.modes import state
+from pullback.graph.node import Node
+from pullback.graph.tensor import Tensor, wrap
+
+
+def annotate(node: Node) -> None:
+    """Add what the current modes ask for to a node that was just recorded."""
+    if state.anomaly or state.lines:
+        frame = user_frame()
+        if frame is not None:
+            node.line = (frame.f_code.co_filename, frame.f_lineno)
+            if state.anomaly:
+                node.trace = "".join(traceback.format_stack(frame))
+    if state.saved_hooks:
+        pack(node)
+
+
+def pack(node: Node) -> None:
+    """Replace saved tensors by what the innermost pack hook returns; `unpack` undoes it when backward needs them."""
+    pack_hook, unpack_hook = state.saved_hooks[-1]
+    kept: list[Any] = []
+    for i, a in enumerate(node.args):
+        if isinstance(a, Tensor) and node.op.keeps_arg(i):
+            kept.append(Packed(pack_hook(a), unpack_hook))
+        else:
+            kept.append(a)
+    node.args = tuple(kept)
+    if node.out is not None and not isinstance(node.out, tuple):
+        node.out = Packed(pack_hook(wrap(node.out)), unpack_hook)
+    node.packed = {}
+
+
+def unpack(node: Node) -> None:
+    """Call the unpack hooks and put the tensors back for one backward step."""
+    node.args = tuple(a.open() if isinstance(a, Packed) else a for a in node.args)
+    if isinstance(node.out, Packed):
+        node.out = node.out.open().value
+
+
+class Packed:
+    """A saved tensor in the form that a pack hook gave it."""
+
+    __slots__ = ("form", "unpack_hook")
+
+    def __init__(self, form: Any, unpack_hook: Any) -> None:
+        self.form = form
+        self.unpack_hook = unpack_hook
+
+    def open(self) -> Tensor:
+        """What the unpack hook makes of it; TypeError unless that is a tensor."""
+        t = self.unpack_hook(self.form)
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                message(
+                    f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(t).__name__}"
+                )
+            )
+        return t
+
+
+def refuse_inference() -> None:
+    """Raise PyTorch's error for saving a tensor that was made in inference mode."""
+    raise RuntimeError(
+        message(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+            "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it "
+            "in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."
+        )
+    )
