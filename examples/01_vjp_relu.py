@@ -18,7 +18,7 @@ import torch
 from reporting import BLUE, GREEN, GREY, ORANGE, Report, array, start
 
 SLOPES = (1.0, 1.0, 2.0, 3.0)
-# 40 means are compared with their expectation; P(any beyond 4.5 standard errors) is below 3e-4, and the seed is fixed.
+# 40 means are compared with their expectation; P(any beyond 4.5 standard errors) is below 3e-4, the seed fixed.
 SIGMAS = 4.5
 
 
@@ -176,7 +176,8 @@ def main() -> None:
         errors.append(se)
     mean, error = np.array(means), np.array(errors)
     print(
-        f"\nClosed form (0, 0, v2, 3/2 v3, 0, 0): the farthest of 40 means is {worst:.2f} standard errors away"
+        "\nClosed form (0, 0, v2, 3/2 v3, 0, 0): "
+        f"the farthest of 40 means is {worst:.2f} standard errors away"
     )
     assert worst < SIGMAS, f"a mean is {worst:.2f} standard errors from its expectation"
 

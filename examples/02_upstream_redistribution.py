@@ -4,8 +4,8 @@ inp = eye(4, 5), out = ((inp + 10)^3) transposed: output (j, i) depends on input
 
     inp.grad = v^T * 3 (inp + 10)^2
 
-with 3 * 11^2 = 363 on the diagonal and 3 * 10^2 = 300 elsewhere. When the entries of v sum to 1, the entries of
-inp.grad sum to 300 + 63 * (share of v on the diagonal): the weights redistribute sensitivity, they hardly create any.
+with 3 * 11^2 = 363 on the diagonal and 3 * 10^2 = 300 elsewhere. When the entries of v sum to 1, those of
+inp.grad sum to 300 + 63 * (share of v on the diagonal): the weights move sensitivity, they hardly create any.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SHARES = (0.2, 0.4, 0.7, 1.0)
 
 
 def upstream(share: float) -> torch.Tensor:
-    """Return v of shape (5, 4) summing to 1: `share` on the first row, the rest even over the other rows."""
+    """Return v of shape (5, 4) summing to 1: `share` on the first row, the rest even elsewhere."""
     v = torch.full((5, 4), (1.0 - share) / 16)
     v[0] = share / 4
     return v

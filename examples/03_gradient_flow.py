@@ -1,7 +1,7 @@
 """Follow gradients through simple functions: the chain rule by hand beside autograd.
 
-Element-wise functions have diagonal Jacobians, sums have constant rows, an affine map has its matrix. Their product,
-taken from the output side, is what autograd returns; the last part does it for softmax and a squared error:
+Element-wise functions have diagonal Jacobians, sums have constant rows, an affine map has its matrix. Their
+product, taken from the output side, is what autograd returns; the last part does it for softmax and mse:
 
     dL/da = 2 (a - t) / n,   da/dz = diag(a) - a a^T,   dz/dx = W,   dL/dW = (dL/dz) x^T
 """

@@ -1,7 +1,7 @@
-"""Read a gradient as a sensitivity: how much does the output move when an input moves a little?
+"""Read a gradient as a sensitivity: how far the output moves when an input moves a little.
 
-Scalar functions with their tangents, functions of several variables, and what backward does with a vector of outputs.
-Every derivative is checked against the formula and against a central difference, the definition made finite.
+Scalar functions with their tangents, functions of several variables, and what backward does with a vector of
+outputs. Derivatives are checked against the formula and against a central difference, the definition made finite.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tell "no gradient" from "a gradient of zero".
 
-After backward, .grad is None when the engine had no reason to compute anything for the tensor, and zero when it did
+After backward, .grad is None when there was no reason to compute anything for the tensor, and zero when there was
 and the answer is zero. The two have different cures, so the program makes each case once and says which it is.
 """
 
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from reporting import Report, start
+from reporting import start
 
 Case = tuple[str, str, Callable[[], torch.Tensor]]
 

@@ -1,8 +1,8 @@
 """Walk downhill with a fixed step until the gradient is small, and see how number formats end the walk.
 
-L(w) = (w0 - 2)^2 + (w1 + 3)^2 from the origin: each step multiplies the distance to the minimum by 1 - 2 lr = 0.98, so
-the norm of the gradient after k steps is 2 sqrt(13) 0.98^k and the rule |grad| <= 1e-6 is met at the 783rd gradient.
-In float32 it is never met: once lr * gradient is less than half a unit in the last place of w, w stops moving.
+L(w) = (w0 - 2)^2 + (w1 + 3)^2 from the origin: each step multiplies the distance to the minimum by
+1 - 2 lr = 0.98, so the gradient after k steps has the norm 2 sqrt(13) 0.98^k, and the rule |grad| <= 1e-6 is met
+at the 783rd. In float32 it never is: once lr * gradient is less than half a unit in the last place of w, w stands.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def loss(w: torch.Tensor) -> torch.Tensor:
 
 
 def descend(dtype: torch.dtype, most: int) -> tuple[torch.Tensor, list[list[float]], list[float]]:
-    """Walk until the rule is met or `most` steps are done; return w, the points and the norms of the gradients."""
+    """Walk until the rule is met or `most` steps are done; return w, the points, the norms."""
     w = torch.zeros(2, dtype=dtype, requires_grad=True)
     path, norms = [w.tolist()], [math.inf]
     while len(norms) <= most and norms[-1] > TOLERANCE:
@@ -83,7 +83,8 @@ def main() -> None:
     half_ulp = float(np.spacing(np.float32(array(stuck)[0]))) / 2
     pull = RATE * 2 * abs(array(stuck)[0] - MINIMUM[0])
     print(
-        f"float32 stands still: the next step of w0 would be {pull:.1e}, half a unit in its last place is {half_ulp:.1e}"
+        f"float32 stands still: the next step of w0 would be {pull:.1e}, "
+        f"half a unit in its last place is {half_ulp:.1e}"
     )
     assert pull <= half_ulp
     decay = np.array(norms["float64"][:400])

@@ -1,7 +1,7 @@
 """What the examples share: the --out option, the numbers file, and the look of the figures.
 
-Read `Report` first. Imports only the standard library and NumPy; matplotlib is imported when a figure is drawn, and an
-example without it, or without --out, still runs and checks everything it prints.
+Read `Report` first. Imports only the standard library and NumPy; matplotlib is imported when a figure is drawn,
+and an example without it, or without --out, still runs and checks everything it prints.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STYLE = {
 
 
 class Report:
-    """Collects the numbers of one example and writes them, with its figures, to the folder given with --out."""
+    """Collects the numbers of one example and writes them, with its figures, to the folder of --out."""
 
     def __init__(self, name: str, out: Path | None) -> None:
         self.name = name

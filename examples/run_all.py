@@ -3,7 +3,7 @@
     python examples/run_all.py --out out                   under pullback, by `pullback run`
     python examples/run_all.py --out out --engine torch    the same programs under PyTorch
 
-Writes OUT/*.png, OUT/<example>.txt (what it printed) and OUT/numbers.json; exits with 1 when an example failed.
+Writes OUT/*.png, OUT/<example>.txt (what it printed) and OUT/numbers.json; exits with 1 when one failed.
 """
 
 from __future__ import annotations
