@@ -1,7 +1,7 @@
 """Do something to a module when, and only when, a program imports it.
 
-Read `AfterImport` first. Used for matplotlib (figures go to files) and multiprocessing (children see pullback too),
-both of which most programs never import. May import: the standard library.
+Read `AfterImport` first. Used for matplotlib (figures go to files) and multiprocessing (children see pullback
+too), both of which most programs never import. May import: the standard library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Action = Callable[[ModuleType], Callable[[], None]]
 
 
 class AfterImport(MetaPathFinder):
-    """Runs `actions[name]` on the module `name`: at once if it is there already, else when it has been imported."""
+    """Runs `actions[name]` on the module `name`: at once if it is there already, else once it is imported."""
 
     def __init__(self, actions: dict[str, Action]) -> None:
         self._actions = actions

@@ -1,8 +1,9 @@
 """Figures of a program that runs without a screen: written to a folder, or dropped.
 
-Read `Album` first. `attend` makes matplotlib, once a program imports it, draw with `pullback.compat.backend`, which
-hands every figure that is shown to the album; `finish` takes the figures that are left open.
-May import: `pullback.compat.after`, the standard library; matplotlib only inside functions, after the program did.
+Read `Album` first. `attend` makes matplotlib, once a program imports it, draw with `pullback.compat.backend`,
+which hands every figure that is shown to the album; `finish` takes the figures that are left open. May
+import: `pullback.compat.after`, the standard library; matplotlib only inside functions, after the program
+did.
 """
 
 from __future__ import annotations
@@ -71,16 +72,17 @@ def finish() -> None:
 def _draw_to_files(matplotlib: ModuleType) -> Callable[[], None]:
     """Choose our backend, for good: a program that asks for a window would wait for somebody to close it."""
     chosen: Any = matplotlib
-    use, backend = chosen.use, dict.get(chosen.rcParams, "backend")
+    settings: Any = chosen.rcParams
+    use, backend = chosen.use, settings._get("backend")  # reading it openly would choose one
 
     def keep_backend(backend: str, *, force: bool = True) -> None:
         """Choosing a backend has no effect under `pullback run`."""
 
     def undo() -> None:
         chosen.use = use
-        dict.update(chosen.rcParams, backend=backend)
+        settings._set("backend", backend)
 
-    chosen.rcParams["backend"] = BACKEND
+    settings["backend"] = BACKEND
     chosen.use = keep_backend
     return undo
 

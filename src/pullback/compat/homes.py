@@ -20,8 +20,8 @@ HOMES: dict[str, dict[str, str]] = {
         "torch.nn.modules.linear": "Linear Identity Bilinear",
         "torch.nn.modules.activation": (
             "ReLU ReLU6 LeakyReLU PReLU ELU SELU CELU GELU SiLU Mish Sigmoid LogSigmoid Tanh Tanhshrink "
-            "Softplus Softsign Softmax LogSoftmax Softmin Hardtanh Hardsigmoid Hardswish Hardshrink Softshrink "
-            "Threshold GLU"
+            "Softplus Softsign Softmax LogSoftmax Softmin Hardtanh Hardsigmoid Hardswish Hardshrink "
+            "Softshrink Threshold GLU"
         ),
         "torch.nn.modules.container": "Sequential ModuleList ModuleDict ParameterList ParameterDict",
         "torch.nn.modules.conv": "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d",
@@ -36,7 +36,8 @@ HOMES: dict[str, dict[str, str]] = {
         "torch.nn.modules.rnn": "RNN LSTM GRU RNNCell LSTMCell GRUCell",
         "torch.nn.modules.loss": (
             "L1Loss MSELoss CrossEntropyLoss NLLLoss BCELoss BCEWithLogitsLoss SmoothL1Loss HuberLoss "
-            "KLDivLoss HingeEmbeddingLoss CosineEmbeddingLoss MarginRankingLoss PoissonNLLLoss GaussianNLLLoss"
+            "KLDivLoss HingeEmbeddingLoss CosineEmbeddingLoss MarginRankingLoss "
+            "PoissonNLLLoss GaussianNLLLoss"
         ),
     },
     "optim": {

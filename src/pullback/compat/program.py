@@ -1,8 +1,8 @@
 """Run a Python file as `python FILE` would, with pullback in torch's place.
 
-Read `run_program` first. `BadInput` is what the command line reports in one line; `uncaught` ends the process as
-Python ends a failed program; `process_kept` undoes everything, for callers that go on living.
-May import: `pullback.compat.*` and the standard library.
+Read `run_program` first. `BadInput` is what the command line reports in one line; `print_uncaught` and
+`end_with` end the process as Python ends a failed program; `process_kept` undoes everything, for callers that
+go on living. May import: `pullback.compat.*` and the standard library.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class BadInput(Exception):  # noqa: N818 - not an error of the package: a senten
 
 
 def run_program(path: str, arguments: list[str]) -> None:
-    """Run a `.py` file as `__main__`; its exceptions leave this function, printed (see `uncaught`)."""
+    """Run a `.py` file as `__main__`; its exceptions leave this function, printed."""
     source = read_python(path)
     main = become_main(path, arguments)
     main.__file__ = os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118 - as Python does: ".." stays
@@ -43,7 +43,8 @@ def run_program(path: str, arguments: list[str]) -> None:
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt too
-        uncaught(error)
+        print_uncaught(error)
+        end_with(error)
 
 
 def read_bytes(path: str) -> bytes:
@@ -72,23 +73,21 @@ def read_python(path: str) -> bytes:
     return source
 
 
-def become_main(path: str, arguments: list[str]) -> ModuleType:
-    """A fresh `__main__`, the program's `sys.argv` and `sys.path[0]`; pullback answers `import torch` from here on."""
+def become_main(path: str, arguments: list[str], *, replace: bool = True) -> ModuleType:
+    """A fresh `__main__`, the program's `sys.argv` and `sys.path[0]`.
+
+    Pullback answers `import torch` from here on, unless `replace` is False.
+    """
     main = ModuleType("__main__")
     vars(main).update(__builtins__=builtins, __annotations__={})
-    vars(main)["__pullback_keeps__"] = sys.modules["__main__"]  # the old one's globals must outlive its last line
-    main.__dict__.pop("__pullback_keeps__")
-    _former.append(sys.modules["__main__"])
     sys.modules["__main__"] = main
     sys.argv[:] = [path, *arguments]
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - text, as Python puts it there
-    arrive()
-    AfterImport({"multiprocessing.spawn": _tell_children}).install()
+    if replace:
+        arrive()
+        AfterImport({"multiprocessing.spawn": _tell_children}).install()
     return main
-
-
-_former: list[ModuleType] = []
 
 
 def arrive() -> None:
@@ -96,23 +95,30 @@ def arrive() -> None:
     Replacement(importlib.import_module("pullback")).install()
 
 
-def uncaught(error: BaseException) -> NoReturn:
-    """Print an exception that the program did not catch, the way Python would, then let it end the process.
+def print_uncaught(error: BaseException) -> None:
+    """Print an exception that the program did not catch, the way Python would.
 
-    The traceback starts at the program's own first line. What it says is printed here, by the program's own
-    `sys.excepthook` if it set one; the exception then travels on, so that the interpreter chooses the exit status
-    (1, or death by SIGINT for KeyboardInterrupt) and runs what is registered for the end.
+    The traceback starts at the program's own first line and ends where a missing name was used. If the
+    program set `sys.excepthook`, that prints.
     """
     for one in _chain(error):
         one.__traceback__ = _without_placeholders(one.__traceback__)
     error.__traceback__ = _from_user_code(error.__traceback__)
     sys.excepthook(type(error), error, error.__traceback__)
+
+
+def end_with(error: BaseException) -> NoReturn:
+    """End the process with an exception that has been printed.
+
+    It travels on, so that the interpreter chooses the exit status (1, or death by SIGINT for
+    KeyboardInterrupt) and runs what is registered for the end.
+    """
     sys.excepthook = _printed_already
     raise error
 
 
 def _printed_already(*_: object) -> None:
-    """`uncaught` has printed it."""
+    """`print_uncaught` has been there."""
 
 
 def _from_user_code(trace: TracebackType | None) -> TracebackType | None:
@@ -147,7 +153,7 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 
 class _Passenger:
-    """Travels with what multiprocessing sends to a new process; being unpickled there, it puts pullback in place."""
+    """Goes with what multiprocessing sends to a new process; unpickled there, it puts pullback in place."""
 
     def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
         return arrive, ()
@@ -160,7 +166,7 @@ def _tell_children(spawn: ModuleType) -> Callable[[], None]:
 
     def get_preparation_data(name: str) -> dict[str, Any]:
         data = prepare(name)
-        if name == "ignore":  # the fork server itself: it must not import the program before the passenger comes
+        if name == "ignore":  # the fork server itself must not import the program: it has no passenger
             data.pop("init_main_from_path", None)
         return {**data, "pullback": _Passenger()}
 
@@ -176,8 +182,8 @@ def _tell_children(spawn: ModuleType) -> Callable[[], None]:
 def process_kept() -> Generator[None]:
     """Run programs inside the `with`, and find the process as it was after it.
 
-    `sys.argv`, `sys.path`, `sys.modules["__main__"]`, `sys.excepthook`, the working directory and the import hooks are
-    restored, and modules that came from the program's own folder are forgotten.
+    `sys.argv`, `sys.path`, `sys.modules["__main__"]`, `sys.excepthook`, the working directory and the import
+    hooks are restored, and modules that came from the program's own folder are forgotten.
     """
     argv, path, hook, folder = sys.argv[:], sys.path[:], sys.excepthook, Path.cwd()
     main, finders, modules = sys.modules["__main__"], sys.meta_path[:], set(sys.modules)

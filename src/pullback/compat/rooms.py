@@ -32,7 +32,20 @@ __version__ = TorchVersion("2.13.0+pullback")  # the torch release whose behavio
 
 # The engine's modules that are rooms of torch: its other modules (graph, compat) are not to be seen there.
 _SHARED = frozenset(
-    "autograd distributions fft func linalg nn optim overrides random special testing utils".split()
+    [
+        "autograd",
+        "distributions",
+        "fft",
+        "func",
+        "linalg",
+        "nn",
+        "optim",
+        "overrides",
+        "random",
+        "special",
+        "testing",
+        "utils",
+    ]
 )
 # Rooms that torch splits over files which programs sometimes name: where their classes live here.
 _ALIASES = {
