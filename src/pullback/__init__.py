@@ -5,15 +5,98 @@
 
 from __future__ import annotations
 
-from pullback import dtypes as _dtypes
-from pullback.autograd.public import tensor_backward as _tensor_backward
-from pullback.dtypes import Size, device, dtype
-from pullback.tensor import Tensor, public_names
+import math as _math
+from typing import Any
 
+from pullback import dtypes as _dtypes
+from pullback.autograd import methods as _methods
+from pullback.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
+from pullback.autograd.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from pullback.dtypes import (
+    Size,
+    cdouble,
+    cfloat,
+    device,
+    double,
+    dtype,
+    finfo,
+    get_default_dtype,
+    half,
+    iinfo,
+    long,
+    promote_types,
+    set_default_dtype,
+    short,
+)
+from pullback.printing import set_printoptions
+from pullback.tensor import Tensor, attach, public_names
+
+attach(_methods)
 for _d in _dtypes.ALL:
     globals()[_d.name] = _d
+float = _dtypes.float32  # noqa: A001 - PyTorch's name
+int = _dtypes.int32  # noqa: A001 - PyTorch's name
 globals().update(public_names())
-Tensor.backward = _tensor_backward  # pyright: ignore[reportAttributeAccessIssue]
 
+pi, e, inf, nan = _math.pi, _math.e, _math.inf, _math.nan
+newaxis = None
 __version__ = "0.1.0"
-__all__ = ["Size", "Tensor", "device", "dtype"]
+
+from pullback import autograd  # noqa: E402 - the rooms come after the names they use
+
+# rooms that are imported on first use, so that `import pullback` stays light
+_ROOMS = ("compat", "func", "linalg", "nn", "optim", "random", "utils")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a room on first use; for unknown names, an error that names the nearest thing that exists."""
+    import importlib  # noqa: PLC0415
+
+    if name in _ROOMS:
+        return importlib.import_module(f"pullback.{name}")
+    from pullback.compat import missing  # noqa: PLC0415
+
+    raise missing("torch", name)
+
+
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Switch anomaly mode on or off for this thread."""
+    from pullback.graph.modes import state  # noqa: PLC0415
+
+    state.update(anomaly=mode, anomaly_check_nan=check_nan)
+
+
+__all__ = [
+    "Size",
+    "Tensor",
+    "autograd",
+    "cdouble",
+    "cfloat",
+    "device",
+    "double",
+    "dtype",
+    "enable_grad",
+    "finfo",
+    "get_default_dtype",
+    "half",
+    "iinfo",
+    "inference_mode",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "long",
+    "no_grad",
+    "promote_types",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "set_printoptions",
+    "short",
+]

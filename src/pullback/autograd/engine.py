@@ -94,7 +94,7 @@ def sweep(
             if node.node_hooks is not None:
                 cotangents = _run_node_hooks(node, cotangents, g)
             if not keep and node.op.saves:
-                _free(node)
+                node.op.free(node)
             for edge, c in zip(node.edges, cotangents, strict=False):
                 if c is None or edge is None:
                     continue
@@ -109,13 +109,6 @@ def sweep(
     finally:
         loud(token)
     return leaves, captured
-
-
-def _free(node: Node) -> None:
-    """Drop what a node saved, if it saved a tensor: a second pass through it is then an error."""
-    if node.out is not None or any(isinstance(a, Tensor) for a in node.args):
-        node.args = None
-        node.out = None
 
 
 def _leading_to(edges: Sequence[Any], wanted: set[Key]) -> set[Node]:

@@ -152,6 +152,12 @@ class Op:
             for e, rule in zip(edges, vjp, strict=False)
         ]
 
+    def free(self, node: Node) -> None:
+        """Drop what a node saved, if it saved a tensor: a second pass through it is then an error."""
+        if node.out is not None or any(isinstance(a, Tensor) for a in node.args):
+            node.args = None
+            node.out = None
+
     def push(self, node: Node, tangents: Sequence[Any]) -> Any:
         """The tangent(s) of the output for tensor tangents of the arguments (None where an argument has none)."""
         args, out = saved_values(node, True)

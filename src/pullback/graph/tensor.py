@@ -260,6 +260,7 @@ class Tensor:
         if node.retained is None:
             node.retained = {}
         node.retained[index] = weakref.ref(self)
+        node.special = True
 
     @property
     def dtype(self) -> dtypes.dtype:

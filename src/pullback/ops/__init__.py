@@ -6,6 +6,6 @@ May import `families`, `graph`, `dtypes`, `errors`, and other ops modules; nothi
 
 from __future__ import annotations
 
-from pullback.ops import pointwise
+from pullback.ops import convert, pointwise
 
-MODULES = (pointwise,)
+MODULES = (convert, pointwise)

@@ -1,0 +1,462 @@
+"""Custom `Function`s: a forward and a backward (and a jvp) written by the user, as one node.
+
+Read `Function.apply` first, then `FunctionOp.pull`. May import `graph`, `families`, `autograd.handles`, `autograd.trouble`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback.autograd.handles import GradFn
+from pullback.autograd.trouble import SECOND_TIME, modified
+from pullback.errors import message
+from pullback.families.inplace import adopt
+from pullback.families.op import Op, absent, cast, unbroadcast
+from pullback.families.structural import share
+from pullback.graph.modes import CAREFUL, state
+from pullback.graph.node import LEAF, Aval, Node, Slot
+from pullback.graph.record import annotate
+from pullback.graph.tensor import Tensor, edge_of, wrap
+
+NEED_SETUP = (
+    "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must override the "
+    "setup_context staticmethod. For more details, please see https://pytorch.org/docs/main/notes/extending.func.html"
+)
+
+
+class FunctionCtx(GradFn):
+    """What forward and backward share: saved tensors, which inputs need gradients, and the user's own attributes."""
+
+    needs_input_grad: tuple[bool, ...] = ()
+    materialize_grads = True
+    _to_save: tuple[Any, ...] = ()
+    _for_forward: tuple[Any, ...] = ()
+    _dirty: tuple[Any, ...] = ()
+    _no_gradient: tuple[Any, ...] = ()
+    _entries: list[Any] | None = None
+    _node: Any = None
+
+    def __init__(self) -> None:
+        """Empty; `Function.apply` fills it in."""
+
+    @property
+    def node(self) -> Node:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The node this context belongs to."""
+        node = self._node() if self._node is not None else None
+        if node is None:
+            raise RuntimeError("the graph that this context belongs to no longer exists")
+        return node
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Save inputs or outputs for backward; other tensors too. TypeError for anything but tensors and None."""
+        for i, t in enumerate(tensors):
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(
+                    message(
+                        f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}",
+                        "",
+                        "keep other values as attributes: ctx.value = ...",
+                    )
+                )
+        self._to_save = tensors
+
+    def save_for_forward(self, *tensors: Any) -> None:
+        """Save tensors for the jvp."""
+        self._for_forward = tensors
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Say which inputs forward changed in place; they must be returned."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Say which outputs have no gradient."""
+        self._no_gradient = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """False: backward gets None instead of zeros for unused outputs."""
+        self.materialize_grads = value
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The saved tensors; RuntimeError once freed, or where one was written in place since."""
+        if self._entries is None:
+            if self._node is None:
+                return self._to_save if self._to_save else self._for_forward
+            raise RuntimeError(message(SECOND_TIME, f"the context of {self.name()} gave its saved tensors back"))
+        return tuple(e if e is None else e.open(self) for e in self._entries)
+
+    saved_variables = saved_tensors
+
+
+class _Saved:
+    """One saved tensor with the version it had; outputs are kept without a reference to their own node."""
+
+    __slots__ = ("counter", "index", "tensor", "version")
+
+    def __init__(self, t: Tensor, index: int | None) -> None:
+        self.index = index
+        self.tensor = wrap(t.value) if index is not None else t
+        self.counter = t.shared_counter()
+        self.version = self.counter.version
+
+    def open(self, ctx: FunctionCtx) -> Tensor:
+        node = ctx.node
+        if self.counter.version != self.version:
+            owner = self.tensor if self.index is None else (self.counter.base() or self.tensor)
+            raise modified(node, owner, self.version, self.counter)
+        if self.index is None:
+            return self.tensor
+        return wrap(self.tensor.value, Slot(node, self.index) if node.count is not None else node)
+
+
+class FunctionMeta(type):
+    """Names the node class of a Function: its name + Backward."""
+
+    def __call__(cls, *_args: Any, **_kwargs: Any) -> Any:
+        warnings.warn(
+            f"{cls} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on the "
+            "class itself. Instantiating an autograd function will raise an error in a future version of PyTorch.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return super().__call__()
+
+
+class Function(metaclass=FunctionMeta):
+    """Base class of ops with a derivative written by hand: static methods forward, backward, and optionally setup_context, jvp, vmap.
+
+    Source of the conventions: PyTorch's `torch.autograd.Function`.
+
+    >>> import pullback as torch
+    >>> class Cube(torch.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**3
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return 3 * x**2 * g
+    >>> x = torch.tensor(2.0, requires_grad=True)
+    >>> y = Cube.apply(x)
+    >>> y.backward()
+    >>> y, x.grad
+    (tensor(8., grad_fn=<CubeBackward>), tensor(12.))
+    """
+
+    generate_vmap_rule = False
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
+        """Refused: call `apply` on the class."""
+        raise RuntimeError(
+            message(
+                "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function "
+                "with static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)",
+                "",
+                f"call {type(self).__name__}.apply(...)",
+            )
+        )
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs: forward(ctx, *args), or forward(*args) beside setup_context."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        """Save what backward needs, apart from forward (required under torch.func transforms)."""
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Return one gradient per argument of forward."""
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode "
+            "AD."
+        )
+
+    vjp = backward
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """Return the outputs' tangents."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """Return (outputs, out_dims) for a batch."""
+        raise NotImplementedError("To use autograd.Function with vmap, you must either override the vmap staticmethod or set generate_vmap_rule=True.")
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run forward and record it as one node."""
+        flat = _positional(cls, args, kwargs)
+        batched = [a for a in flat if isinstance(a, Tensor) and a.foreign is not None]
+        if batched:
+            return batched[0].foreign_function(cls, flat)
+        return run_function(cls, flat)
+
+
+def separate_setup(cls: type[Function]) -> bool:
+    """Does the class define setup_context?"""
+    return cls.setup_context is not Function.setup_context
+
+
+def _positional(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """Bind keyword arguments and defaults to forward's signature."""
+    if not kwargs:
+        return args
+    signature = inspect.signature(cls.forward)
+    bound = signature.bind(*args, **kwargs) if separate_setup(cls) else signature.bind(None, *args, **kwargs)
+    bound.apply_defaults()
+    return bound.args if separate_setup(cls) else bound.args[1:]
+
+
+@functools.cache
+def _context_type(name: str) -> type[FunctionCtx]:
+    return type(name, (FunctionCtx,), {"__module__": "torch.autograd.function"})
+
+
+def run_function(cls: type[Function], args: tuple[Any, ...]) -> Any:
+    """Run forward with recording off, then record one node for all outputs."""
+    if state.transforms and not separate_setup(cls):
+        raise RuntimeError(NEED_SETUP)
+    ctx = _context_type(cls.__name__ + "Backward")()
+    ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.node is not None for a in args)
+    record = any(ctx.needs_input_grad) and state.grad
+    before = state.grad
+    state.update(grad=False)
+    try:
+        if separate_setup(cls):
+            output = cls.forward(*args)
+            cls.setup_context(ctx, args, output)
+        else:
+            output = cls.forward(ctx, *args)
+    finally:
+        state.update(grad=before)
+    outputs = output if isinstance(output, tuple) else (output,)
+    node = _node(cls, ctx, args, outputs) if record else None
+    results = _connect(cls, ctx, args, outputs, node)
+    if node is not None:
+        _save(ctx, results, outputs)
+        if state.mode == CAREFUL:
+            annotate(node)
+    return tuple(results) if isinstance(output, tuple) else results[0]
+
+
+def _node(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs: Sequence[Any]) -> Node:
+    kept = tuple(Aval(a.value.shape, a.value.dtype) if isinstance(a, Tensor) else a for a in args)
+    edges = tuple(edge_of(a) if isinstance(a, Tensor) else None for a in args)
+    node = Node(FunctionOp.of(cls), kept, edges, None, {}, None)
+    node.label = cls.__name__ + "Backward"
+    node.__dict__["context"] = ctx
+    node.out_avals = tuple(Aval(o.value.shape, o.value.dtype) if isinstance(o, Tensor) else None for o in outputs)
+    if len(outputs) > 1:
+        node.count = len(outputs)
+    ctx._node = weakref.ref(node)  # noqa: SLF001 - the context is this module's own
+    return node
+
+
+def _connect(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs: Sequence[Any], node: Node | None) -> list[Any]:
+    """Give the outputs their place in the graph."""
+    dirty = {id(t) for t in ctx._dirty}  # noqa: SLF001
+    unreturned = dirty - {id(o) for o in outputs}
+    if unreturned:
+        raise RuntimeError(
+            message(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs that are modified "
+                "inplace must all be outputs of the Function."
+            )
+        )
+    inputs = {id(a) for a in args if isinstance(a, Tensor)}
+    fixed = {id(t) for t in ctx._no_gradient}  # noqa: SLF001
+    results: list[Any] = []
+    for i, o in enumerate(outputs):
+        if not isinstance(o, Tensor):
+            results.append(o)
+            continue
+        place = None if node is None else (Slot(node, i) if node.count is not None else node)
+        if id(o) in dirty:
+            _write_back(o, place)
+            results.append(o)
+            continue
+        t = o
+        if id(o) in inputs or (o.base is not None and id(o.base) in inputs):
+            t = wrap(o.storage())
+            share(o, t)
+            t.view_kind = f"custom:{i}:{cls.__name__}Backward"
+        if id(o) in fixed or t.value.dtype.kind not in "fc":
+            t.node = None
+        elif place is not None:
+            t.node = place
+        results.append(t)
+    return results
+
+
+def _write_back(o: Tensor, place: Any) -> None:
+    if o.node is LEAF and place is not None:
+        raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+    adopt(o, wrap(o.value, place))
+
+
+def _save(ctx: FunctionCtx, results: Sequence[Any], outputs: Sequence[Any]) -> None:
+    places = {id(r): i for i, r in enumerate(results) if isinstance(r, Tensor)}
+    places.update({id(o): i for i, o in enumerate(outputs) if isinstance(o, Tensor) and id(o) not in places})
+    dirty = {id(t) for t in ctx._dirty}  # noqa: SLF001
+    ctx._entries = [  # noqa: SLF001
+        None if t is None else _Saved(t, places.get(id(t)) if t.is_leaf is False or id(t) in dirty or id(t) in places else None)
+        for t in ctx._to_save  # noqa: SLF001
+    ]
+    ctx._to_save = ()  # noqa: SLF001
+
+
+class FunctionOp(Op):
+    """The op behind a Function's nodes: its rules call the user's methods."""
+
+    _made: weakref.WeakKeyDictionary[type[Function], FunctionOp] = weakref.WeakKeyDictionary()
+
+    def __init__(self, cls: type[Function]) -> None:  # pyright: ignore[reportMissingSuperCall]
+        """One per Function class; not part of the table."""
+        self.function = weakref.ref(cls)
+        self.name, self.family = cls.__name__, "custom"
+        self.backward = cls.__name__ + "Backward"
+        self.saves, self.keeps_out, self.keeps, self.reads = True, False, (), None
+        self.differentiable, self.variadic, self.outputs = True, True, 1
+        self.vjp = self.jvp = absent("the user's own methods")
+
+    @classmethod
+    def of(cls, function: type[Function]) -> FunctionOp:
+        """The op of a Function class."""
+        found = cls._made.get(function)
+        if found is None:
+            found = cls._made[function] = FunctionOp(function)
+        return found
+
+    def keeps_arg(self, i: int) -> bool:  # noqa: ARG002 - the interface's argument
+        """The context keeps what backward needs, not the node."""
+        return False
+
+    def free(self, node: Node) -> None:
+        """Drop what the context saved."""
+        ctx = node.__dict__["context"]
+        if ctx._entries:  # noqa: SLF001
+            ctx._entries = None  # noqa: SLF001
+
+    def pull(self, node: Node, g: Any, tensors: bool) -> Any:
+        """Call the user's backward on tensors and check what it returns."""
+        ctx: FunctionCtx = node.__dict__["context"]
+        cls = self.function()
+        assert cls is not None
+        given = [_grad_output(ctx, c, aval, tensors) for c, aval in zip(g if node.count else [g], node.out_avals, strict=True)]
+        rule = cls.backward if cls.backward is not Function.backward else cls.vjp
+        returned = rule(ctx, *given)
+        returned = returned if isinstance(returned, tuple) else (returned,)
+        returned = _check_count(self.backward, returned, len(node.edges))
+        return [
+            None if e is None or r is None else _check_gradient(self.backward, i, r, a, tensors)
+            for i, (e, r, a) in enumerate(zip(node.edges, returned, node.args, strict=True))
+        ]
+
+    def push(self, node: Node, tangents: Sequence[Any]) -> Any:
+        """Call the user's jvp."""
+        cls = self.function()
+        assert cls is not None
+        return cls.jvp(node.__dict__["context"], *tangents)
+
+
+def _grad_output(ctx: FunctionCtx, c: Any, aval: Any, tensors: bool) -> Any:
+    if c is not None:
+        return c if tensors else wrap(c)
+    return wrap(np.zeros(aval.shape, aval.dtype)) if ctx.materialize_grads and aval is not None else None
+
+
+def _check_count(name: Any, returned: tuple[Any, ...], n: int) -> tuple[Any, ...]:
+    extra = returned[n:]
+    if len(returned) < n or any(r is not None for r in extra):
+        raise RuntimeError(
+            message(
+                f"function {name} returned an incorrect number of gradients (expected {n}, got {len(returned)})",
+                "",
+                "return one value per argument of forward, None where there is no gradient",
+            )
+        )
+    return returned[:n]
+
+
+def _check_gradient(name: Any, i: int, r: Any, aval: Any, tensors: bool) -> Any:
+    if not isinstance(r, Tensor):
+        raise RuntimeError(message(f"expected Variable or None (got {type(r).__name__})", "", "return tensors or None"))
+    if tuple(r.shape) != tuple(aval.shape):
+        if not _expandable(tuple(aval.shape), tuple(r.shape)):
+            raise RuntimeError(
+                message(
+                    f"Function {name} returned an invalid gradient at index {i} - got {list(r.shape)} but expected shape compatible "
+                    f"with {list(aval.shape)}",
+                    f"the gradient of argument {i} must have that argument's shape",
+                    "sum over the broadcast dimensions, or reshape",
+                )
+            )
+        r = unbroadcast(r, tuple(aval.shape))
+    r = cast(r, aval.dtype)
+    return r if tensors else r.value
+
+
+def _expandable(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    if len(small) > len(large):
+        return False
+    return all(a in (1, b) for a, b in zip(reversed(small), reversed(large), strict=False))
+
+
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a backward whose result cannot be differentiated again: doing so is an error instead of a wrong gradient."""
+
+    @functools.wraps(function)
+    def once(ctx: Any, *grads: Any) -> Any:
+        followed = state.grad and any(isinstance(g, Tensor) and g.node is not None for g in grads)
+        before = state.grad
+        state.update(grad=False)
+        try:
+            outputs = function(ctx, *grads)
+        finally:
+            state.update(grad=before)
+        if not followed:
+            return outputs
+        several = outputs if isinstance(outputs, tuple) else (outputs,)
+        marked = tuple(_refusing(o) if isinstance(o, Tensor) else o for o in several)
+        return marked if isinstance(outputs, tuple) else marked[0]
+
+    return once
+
+
+class _Refuse(Op):
+    def __init__(self) -> None:  # pyright: ignore[reportMissingSuperCall]
+        self.name, self.family, self.backward = "error", "custom", "Error"
+        self.saves, self.keeps_out, self.keeps, self.reads, self.variadic = False, False, (), None, True
+        self.differentiable = True
+
+    def pull(self, node: Node, g: Any, tensors: bool) -> Any:
+        raise RuntimeError(
+            message(
+                "trying to differentiate twice a function that was marked with @once_differentiable",
+                "",
+                "remove the decorator if the backward is itself differentiable",
+            )
+        )
+
+
+_refuse = _Refuse()
+
+
+def _refusing(o: Tensor) -> Tensor:
+    return wrap(o.value, Node(_refuse, (), (), None, {}, None))
+
+
