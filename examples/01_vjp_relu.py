@@ -18,7 +18,7 @@ import torch
 from reporting import BLUE, GREEN, GREY, ORANGE, Report, array, start
 
 SLOPES = (1.0, 1.0, 2.0, 3.0)
-# 40 means are compared with their expectation; P(any beyond 4.5 standard errors) is below 3e-4, the seed fixed.
+# 40 means are compared with their expectations: P(any beyond 4.5 standard errors) is below 3e-4
 SIGMAS = 4.5
 
 

@@ -20,14 +20,14 @@ SHARES = (0.2, 0.4, 0.7, 1.0)
 
 
 def upstream(share: float) -> torch.Tensor:
-    """Return v of shape (5, 4) summing to 1: `share` on the first row, the rest even elsewhere."""
+    """Return v, shape (5, 4), with sum 1: `share` on row 0, the rest even."""
     v = torch.full((5, 4), (1.0 - share) / 16)
     v[0] = share / 4
     return v
 
 
 def closed_form(share: Any) -> Any:
-    """Return the sum of inp.grad: one of 4 entries of the first row, 3 of the other 16, are on the diagonal."""
+    """Return the sum of inp.grad: 1 of 4 entries of row 0, 3 of the other 16, are on the diagonal."""
     return 300 + 63 * (share / 4 + 3 * (1 - share) / 16)
 
 

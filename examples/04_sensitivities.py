@@ -1,7 +1,7 @@
 """Read a gradient as a sensitivity: how far the output moves when an input moves a little.
 
 Scalar functions with their tangents, functions of several variables, and what backward does with a vector of
-outputs. Derivatives are checked against the formula and against a central difference, the definition made finite.
+outputs. Derivatives are checked against formulas and central differences, the definition made finite.
 """
 
 from __future__ import annotations

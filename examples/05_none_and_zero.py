@@ -1,7 +1,7 @@
 """Tell "no gradient" from "a gradient of zero".
 
-After backward, .grad is None when there was no reason to compute anything for the tensor, and zero when there was
-and the answer is zero. The two have different cures, so the program makes each case once and says which it is.
+After backward, .grad is None when there was no reason to compute anything for the tensor, and zero when there
+was and the answer is zero. The cures differ, so the program makes each case once and says which it is.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Walk downhill with a fixed step until the gradient is small, and see how number formats end the walk.
 
 L(w) = (w0 - 2)^2 + (w1 + 3)^2 from the origin: each step multiplies the distance to the minimum by
-1 - 2 lr = 0.98, so the gradient after k steps has the norm 2 sqrt(13) 0.98^k, and the rule |grad| <= 1e-6 is met
-at the 783rd. In float32 it never is: once lr * gradient is less than half a unit in the last place of w, w stands.
+1 - 2 lr = 0.98, so the gradient after k steps has the norm 2 sqrt(13) 0.98^k, and the rule |grad| <= 1e-6 is
+met at the 783rd. In float32 it never is: once lr * gradient is below half a unit in the last place of w, it
+stands.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ def draw(report: Report, path: np.ndarray, norms: dict[str, list[float]]) -> Non
     figure, (ax, right) = plt.subplots(1, 2, figsize=(11.0, 4.8))
     x, y = np.meshgrid(np.linspace(-1.2, 4.2, 200), np.linspace(-4.6, 1.6, 200))
     z = (x - MINIMUM[0]) ** 2 + (y - MINIMUM[1]) ** 2
-    levels = np.arange(1, 8) ** 2 / 2.0
+    levels = np.arange(1, 7) ** 2 / 2.0
     lines = ax.contour(x, y, z, levels=levels, cmap="Blues_r", linewidths=1.0)
-    ax.clabel(lines, fontsize=8.5, fmt="%g")
+    radius = np.sqrt(levels)[:5]  # a label per circle, on the side where the path is not
+    places = list(zip(MINIMUM[0] + 0.5 * radius, MINIMUM[1] + 0.87 * radius, strict=True))
+    ax.clabel(lines, levels[:5], fontsize=8.5, fmt="%g", manual=places)
     ax.plot(path[:, 0], path[:, 1], color=ORANGE, lw=1.5)
     marks = path[[0, 10, 20, 40, 80, 160]]
     ax.plot(marks[:, 0], marks[:, 1], "o", color=ORANGE, ms=5, label="after 0, 10, 20, 40, 80, 160 steps")

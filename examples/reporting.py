@@ -1,7 +1,7 @@
 """What the examples share: the --out option, the numbers file, and the look of the figures.
 
-Read `Report` first. Imports only the standard library and NumPy; matplotlib is imported when a figure is drawn,
-and an example without it, or without --out, still runs and checks everything it prints.
+Read `Report` first. Imports only the standard library and NumPy; matplotlib is imported when a figure is
+drawn, and an example without it, or without --out, still runs and checks everything it prints.
 """
 
 from __future__ import annotations
