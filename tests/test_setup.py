@@ -98,9 +98,7 @@ def test_the_package_says_that_it_is_typed():
 
 
 def test_the_linter_refuses_a_branchy_function(tmp_path):
-    ruff = shutil.which(
-        "ruff", path=os.pathsep.join([str(Path(os.sys.executable).parent), os.environ["PATH"]])
-    )
+    ruff = shutil.which("ruff", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if ruff is None:
         pytest.skip("ruff is not installed")
     branches = "".join(f"    if x == {n}:\n        x += {n}\n" for n in range(12))
@@ -135,7 +133,7 @@ def test_no_path_of_one_machine():
     files = tracked(".py", ".toml", ".txt", ".md", ".rst", ".js", "")
     assert files
     assert not [str(p.relative_to(ROOT)) for p in files if MACHINE_PATH.search(p.read_text(encoding="utf-8"))]
-    assert MACHINE_PATH.search("see " + "/".join(["", "home", "someone"]))
+    assert MACHINE_PATH.search("see {}home{}someone".format("/", "/"))
 
 
 def test_nothing_is_left_for_later():
