@@ -1,14 +1,15 @@
 """From words to floating-point numbers, rounded exactly as PyTorch's CPU kernels round.
 
-Holds uniforms from words, fused multiply-add emulated in NumPy, the two Box-Muller rules (pairs for fewer than 16
-numbers, blocks of 16 otherwise) and the single-precision Cephes polynomials (S. L. Moshier) that PyTorch's vectorised
-kernel evaluates. Read `words` first. May import NumPy only.
+Holds uniforms from words, fused multiply-add emulated in NumPy, the two Box-Muller rules (pairs for fewer
+than 16 numbers, blocks of 16 otherwise) and the single-precision Cephes polynomials (S. L. Moshier) that
+PyTorch's vectorised kernel evaluates. Read `words` first. May import NumPy only.
 
-Exactness. PyTorch's double-precision draws call the C library's log, log1p, sin, cos, exp and tan, and so must we;
-NumPy's own loops may differ in the last bit on processors with AVX-512. Three of them can be had from the C library in
-bulk: NumPy's complex exp calls the library's sincos (and exp), its complex log1p the library's log. The other two are
-compared with `math` once, and replaced by it where NumPy has its own version. PyTorch's kernels are compiled with
-fused multiply-adds for processors that have them (AVX2 and newer); those are the values reproduced here.
+Exactness. PyTorch's double-precision draws call the C library's log, log1p, sin, cos, exp and tan, and so
+must we; NumPy's own loops may differ in the last bit on processors with AVX-512. Most can be had from the C
+library in bulk: NumPy's complex exp calls the library's sincos and exp, its complex log1p the library's
+log. The other two (log1p, tan) are compared with `math` once, and replaced by it where NumPy has its own
+version. PyTorch's kernels are compiled with fused multiply-adds for processors that have them (AVX2 and
+newer): those values are reproduced.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ F64 = np.float64
 _CHUNK = 1024  # rows of 16 numbers: the temporaries of a chunk stay in cache
 
 
-# ---- uniforms -------------------------------------------------------------------------------------------------
+# ---- uniforms ------------------------------------------------------------------------------------
 
 
 def uniform32(words: Any) -> Any:
@@ -56,7 +57,7 @@ def integers64(words: Any) -> Any:
     return out
 
 
-# ---- rounding -------------------------------------------------------------------------------------------------
+# ---- rounding ------------------------------------------------------------------------------------
 
 
 def round_to(x: Any, dtype: np.dtype[Any]) -> Any:
@@ -68,7 +69,7 @@ def round_to(x: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def fma64(a: Any, b: float, c: float) -> Any:
-    """a*b + c rounded once, for float64 `a` of any shape (the product's rounding error by Dekker's splitting).
+    """a*b + c rounded once, for float64 `a` of any shape (Dekker's splitting gives the product's error).
 
     >>> float(fma64(np.array([1 + 2.0**-30]), 1 + 2.0**-30, -1.0)[0]) == 2.0**-29 + 2.0**-60
     True
@@ -95,12 +96,12 @@ def _r(x: Any) -> Any:
     return x.astype(F32).astype(F64)
 
 
-# ---- the C library's functions, in bulk -----------------------------------------------------------------------
+# ---- the C library's functions, in bulk ----------------------------------------------------------
 
 
 @functools.cache
 def _library(name: str) -> Callable[[Any], Any]:
-    """np.<name> where it agrees with math.<name> on 8192 numbers in (-1, 0), else math.<name> over the entries."""
+    """np.<name> where it agrees with math.<name> on 8192 numbers in (-1, 0), else math.<name> by entry."""
     ours: Callable[[Any], Any] = getattr(np, name)
     theirs: Callable[[float], float] = getattr(math, name)
 
@@ -123,28 +124,30 @@ def tan(x: Any) -> Any:
 
 def exp(x: Any) -> Any:
     """exp(x) of float64, as the C library rounds it."""
-    return np.exp(x.astype(np.complex128)).real
+    z: Any = np.exp(x.astype(np.complex128))
+    return z.real
 
 
 def log(u: Any) -> Any:
     """log(u) of float64 multiples of 2**-53 in [0, 1], as the C library rounds it; log(0) = -inf."""
+    z: Any = (u - 1.0).astype(np.complex128)  # u - 1 is exact, and so is adding the 1 that log1p adds
     with np.errstate(divide="ignore"):
-        return np.log1p((u - 1.0).astype(np.complex128)).real  # u - 1 is exact, and so is the 1 that log1p adds
+        return np.log1p(z).real
 
 
 def sincos(theta: Any) -> tuple[Any, Any]:
     """(sin, cos) of float64 angles, as the C library rounds them."""
-    z = np.zeros(theta.shape, np.complex128)
+    z: Any = np.zeros(theta.shape, np.complex128)
     z.imag = theta
     z = np.exp(z)
     return z.imag, z.real
 
 
-# ---- normals: pairs -------------------------------------------------------------------------------------------
+# ---- normals: pairs ------------------------------------------------------------------------------
 
 
 def normal_pairs(u: Any) -> Any:
-    """Standard normals from float64 uniforms u1, u2, u1, u2, ...; both numbers of a pair are used, cosine first."""
+    """Standard normals from float64 uniforms u1, u2, u1, u2, ...; a pair gives two, the cosine first."""
     theta = u[0::2] * (2.0 * math.pi)
     r = np.sqrt(-2.0 * log1p(-u[1::2]))
     sin, cos = sincos(theta)
@@ -154,7 +157,7 @@ def normal_pairs(u: Any) -> Any:
     return out
 
 
-# ---- normals: blocks of 16 ------------------------------------------------------------------------------------
+# ---- normals: blocks of 16 -----------------------------------------------------------------------
 
 
 def _block64(u: Any) -> Any:
@@ -191,7 +194,7 @@ _FOUR_OVER_PI, _TWO_PI, _SQRT_HALF = _single(4.0 / math.pi, 2.0 * math.pi, math.
 
 
 def _log32(x: Any) -> Any:
-    """Single-precision log of numbers in (0, 1]: mantissa to [sqrt(1/2), sqrt(2)), then Cephes' polynomial."""
+    """Single-precision log on (0, 1]: mantissa to [sqrt(1/2), sqrt(2)), then Cephes' polynomial."""
     mantissa, exponent = np.frexp(x)
     small = mantissa < _SQRT_HALF
     e = exponent - small.astype(F64)
@@ -203,7 +206,7 @@ def _log32(x: Any) -> Any:
 
 
 def _sincos32(x: Any) -> tuple[Any, Any]:
-    """Single-precision (sin, cos) of angles in [0, 2 pi]: reduce by multiples of pi/4, then Cephes' polynomials."""
+    """Single-precision (sin, cos) on [0, 2 pi]: reduce by multiples of pi/4, then Cephes' polynomials."""
     octant = (_r(x * _FOUR_OVER_PI).astype(np.int64) + 1) & ~1
     y = octant.astype(F64)
     for part in _QUARTER_PI:
@@ -212,14 +215,15 @@ def _sincos32(x: Any) -> tuple[Any, Any]:
     cos = _r(_r(_r(_polynomial32(z, _COS) * z) * z - 0.5 * z) + 1.0)
     sin = _r(_r(_polynomial32(z, _SIN) * z) * x + x)
     swap = (octant & 2) != 0
-    sin_sign = np.where((octant & 4) != 0, -1.0, 1.0)
-    cos_sign = np.where(((octant - 2) & 4) != 0, 1.0, -1.0)
-    return np.where(swap, cos, sin) * sin_sign, np.where(swap, sin, cos) * cos_sign
+    sin_sign: Any = np.where((octant & 4) != 0, -1.0, 1.0)
+    cos_sign: Any = np.where(((octant - 2) & 4) != 0, 1.0, -1.0)
+    where: Any = np.where
+    return where(swap, cos, sin) * sin_sign, where(swap, sin, cos) * cos_sign
 
 
 def _block32(u: Any) -> Any:
-    # a product, sum or square root of singles computed in double and then rounded is the correctly rounded single;
-    # so is a fused multiply-add, but for one in about 2**29 that double rounding sends the other way
+    # a product, sum or square root of singles, computed in double and then rounded, is the correctly rounded
+    # single; so is a fused multiply-add, but for one in about 2**29 that double rounding sends the other way
     wide = u.astype(F64)
     r = _r(np.sqrt(-2.0 * _log32(1.0 - wide[:, :8])))
     sin, cos = _sincos32(_r(wide[:, 8:] * _TWO_PI))
@@ -231,7 +235,7 @@ def _block32(u: Any) -> Any:
 
 
 def normal_blocks(u: Any) -> Any:
-    """Standard normals from uniforms of shape (k, 16), float32 or float64: entries j and j + 8 of a row are a pair."""
+    """Standard normals from uniforms of shape (k, 16), float32 or float64: entries j and j + 8 pair up."""
     rule = _block64 if u.dtype == F64 else _block32
     if len(u) <= _CHUNK:
         return rule(u)

@@ -1,13 +1,14 @@
-"""Uniform and normal numbers from the word stream, computed ahead so that a small draw costs about a microsecond.
+"""Uniform and normal numbers from the word stream, computed ahead: a small draw costs about a microsecond.
 
-Holds `Numbers`: `rand`, `randn` and the cached normal. Read `words` and `cephes` first. May import those, `dtypes` and
-`errors`.
+Holds `Numbers`: `rand`, `randn` and the cached normal. Read `words` and `cephes` first. May import those,
+`dtypes` and `errors`.
 
-NumPy needs about as long for one number as for a thousand, and programs that follow PyTorch draw three or six at a
-time. So the numbers that *every* position of the word buffer would give are computed in one go, as tables: uniforms,
-normal pairs (four tables, by the position's remainder mod 4) and normal blocks (by its remainder mod 16). A draw is then a
-slice, whatever kinds of draws alternate. While small normals follow each other the generator is *in a run*: only
-`_next` moves, and the word position and the cached normal are derived from it when something else asks (`_leave`).
+NumPy needs about as long for ten numbers as for a thousand, and programs that follow PyTorch draw three or
+six at a time. So the numbers that *every* position of the word buffer would give are computed in one go, as
+tables: uniforms, normal pairs (four tables, by the position's remainder mod 4) and normal blocks (by its
+remainder mod 16). A draw is then a slice, whatever kinds of draws alternate. While small normals follow
+each other the generator is *in a run*: only `_next` moves, and the word position and the cached normal are
+derived from it when something else asks (`_leave`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def size_of(shape: Sequence[int]) -> int:
     for length in shape:
         if length < 0:
             first = f"Trying to create tensor with negative dimension {length}: {list(shape)}"
-            raise RuntimeError(message(first, "every length of a shape is at least 0", "check the shape's arithmetic"))
+            raise RuntimeError(message(first, "a length is at least 0", "check the shape"))
         n *= length
     return n
 
@@ -42,7 +43,7 @@ def _shaped(flat: Any, shape: Sequence[int]) -> Any:
 
 
 def floating(dtype: Any, kernel: str) -> np.dtype[Any]:
-    """`dtype` as a NumPy dtype if PyTorch's kernel draws it (float16, 32, 64); NotImplementedError otherwise."""
+    """`dtype` as a NumPy dtype if it is float16, 32 or 64, else NotImplementedError naming `kernel`."""
     d = np.dtype(dtype)
     if d in (F16, F32, F64):
         return d
@@ -65,7 +66,8 @@ class Numbers(WordStream):
     """
 
     __slots__ = (
-        "_base", "_blocks", "_cache", "_end", "_next", "_pairs", "_run32", "_run64", "_u32", "_u32_end", "_u64",
+        "_base", "_blocks", "_cache", "_end", "_next", "_pairs",
+        "_run32", "_run64", "_u32", "_u32_end", "_u64",
     )  # fmt: skip
 
     def _rewind(self) -> None:
@@ -90,7 +92,7 @@ class Numbers(WordStream):
             self._leave()
         return super().take(words)
 
-    # ---- uniforms ---------------------------------------------------------------------------------------------
+    # ---- uniforms --------------------------------------------------------------------------------
 
     def rand(self, shape: Sequence[int], dtype: Any = F32) -> Any:
         """Uniform numbers in [0, 1): k * 2**-24 (float32, float16) or k * 2**-53 (float64). Like torch.rand.
@@ -147,7 +149,7 @@ class Numbers(WordStream):
             self._u64[odd] = cephes.uniform64(self._buf[odd : odd + whole])
         return self._u64[odd]
 
-    # ---- normals ----------------------------------------------------------------------------------------------
+    # ---- normals ---------------------------------------------------------------------------------
 
     def randn(self, shape: Sequence[int], dtype: Any = F32) -> Any:
         """Standard normal numbers, like torch.randn: pairs below 16 numbers, blocks of 16 from there on.
@@ -167,7 +169,7 @@ class Numbers(WordStream):
         return _shaped(self._normal(n, 0.0, 1.0, floating(dtype, "normal_kernel_cpu")), shape)
 
     def _normal(self, n: int, mean: float, std: float, d: np.dtype[Any], *, contiguous: bool = True) -> Any:
-        """n normals, owned by the caller; a target that is not contiguous is filled by pairs whatever its size."""
+        """n normals, owned by the caller; a target that is not contiguous is filled by pairs at any size."""
         if n < 16 or not contiguous:
             return cephes.round_to(cephes.fma64(self._paired(n), std, mean), d)
         out = cephes.scaled(self._filled(n, d), mean, std)
@@ -196,7 +198,9 @@ class Numbers(WordStream):
         self._reserve((n + 1) // 2 * 4)
         base = self._pos & 3
         if self._pairs[base] is None:
-            table = cephes.normal_pairs(self._unit64_table(base & 1)[base >> 1 :][: (self._buf.size - base) // 4 * 2])
+            table = cephes.normal_pairs(
+                self._unit64_table(base & 1)[base >> 1 :][: (self._buf.size - base) // 4 * 2]
+            )
             self._pairs[base] = (table, table.astype(F32))
         self._base = base
         self._run64, self._run32 = self._pairs[base]
@@ -251,4 +255,3 @@ class Numbers(WordStream):
         start = (self._pos - base) // step
         self._pos += count * step
         return table[start : start + count].copy()
-

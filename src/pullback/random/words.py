@@ -1,24 +1,26 @@
-"""The 32-bit words behind every draw: MT19937, read ahead in blocks, with a logical position that stays exact.
+"""The 32-bit words behind every draw: MT19937, read ahead in blocks, with an exact logical position.
 
-Holds `WordStream`: seeding, `take` (the next words), the position, and PyTorch's 5056-byte state. NumPy's MT19937 does
-the work; this file only reads ahead and keeps count. Read `streams` next. May import NumPy and `errors` only.
+Holds `WordStream`: seeding, `take` (the next words), the position, and PyTorch's 5056-byte state. NumPy's
+MT19937 does the work; this file only reads ahead and keeps count. Read `numbers` next. May import NumPy and
+`errors` only.
 
-Two facts carry the design. NumPy's legacy seeding of MT19937 is PyTorch's (`init_genrand` of the seed's low 32 bits).
-And an MT19937 state is its last 624 outputs with the output scrambling undone, so a state can be asked for at any
-position without snapshots of the engine, as long as the buffer keeps the whole block that is being read.
+Two facts carry the design. NumPy's legacy seeding of MT19937 is PyTorch's (`init_genrand` of the seed's low
+32 bits). And an MT19937 state is its last 624 outputs with the output scrambling undone, so a state can be
+asked for at any position without snapshots of the engine, as long as the buffer keeps the whole block that
+is being read.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 
 from pullback.errors import message
 
 BLOCK = 624  # words that one step of the recurrence makes
-_READ_AHEAD = 4 * BLOCK  # words in a full-grown buffer: long enough to amortise, short enough to stay in cache
+_READ_AHEAD = 4 * BLOCK  # words in a full-grown buffer: it amortises the cost of a refill and stays in cache
 _CHUNK = 1 << 16
 DEFAULT_SEED = 67280421310721  # of a new torch.Generator()
 STATE_BYTES = 5056
@@ -38,19 +40,20 @@ def entropy() -> int:
     return int.from_bytes(os.urandom(8), "little")
 
 
-def checked_seed(seed: Any) -> int:
+def checked_seed(seed: object) -> int:
     """`seed` as an unsigned 64-bit integer; a negative seed counts from 2**64, as in PyTorch."""
+    kind = type(seed).__name__
     if type(seed) is not int:
-        if isinstance(seed, np.integer):
-            raise TypeError(message("an integer is required", f"the seed is a {type(seed).__name__}", "int(seed)"))
+        if np.issubdtype(type(seed), np.integer):
+            raise TypeError(message("an integer is required", f"the seed is a {kind}", "pass int(seed)"))
         raise RuntimeError(
-            message(
-                f"manual_seed expected a long, but got {type(seed).__name__}", f"seed={seed!r}", "pass a Python int"
-            )
+            message(f"manual_seed expected a long, but got {kind}", f"seed={seed!r}", "pass a Python int")
         )
     if not -(1 << 63) <= seed < 1 << 64:
         raise ValueError(
-            message("Overflow when unpacking long long", f"seed={seed}", "use a seed from -2**63 to 2**64 - 1")
+            message(
+                "Overflow when unpacking long long", f"seed={seed}", "use a seed from -2**63 to 2**64 - 1"
+            )
         )
     return seed % (1 << 64)
 
@@ -72,9 +75,9 @@ def _untempered(outputs: Any) -> Any:
 class WordStream:
     """An endless sequence of 32-bit words, the same as PyTorch's CPU generator gives for the seed.
 
-    The engine always stands at the end of a block of 624 words; the words between the logical position and the
-    engine are in `_buf[_pos:]`. Refills happen only when a draw needs more than is left, hence after any draw the
-    buffer still holds the whole block that the position is in.
+    The engine always stands at the end of a block of 624 words; the words between the logical position and
+    the engine are `_buf[_pos:]`. Refills happen only when a draw needs more than is left, hence after any
+    draw the buffer still holds the whole block that the position is in.
 
     >>> [int(w) for w in WordStream().reseed(0).take(2)]
     [2357136044, 2546248239]
@@ -109,7 +112,7 @@ class WordStream:
         """NumPy's bit generator, holding this seed's state."""
         if self._engine is None:
             # numpy's legacy seeding is the one PyTorch shares; its newer generators have no such entry
-            self._engine = np.random.RandomState(0)  # noqa: NPY002
+            self._engine = np.random.RandomState(0)
         if not self._loaded:
             self._engine.seed(self._seed & 0xFFFFFFFF)
             self._loaded = True
@@ -150,7 +153,7 @@ class WordStream:
         return out
 
     def _state_bytes(self, normal: float | None) -> Any:
-        """PyTorch's state at the logical position, uint8 of shape (5056,), with the cached normal if there is one."""
+        """PyTorch's state at the logical position with this cached normal: uint8 of shape (5056,)."""
         state = np.zeros((), _STATE)
         state["seed"], state["seeded"] = self._seed, 1
         if self._buf.size:
@@ -180,28 +183,22 @@ class WordStream:
         return float(state["normal"]) if state["normal_valid"] else None
 
 
-def _checked_state(given: Any) -> Any:
+def _checked_state(given: object) -> Any:
+    todo = "pass what get_state returned, unchanged"
+    kind = type(given).__name__
     if not isinstance(given, np.ndarray):
-        raise TypeError(
-            message(f"expected a torch.ByteTensor, but got {type(given).__name__}", "", "pass what get_state returned")
+        raise TypeError(message(f"expected a torch.ByteTensor, but got {kind}", "a state is an array", todo))
+    raw = cast(Any, given)
+    if raw.dtype != np.uint8:
+        raise TypeError(message("RNG state must be a torch.ByteTensor", f"its dtype is {raw.dtype}", todo))
+    if raw.size != STATE_BYTES:
+        first = (
+            f"Expected a CPUGeneratorImplState of size {STATE_BYTES} but found the input RNG state size to be"
         )
-    if given.dtype != np.uint8:
-        raise TypeError(
-            message("RNG state must be a torch.ByteTensor", f"its dtype is {given.dtype}", "pass what get_state returned")
-        )
-    if given.size != STATE_BYTES:
-        raise RuntimeError(
-            message(
-                f"Expected a CPUGeneratorImplState of size {STATE_BYTES} but found the input RNG state size to be "
-                f"{given.size}",
-                f"the state has shape {given.shape}",
-                "pass what get_state returned",
-            )
-        )
-    state: Any = np.frombuffer(np.ascontiguousarray(given).tobytes(), _STATE)[0]
+        raise RuntimeError(message(f"{first} {raw.size}", f"the state has shape {raw.shape}", todo))
+    state: Any = np.frombuffer(raw.tobytes(), _STATE)[0]
     left, step = int(state["left"]), int(state["next"])
-    if state["seeded"] != 1 or not (0 < left <= BLOCK and (left + step == BLOCK + 1 or (left, step) == (1, 0))):
-        raise RuntimeError(
-            message("Invalid mt19937 state", f"left={left}, next={step}", "pass what get_state returned, unchanged")
-        )
+    fits = 0 < left <= BLOCK and (left + step == BLOCK + 1 or (left, step) == (1, 0))
+    if state["seeded"] != 1 or not fits:
+        raise RuntimeError(message("Invalid mt19937 state", f"left={left}, next={step}", todo))
     return state
