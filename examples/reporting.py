@@ -56,7 +56,6 @@ class Report:
             import matplotlib as mpl
         except ModuleNotFoundError:
             return None
-        mpl.use("agg")
         mpl.rcParams.update(STYLE)
         import matplotlib.pyplot as plt
 
@@ -67,6 +66,7 @@ class Report:
         assert self.out is not None
         self.out.mkdir(parents=True, exist_ok=True)
         figure.savefig(self.out / f"{self.name}{suffix}.png")
+        self.pyplot().close(figure)
 
     def finish(self) -> None:
         """Write the numbers as JSON; the last line of every example."""
