@@ -276,7 +276,8 @@ def error_cases():
             RuntimeError,
             (
                 "Expected p_in >= 0 && p_in <= 1 to be true, but got false.  "
-                "(Could this error message be improved?  If so, please report an enhancement request to PyTorch.)"
+                "(Could this error message be improved?  If so, please report "
+                "an enhancement request to PyTorch.)"
             ),
         ),
         (

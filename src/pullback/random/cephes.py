@@ -23,7 +23,7 @@ import numpy as np
 
 F32 = np.float32
 F64 = np.float64
-_CHUNK = 1024  # rows of 16 numbers: the temporaries of a chunk stay in cache
+_CHUNK = 2048  # rows of 16 numbers: the temporaries of a chunk stay in cache
 
 
 # ---- uniforms ------------------------------------------------------------------------------------
@@ -92,8 +92,9 @@ def fma64(a: Any, b: float, c: float) -> Any:
 
 
 def _r(x: Any) -> Any:
-    """float64 values rounded to float32 and held as float64, in which products of two of them are exact."""
-    return x.astype(F32).astype(F64)
+    """Round to float32, in place, a fresh float64 array; products of two such values are exact in float64."""
+    x[...] = x.astype(F32)
+    return x
 
 
 # ---- the C library's functions, in bulk ----------------------------------------------------------
@@ -172,10 +173,13 @@ def _block64(u: Any) -> Any:
 
 def _polynomial32(x: Any, coefficients: tuple[float, ...]) -> Any:
     """Horner's rule with every step fused: c0*x^n + ... + cn in single precision."""
-    y = _r(coefficients[0] * x + coefficients[1])
-    for c in coefficients[2:]:
-        y = _r(y * x + c)
-    return y
+    y = coefficients[0] * x
+    for c in coefficients[1:-1]:
+        y += c
+        _r(y)
+        y *= x
+    y += coefficients[-1]
+    return _r(y)
 
 
 def _single(*values: float) -> tuple[float, ...]:
