@@ -10,9 +10,10 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from inspect import cleandoc
 from pathlib import Path
 
+import pullback
 from pullback.compat import figures
 from pullback.compat.compare import compare
 from pullback.compat.notebook import run_notebook
@@ -47,26 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(prog="pullback", description="Gradients with PyTorch's semantics.")
-    parser.add_argument("--version", action="version", version=f"pullback {_version()}")
+    parser.add_argument("--version", action="version", version=f"pullback {pullback.__version__}")
     rooms = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         inner = rooms.add_parser(
             command.name,
             help=command.help,
-            description=command.run.__doc__,
+            description=cleandoc(command.run.__doc__ or ""),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add(inner)
         inner.set_defaults(command=command)
     return parser
-
-
-def _version() -> str:
-    """The version of the installed package."""
-    try:
-        return version("pullback")
-    except PackageNotFoundError:  # a source tree on the path
-        return "(not installed)"
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -96,12 +89,21 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.compare:
         options = ["--figures", str(arguments.figures)] if arguments.figures else []
         return compare(path, arguments.args, options)
+    _hint(path, arguments.args)
     figures.attend(arguments.figures and arguments.figures.absolute())
     try:
         (runner or run_program)(path, arguments.args)
     finally:
         figures.finish()
     return 0
+
+
+def _hint(path: str, args: list[str]) -> None:
+    """Say where our options go, if the program's first argument is called like one of them."""
+    if args and args[0].partition("=")[0] in {"--figures", "--compare"}:
+        sys.stderr.write(
+            f"pullback run: {args[0]} goes to {path}; pullback's own options stand before FILE\n"
+        )
 
 
 COMMANDS = (Command("run", "run a program written for torch", _add_run, _run),)

@@ -71,6 +71,7 @@ def stand_in(note: Callable[[str], None]) -> dict[str, object]:
         vars(inner).update(display=display, clear_output=clear_output)
         vars(inner).update({name: type(name, (Rich,), {}) for name in _RICH.split()})
         outer = ModuleType("IPython")
-        vars(outer).update(display=inner, get_ipython=names["get_ipython"], __path__=[], version_info=(0, 0))
+        # outside a cell there is no shell: libraries ask, to hook into its event loop
+        vars(outer).update(display=inner, get_ipython=lambda: None, __path__=[], version_info=(0, 0))
         sys.modules.update({"IPython": outer, "IPython.display": inner})
     return names

@@ -49,6 +49,15 @@ HOMES: dict[str, dict[str, str]] = {
         "torch.optim.adagrad": "Adagrad",
     },
     "autograd": {"torch.autograd.function": "Function"},
+    "utils.data": {
+        "torch.utils.data.dataset": (
+            "Dataset IterableDataset TensorDataset StackDataset ConcatDataset ChainDataset Subset"
+        ),
+        "torch.utils.data.sampler": (
+            "Sampler SequentialSampler RandomSampler SubsetRandomSampler WeightedRandomSampler BatchSampler"
+        ),
+        "torch.utils.data.dataloader": "DataLoader",
+    },
 }
 
 
@@ -60,15 +69,14 @@ class Finds(Protocol):
         ...
 
 
-def classes_at_home(rooms: Finds) -> list[tuple[type, str]]:
-    """Give the classes torch's `__module__`; the classes that were changed, each with what it had before."""
+def classes_at_home(rooms: Finds, path: str) -> list[tuple[type, str]]:
+    """Give the classes of a room torch's `__module__`; those that were changed, each with what it had before."""
     changed: list[tuple[type, str]] = []
-    for path, homes in HOMES.items():
-        for home, names in homes.items():
-            for name in names.split():
-                cls = rooms.find(path, name)[0]
-                # a class under a second name (an alias) keeps its own
-                if isinstance(cls, type) and cls.__name__ == name:
-                    changed.append((cls, cls.__module__))
-                    cls.__module__ = home
+    for home, names in HOMES.get(path, {}).items():
+        for name in names.split():
+            cls = rooms.find(path, name)[0]
+            # a class under a second name (an alias) keeps its own
+            if isinstance(cls, type) and cls.__name__ == name:
+                changed.append((cls, cls.__module__))
+                cls.__module__ = home
     return changed

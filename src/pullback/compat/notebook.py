@@ -54,7 +54,7 @@ def run_notebook(path: str, arguments: list[str], *, replace: bool = True) -> No
         except SystemExit:
             raise
         except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt too
-            print_uncaught(error)
+            print_uncaught(error, cell=True)
             if not (cell.may_fail and isinstance(error, Exception)):
                 _note(title, f"stopped in cell {cell.number} of {len(cells)}")
                 end_with(error)

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 import tokenize
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
@@ -67,7 +68,7 @@ def read_python(path: str) -> bytes:
         encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
         source.decode(encoding)
     except (SyntaxError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not text that Python can read: {str(error).splitlines()[0]}") from None
+        raise BadInput(f"{path} is not UTF-8 text, nor in an encoding that it names: {error}") from None
     if b"\0" in source:
         raise BadInput(f"{path} is not text that Python can read: it holds null bytes")
     return source
@@ -95,16 +96,19 @@ def arrive() -> None:
     Replacement(importlib.import_module("pullback")).install()
 
 
-def print_uncaught(error: BaseException) -> None:
+def print_uncaught(error: BaseException, *, cell: bool = False) -> None:
     """Print an exception that the program did not catch, the way Python would.
 
     The traceback starts at the program's own first line and ends where a missing name was used. If the
-    program set `sys.excepthook`, that prints.
+    program set `sys.excepthook`, that prints. `cell`: the program is a notebook.
     """
     for one in _chain(error):
         one.__traceback__ = _without_placeholders(one.__traceback__)
     error.__traceback__ = _from_user_code(error.__traceback__)
-    sys.excepthook(type(error), error, error.__traceback__)
+    if cell and sys.excepthook is sys.__excepthook__:
+        traceback.print_exception(error)  # the built-in hook reads lines from files only, not from cells
+    else:
+        sys.excepthook(type(error), error, error.__traceback__)
 
 
 def end_with(error: BaseException) -> NoReturn:

@@ -53,7 +53,6 @@ _ALIASES = {
     "_tensor": "",
     "autograd.function": "autograd",
     "autograd.grad_mode": "autograd",
-    "autograd.gradcheck": "autograd",
     "autograd.variable": "autograd",
     "functional": "",
     "nn.modules": "nn",
@@ -132,7 +131,6 @@ class Replacement(MetaPathFinder, Loader):
         """Answer `import torch` from now on."""
         self._saved = _take_out()
         self._before = set(sys.modules)
-        self._homes = classes_at_home(self)
         sys.meta_path.insert(0, self)
 
     def remove(self) -> None:
@@ -180,6 +178,7 @@ class Replacement(MetaPathFinder, Loader):
         if name not in self._rooms:
             room = self._rooms[name] = Room(name, self)
             room.__spec__ = ModuleSpec(name, self, is_package=True)
+            self._homes += classes_at_home(self, path)
         return self._rooms[name]
 
     def is_room(self, path: str) -> bool:
