@@ -1,6 +1,7 @@
 """The examples run under pullback, check what they claim, and print what they print under PyTorch."""
 
 import functools
+import importlib
 import importlib.util
 import json
 import os
@@ -118,3 +119,36 @@ def test_a_long_sweep_is_the_same_draw_by_draw():
     theirs, _, expected = run("01_vjp_relu", "torch", "--repeats", "5000", "--seed", "7")
     assert ours.stdout == theirs.stdout
     assert numbers == expected
+
+
+def test_benchmark_compares_answers_and_writes_its_table(tmp_path):
+    program = FOLDER.parent / "benchmarks" / "eager.py"
+    table = tmp_path / "table.json"
+    command = [
+        sys.executable,
+        str(program),
+        "--quick",
+        "--repeats",
+        "1",
+        "--only",
+        "descent",
+        "--only",
+        "jacobian",
+    ]
+    done = subprocess.run(
+        [*command, "--json", str(table)], capture_output=True, text=True, check=False, timeout=280
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(table.read_text(encoding="utf-8"))["rows"]
+    assert [row["work"] for row in rows] == ["descent", "jacobian"]
+    assert all(row["cells"]["pullback"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("other", [2.0, [1.0, 2.0]])
+def test_benchmark_sees_a_different_answer(other, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER.parent / "benchmarks"))
+    eager = importlib.import_module("eager")
+    reference = eager.number([1.0, 1.0])
+    assert eager.agree("same", eager.number([1.0, 1.0001]), reference)
+    assert not eager.agree("other", eager.number(other), reference)
+    assert "result differs" in capsys.readouterr().err
