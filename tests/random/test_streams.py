@@ -190,6 +190,7 @@ def error_cases():
     g = seeded()
     z = np.zeros
     return [
+        (lambda: Generator("cuda"), RuntimeError, "Cannot get CUDA generator without ATen_cuda library."),
         (lambda: g.manual_seed(2**64), ValueError, "Overflow when unpacking long long"),
         (lambda: g.manual_seed(-(2**63) - 1), ValueError, "Overflow when unpacking long long"),
         (lambda: g.manual_seed("3"), RuntimeError, "manual_seed expected a long, but got str"),

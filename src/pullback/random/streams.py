@@ -47,12 +47,13 @@ class Generator(Numbers):
     __slots__ = ("device",)
 
     def __init__(self, device: Any = "cpu") -> None:
-        if str(device) not in ("cpu", "cpu:0"):
+        kind = str(device).split(":")[0]
+        if kind != "cpu":
             raise RuntimeError(
                 message(
-                    f"Device type {device} is not supported for torch.Generator() api.",
-                    "only CPU streams exist here",
-                    "Generator()",
+                    f"Cannot get {kind.upper()} generator without ATen_{kind} library.",
+                    f"device={device!r}, and only CPU streams exist here",
+                    "Generator(), or Generator('cpu')",
                 )
             )
         super().__init__()
