@@ -81,14 +81,14 @@ def sweep(
             node = heappop(heap)[1]
             g = grads.pop(node)
             if node.special or wanted is not None:
-                g = _closer_look(node, g, tensors, wanted, captured)
+                g = _closer_look(node, g, tensors or node.lanes, wanted, captured)
             if node.args is None:
                 raise trouble.second_time(node)
             if node.packed is not None:
                 unpack(node)
             if node.number < writes.last:
                 trouble.check_versions(node)
-            cotangents = node.op.pull(node, g, tensors)
+            cotangents = node.op.pull(node, g, tensors or node.lanes)
             if state.anomaly:
                 trouble.check_finite(node, cotangents)
             if node.node_hooks is not None:
@@ -300,5 +300,7 @@ def seed_like(t: Tensor, tensors: bool) -> Any:
 def seed_from(g: Tensor, t: Tensor, tensors: bool) -> Any:
     """A user's upstream in the output's dtype, never written to afterwards."""
     if tensors:
+        if t.foreign is not None and g.foreign is None:
+            g = t.new_filled(1) * g  # the same upstream in every lane
         return g if g.value.dtype == t.value.dtype else g.to(t.dtype)
     return cast(g.value, t.value.dtype)

@@ -207,6 +207,15 @@ def _with_edge(a: Tensor, edge: Any) -> Tensor:
     return old
 
 
+def strip(a: Any) -> Any:
+    """The argument without its place in the graph: the same value, followed by nobody."""
+    if not isinstance(a, Tensor) or a.node is None:
+        return a
+    t = object.__new__(type(a) if a.foreign is not None else Tensor)
+    t.value = a.value
+    return t
+
+
 def apply(op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Run an op on tensors and plain values; record it if any argument is followed."""
     values: list[Any] = []

@@ -74,6 +74,7 @@ class Node:
     packed: dict[Any, Any] | None = None  # what saved_tensors_hooks packed
     label: str | None = None  # a grad_fn name that differs from the op's
     metadata: dict[Any, Any] | None = None
+    lanes: bool = False  # recorded inside vmap: its rules run on tensors even in a plain sweep
     special: bool = False  # hooks or retained outputs: backward looks closer
     out_avals: Any = None  # shapes and dtypes of several outputs
 

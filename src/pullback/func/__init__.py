@@ -1,0 +1,9 @@
+"""PyTorch's room `torch.func`: derivatives and mapping as functions of functions. Read `derivatives` first."""
+
+from __future__ import annotations
+
+from pullback.func.derivatives import grad, grad_and_value, jvp, linearize, vjp
+from pullback.func.jacobians import hessian, jacfwd, jacrev
+from pullback.func.mapping import vmap
+
+__all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "vjp", "vmap"]

@@ -1,0 +1,391 @@
+"""vmap's machinery: tensors whose value is a stack of lanes, and how ops run on them.
+
+Read `Lanes` and `BatchedTensor` first, then `run`. A batched tensor is a tensor of the level below with one more dimension in front;
+an op runs through its `batch` facet on those, so levels nest. Autograd's record sits on top: nodes recorded inside vmap hold batched
+tensors, and `enter` and `leave`, which cross the border, are each other's transposes. May import `families`, `graph`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback import printing
+from pullback.errors import message
+from pullback.families.op import Absent, Op, make_node, strip
+from pullback.graph.modes import state
+from pullback.graph.node import Aval, Node, Slot
+from pullback.graph.tensor import Tensor, edge_of, wrap
+
+_number = itertools.count(1).__next__
+
+INPLACE = (
+    "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has more "
+    "elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a vmap. Please try "
+    "to use out-of-place operators instead of inplace arithmetic. If said operator is being called inside the PyTorch framework, "
+    "please file a bug report instead."
+)
+
+
+class Level:
+    """One running vmap: its number (inner ones are higher), size, how random ops behave, and its nesting depth."""
+
+    def __init__(self, size: int, randomness: str) -> None:
+        """Open a level of `size` lanes."""
+        self.number = _number()
+        self.size = size
+        self.randomness = randomness
+        self.depth = len(state.levels) + 1
+
+
+class Lanes:
+    """The value of a batched tensor: a tensor of the level below whose first dimension runs over the lanes.
+
+    Shape, dtype, ndim and size are those of one lane, so that code which only asks about them needs no case of its own.
+    """
+
+    __slots__ = ("inner", "level")
+
+    def __init__(self, inner: Tensor, level: Level) -> None:
+        self.inner = inner
+        self.level = level
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one lane."""
+        return tuple(self.inner.value.shape[1:])
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy's dtype."""
+        return self.inner.value.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The dimensions of one lane."""
+        return self.inner.value.ndim - 1
+
+    @property
+    def size(self) -> int:
+        """The entries of one lane."""
+        return int(np.prod(self.shape))
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per entry."""
+        return self.dtype.itemsize
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The strides within one lane."""
+        return tuple(self.inner.value.strides[1:])
+
+
+class BatchedTensor(Tensor):
+    """A tensor inside vmap."""
+
+    def foreign(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Run an op that has a batched argument."""
+        return run(op, args, params)
+
+    def foreign_write(self, call: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """An in-place op: run the out-of-place one and take its result over."""
+        result = call(snapshot(self), *args, **kwargs)
+        if tuple(result.value.shape) != self.value.shape:
+            raise RuntimeError(
+                message(
+                    f"output with shape {list(self.value.shape)} doesn't match the broadcast shape {list(result.value.shape)}",
+                    f"{name} inside vmap",
+                )
+            )
+        if result.value.dtype != self.value.dtype:
+            result = result.to(self.dtype)
+        self.take_over(result)
+        return self
+
+    def take_over(self, result: Tensor) -> None:
+        """Become the result of a write; tensors that shared this one's memory would not see it, so views are refused."""
+        if self.base is not None or (self.counter is not None and any(r() is not None for r in self.counter.views)):
+            raise RuntimeError(
+                message(
+                    "vmap: in-place operation on a tensor that shares its memory with a view inside the mapped function",
+                    f"a tensor of shape {list(self.value.shape)} per sample",
+                    "use the out-of-place form, or write before taking the view",
+                )
+            )
+        if not isinstance(result, BatchedTensor):
+            result = lift(result, self.value.level)
+        if result.value.level.number > self.value.level.number:
+            raise RuntimeError(INPLACE)
+        self.value = result.value
+        self.node = result.node
+
+    def foreign_function(self, function: Any, args: tuple[Any, ...]) -> Any:
+        """Run a custom Function on batched arguments."""
+        from pullback.transform.custom import run_custom  # noqa: PLC0415 - the two modules need each other
+
+        return run_custom(function, args)
+
+    def refuse(self, what: str) -> None:
+        """Raise PyTorch's error for reading a value, which has one per lane."""
+        if what == "bool":
+            raise RuntimeError(
+                message(
+                    "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support "
+                    "that yet, please shout over at https://github.com/pytorch/functorch/issues/257 .",
+                    f"the tensor has one value for each of the {self.value.level.size} samples",
+                    "choose with torch.where, which works sample by sample",
+                )
+            )
+        raise RuntimeError(
+            message(
+                "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
+                "please try to rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch "
+                "internals, please file a bug report.",
+                f"the tensor has one value for each of the {self.value.level.size} samples",
+                "keep it a tensor inside the mapped function",
+            )
+        )
+
+    def storage(self) -> Any:
+        """Refused: the lanes have no memory of their own shape."""
+        raise RuntimeError(
+            message(
+                "vmap: this operation needs the memory of a single sample, which does not exist inside vmap",
+                f"a tensor of shape {list(self.value.shape)} per sample",
+                "use operations on tensors instead of NumPy or raw memory",
+            )
+        )
+
+    def text(self) -> str:
+        """PyTorch's printed form of a tensor inside vmap."""
+        return printing.wrapped_text("BatchedTensor", self.value.level.depth, 0, repr(self.value.inner))
+
+    def new_filled(self, number: float) -> Tensor:
+        """A constant of this tensor's shape and dtype, lane by lane."""
+        inner = self.value.inner
+        filled = inner.new_filled(number) if isinstance(inner, BatchedTensor) else wrap(
+            np.full(inner.value.shape, number, inner.value.dtype)
+        )
+        return batched(filled, self.value.level)
+
+    def new_ones_like(self) -> Tensor:
+        """Ones of this tensor's shape and dtype."""
+        return self.new_filled(1)
+
+
+def batched(inner: Tensor, level: Level, node: Any = None) -> BatchedTensor:
+    """A batched tensor around a tensor of the level below whose first dimension runs over the lanes."""
+    t = object.__new__(BatchedTensor)
+    t.value = Lanes(inner, level)
+    if node is not None:
+        t.node = node
+    return t
+
+
+def snapshot(t: Tensor) -> Tensor:
+    """The tensor as it is now, which a later write to t does not change."""
+    if isinstance(t, BatchedTensor):
+        return batched(t.value.inner, t.value.level, t.node)
+    return wrap(t.value, t.node)
+
+
+def level_of(t: Any) -> Level | None:
+    """The innermost level a tensor is batched at."""
+    return t.value.level if isinstance(t, BatchedTensor) else None
+
+
+# ---------------------------------------------------------------------- running an op
+
+
+def run(op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """Run an op through its batch facet at the innermost level among its arguments, and record it on top."""
+    levels = [a.value.level for a in args if isinstance(a, BatchedTensor)]
+    level = max(levels, key=lambda x: x.number)
+    inner: list[Any] = []
+    dims: list[int | None] = []
+    for a in args:
+        if isinstance(a, BatchedTensor) and a.value.level is level:
+            inner.append(a.value.inner)
+            dims.append(0)
+        else:
+            inner.append(strip(a))
+            dims.append(None)
+    before = state.grad
+    state.update(grad=False)
+    try:
+        out = batch_rule(op)(level.size, dims, inner, params)
+    finally:
+        state.update(grad=before)
+    return _record(op, args, params, _wrap(out, level), level)
+
+
+def _wrap(out: tuple[Any, Any], level: Level) -> Any:
+    values, out_dims = out
+    if isinstance(values, tuple):
+        several = out_dims if isinstance(out_dims, tuple) else (out_dims,) * len(values)
+        return tuple(_lane_front(v, d, level) for v, d in zip(values, several, strict=True))
+    return _lane_front(values, out_dims, level)
+
+
+def _lane_front(v: Tensor, dim: int | None, level: Level) -> Tensor:
+    if dim is None:
+        return v
+    if dim != 0:
+        v = v.movedim(dim, 0)
+    return batched(v, level)
+
+
+def _record(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, level: Level) -> Any:
+    followed = any(isinstance(a, Tensor) and a.node is not None for a in args)
+    if not (followed and state.grad and op.differentiable):
+        return out
+    lifted = tuple(
+        lift(a, level) if isinstance(a, Tensor) and a.node is not None and level_of(a) is not level else a for a in args
+    )
+    outs = out if isinstance(out, tuple) else (out,)
+    node = make_node(op, lifted, params, tuple(outs) if isinstance(out, tuple) else out)
+    node.lanes = True
+    if hasattr(op, "partials"):
+        node.meta = tuple((a.value.shape, a.value.dtype) if isinstance(a, Tensor) else None for a in lifted)
+    if op.keeps_out:
+        node.out = tuple(map(snapshot, outs)) if isinstance(out, tuple) else snapshot(out)
+    if isinstance(out, tuple):
+        node.count = len(out)
+        node.out_avals = tuple(Aval(o.value.shape, o.value.dtype) for o in outs)
+        for i, o in enumerate(outs):
+            if o.value.dtype.kind in "fc":
+                o.node = Slot(node, i)
+        if op.keeps_out:
+            node.out = _connected(node)
+    elif out.value.dtype.kind in "fc":
+        out.node = node
+    return out
+
+
+def _connected(node: Node) -> Any:
+    return tuple(node.out)
+
+
+def batch_rule(op: Op) -> Callable[..., Any]:
+    """An op's batch facet, or one call per lane where it has none."""
+    rule = op.batch
+    if isinstance(rule, Absent):
+        return lambda size, dims, args, params: one_by_one(op, size, dims, args, params)
+    return rule
+
+
+def one_by_one(op: Op, size: int, dims: Sequence[int | None], args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Run an op lane by lane and stack: correct for every op, with a cost that grows with the number of lanes."""
+    results = [
+        op(*(a if d is None else a.select(d, i) for a, d in zip(args, dims, strict=True)), **params)
+        for i in range(max(size, 1))
+    ]
+    if size == 0:
+        results = [op(*(_lane_of_none(a, d) for a, d in zip(args, dims, strict=True)), **params)]
+    from pullback.ops.join import stack  # noqa: PLC0415 - ops import this module's users
+
+    join = stack.call if hasattr(stack, "call") else stack
+    if isinstance(results[0], tuple):
+        several = tuple(join([r[k] for r in results])[:size] for k in range(len(results[0])))
+        return several, (0,) * len(several)
+    return join(results)[:size], 0
+
+
+def _lane_of_none(a: Any, d: int | None) -> Any:
+    if d is None:
+        return a
+    shape = tuple(n for i, n in enumerate(a.value.shape) if i != d)
+    return wrap(np.ones(shape, a.value.dtype))
+
+
+# ---------------------------------------------------------------------- crossing the border
+
+
+class Enter(Op):
+    """From the level below into the lanes: the first dimension becomes the lane."""
+
+    def pull(self, node: Node, g: Any, tensors: bool) -> Any:
+        """The transpose: leave."""
+        r = leave(g, node.params["level"])
+        return [r if tensors and not node.params.get("plain") else _plain(r, tensors)]
+
+    def push(self, node: Node, tangents: Sequence[Any]) -> Any:
+        """The same crossing for the tangent."""
+        return enter(tangents[0], node.params["level"])
+
+
+class Leave(Op):
+    """Out of the lanes: they become the first dimension of a tensor of the level below."""
+
+    def pull(self, node: Node, g: Any, tensors: bool) -> Any:
+        """The transpose: enter."""
+        t = g if isinstance(g, Tensor) else wrap(g)
+        return [enter(t, node.params["level"])]
+
+    def push(self, node: Node, tangents: Sequence[Any]) -> Any:
+        """The same crossing for the tangent."""
+        return leave(tangents[0], node.params["level"])
+
+
+def _plain(r: Tensor, tensors: bool) -> Any:
+    return r if tensors or isinstance(r, BatchedTensor) else r.value
+
+
+_options: dict[str, Any] = {"keeps": (False,), "keeps_out": False}
+_enter = Enter("vmap_enter", "control", lambda x, *, level: x, vjp=[lambda g, _out, _x, *, level: leave(g, level)], **_options)
+_leave = Leave("vmap_leave", "control", lambda x, *, level: x, vjp=[lambda g, _out, _x, *, level: enter(g, level)], **_options)
+
+
+def enter(x: Tensor, level: Level) -> Tensor:
+    """A tensor whose first dimension runs over the lanes, seen from inside the level."""
+    t = batched(strip(x), level)
+    if x.node is not None and state.grad:
+        t.node = Node(_enter, (Aval(t.value.shape, t.value.dtype),), (edge_of(x),), None, {"level": level}, None)
+    return t
+
+
+def leave(t: Tensor, level: Level) -> Tensor:
+    """A tensor from inside the level with its lanes as first dimension; one that has no lanes is repeated."""
+    own = level_of(t)
+    if own is not level:
+        if own is not None and own.number > level.number:
+            raise RuntimeError(message("vmap: a tensor escaped from an inner vmap", "", "return it from the mapped function"))
+        return t.expand(level.size, *t.value.shape)
+    r = snapshot(t.value.inner)
+    r.node = None
+    if t.node is not None and state.grad:
+        v = r.value
+        r.node = Node(_leave, (Aval(v.shape, v.dtype),), (edge_of(t),), None, {"level": level}, None)
+        r.node.lanes = isinstance(r, BatchedTensor)
+    return r
+
+
+def lift(a: Tensor, level: Level) -> Tensor:
+    """A tensor from outside, repeated in every lane; its cotangent is the sum over the lanes."""
+    return enter(a.expand(level.size, *a.value.shape), level)
+
+
+def lift_all(a: Tensor) -> Tensor:
+    """A tensor repeated in the lanes of every running level it does not have yet: what differentiation inside vmap starts from."""
+    for level in state.levels:
+        if not _has_level(a, level):
+            own = level_of(a)
+            if own is not None and own.number > level.number:
+                continue
+            a = lift(a, level)
+    return a
+
+
+def _has_level(a: Tensor, level: Level) -> bool:
+    while isinstance(a, BatchedTensor):
+        if a.value.level is level:
+            return True
+        a = a.value.inner
+    return False
+
+
+__all__ = ["BatchedTensor", "Lanes", "Level", "batched", "enter", "leave", "lift", "lift_all", "run", "snapshot"]
