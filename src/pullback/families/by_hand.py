@@ -1,9 +1,9 @@
 """The by-hand family: ops whose rules are written out (linalg, convolution, softmax); the rest is derived from them.
 
-Read `by_hand` first. jvp: the transpose of the vjp in its cotangent (differentiate the rule, which is linear in g). type: the op
-on stand-in values. zero: the local Jacobian by one vjp per output entry. depend: dense, unless `couples` says which axes mix.
-batch: leading dimensions where NumPy's function broadcasts over them, else one call per sample. May import `graph`,
-`families.op`, `families.facets`.
+Read `by_hand` first; `by_hand_facets` holds the derivations. jvp: the transpose of the vjp in its cotangent (the rule is linear in
+g, so it is recorded once and swept back). type: the op on stand-in values. depend: dense, or dense within groups of entries. zero:
+the local Jacobian by one vjp per output entry of a group. batch: leading dimensions where eval broadcasts over them, else
+one call per sample. May import `graph`, `families.op`, `families.by_hand_facets`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pullback.families.by_hand_facets import derive
 from pullback.families.op import Op, Rule
+
+Core = tuple[Sequence[int | None], Sequence[int]]
 
 
 class ByHand(Op):
     """An op whose eval and vjp the entry gives."""
+
+    core: Core | None = None
+    groups: Callable[..., Any] | None = None
 
 
 def by_hand(
@@ -26,6 +32,8 @@ def by_hand(
     samples: Callable[[], list[Any]] | None = None,
     jvp: Rule | None = None,
     leading: bool = False,
+    core: Core | None = None,
+    groups: Callable[..., Any] | None = None,
     outputs: int = 1,
     backward: Any = None,
     keeps: Sequence[bool] | None = None,
@@ -34,10 +42,13 @@ def by_hand(
 ) -> ByHand:
     """Declare an op by its eval and vjp rules.
 
-    vjp       one rule(g, out, *args, **params) per argument, written with operators, ops and Tensor methods so that it runs on arrays
-              and on tensors alike; name parameters that a rule does not read with a leading underscore (what is saved follows).
-              g is a tuple for ops with several outputs (zeros where an output was not used)
-    leading   eval treats leading dimensions as a batch (NumPy's linalg convention)
+    vjp       one rule(g, out, *args, **params) per argument, written with operators, ops and Tensor methods so that it runs on
+              arrays and on tensors alike; name parameters that a rule does not read with a leading underscore (what is saved
+              follows). g is a list for ops with several outputs (None where an output was not used)
+    leading   eval treats leading dimensions as a batch and mixes the last two (NumPy's linalg convention)
+    core      the same with other numbers of mixed dimensions: ((per tensor argument), (per output)); implies leading
+    groups    (avals, params) -> (ids per argument, ids of the output): integer arrays, entries with the same id are
+              coupled, all others independent (softmax: one group per row). With several outputs their entries follow one another
     """
     given: dict[str, Any] = dict(facets or {})
     if samples is not None:
@@ -45,7 +56,13 @@ def by_hand(
     if jvp is not None:
         given["jvp"] = jvp
     op = ByHand(
-        name, "by hand", eval, vjp=vjp, backward=backward, keeps=keeps, keeps_out=keeps_out, outputs=outputs, facets=given
+        name, "by hand", eval, vjp=vjp, backward=backward, keeps=keeps, keeps_out=keeps_out, outputs=outputs
     )
-    op.leading = leading  # pyright: ignore[reportAttributeAccessIssue]
+    op.core = core if core is not None or not leading else ((2,) * 8, (2,) * 8)
+    op.groups = groups
+    for facet, value in {**derive(op), **given}.items():
+        setattr(op, facet, value)
     return op
+
+
+__all__ = ["ByHand", "by_hand"]

@@ -1,85 +1,323 @@
-"""The contraction family: one einsum specification; vjp and jvp follow by swapping operands.
+"""The contraction family: one einsum specification; everything follows by swapping operands.
 
-Read `contraction` first. For out = einsum("A,B->C", x, y) the cotangent of x is einsum("C,B->A", g, conj(y)), and likewise for
-y. Matrix products of any rank go through `np.matmul`, whose specification depends on the ranks. May import `graph`,
-`families.op`.
+Read `Contraction` first, then `product`, the op that all rules are written with, and `evaluate`, which runs any specification
+through BLAS. For out = einsum("A,B->C", x, y) the cotangent of x is einsum("C,B->A", g, conj(y)), likewise for y; labels of A that
+neither C nor B has are stretched to their size, so that specifications are closed under differentiation. A label occurs once
+per operand. May import `graph`, `families.op`, `families.facets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
+from pullback.families.contraction_facets import derive, spec_parts
+from pullback.families.facets import Sample
 from pullback.families.op import Op, finish
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
-from pullback.graph.node import LEAF, Node
-from pullback.graph.tensor import Tensor
+from pullback.graph.node import LEAF, Aval, Node
+from pullback.graph.tensor import Tensor, edge_of
 
-F32, F64 = np.dtype("f4"), np.dtype("f8")
+F16, F32, F64 = np.dtype("f2"), np.dtype("f4"), np.dtype("f8")
+Shape = tuple[int, ...]
+Fast = tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]
 _new = object.__new__
 
 
 class Contraction(Op):
-    """A sum of products over shared indices of two operands."""
+    """A sum of products of two operands over the labels that the output lacks."""
 
+    def __init__(
+        self,
+        name: str,
+        spec: str | Callable[[Shape, Shape], str] | None,
+        eval: Callable[..., Any] | None = None,  # noqa: A002 - the facet's name
+        *,
+        fast: Fast | None = None,
+        backward: Any = None,
+        samples: Callable[[], list[Any]] | None = None,
+    ) -> None:
+        """Declare a contraction.
 
-def contraction_call(op: Op, check: Callable[[Any, Any], None], prepare: Callable[..., Any] | None = None) -> Any:
-    """The public call of a two-operand contraction: fast where both are plain float tensors of one dtype.
+        spec      "ij,jk->ik", a function of the operands' shapes, or None: a parameter `spec` says it
+        eval      a faster evaluation than through the specification
+        fast      the two cotangents on plain real arrays, (g, y) -> of x and (g, x) -> of y, where they can be faster
+        """
+        self.spec = spec
+        self.fast = fast
 
-    `check` raises PyTorch's errors for operands that do not fit; it runs before anything is computed.
-    """
-    function = op.eval
-    no_params: dict[str, Any] = {}
+        def left(g: Any, _out: Any, _x: Any, y: Any, **params: Any) -> Any:
+            shapes = (tuple(_x.shape), tuple(y.shape))
+            return _swap(g, conj(y), self.spec_for(*shapes, params), 0, shapes[0])
 
-    def call(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002 - PyTorch's name
-        if type(input) is Tensor and type(other) is Tensor and out is None:
-            v, w = input.value, other.value
-            d = v.dtype
-            mode = state.mode
-            if d is w.dtype and (d is F32 or d is F64) and mode != CAREFUL:
-                token = quiet(QUIET)
-                try:
-                    r = function(v, w)
-                except ValueError:
-                    check(input, other)
-                    raise
-                finally:
-                    loud(token)
-                t = _new(Tensor)
-                t.value = r
-                e, f = input.node, other.node
-                if mode and (e is not None or f is not None):
-                    t.node = Node(
-                        op,
-                        (input, other),
-                        (input if e is LEAF else e, other if f is LEAF else f),
-                        None,
-                        no_params,
-                        None,
-                    )
-                return t
-        return general(op, check, input, other, out)
+        def right(g: Any, _out: Any, x: Any, _y: Any, **params: Any) -> Any:
+            shapes = (tuple(x.shape), tuple(_y.shape))
+            return _swap(g, conj(x), self.spec_for(*shapes, params), 1, shapes[1])
 
-    return call
+        super().__init__(
+            name,
+            "contraction",
+            eval or self._through_spec,
+            vjp=[left, right],
+            backward=backward,
+            facets={**derive(self, samples), "batch": self._batch},
+        )
 
+    def spec_for(self, x: Shape, y: Shape, params: dict[str, Any]) -> str:
+        """The specification for operands of these shapes."""
+        spec = self.spec
+        return params["spec"] if spec is None else spec if isinstance(spec, str) else spec(x, y)
 
-def general(op: Op, check: Callable[[Any, Any], None], x: Any, y: Any, out: Any) -> Any:
-    """Check, run and record: the path for other dtypes, subclasses, modes and `out=`."""
-    check(x, y)
-    for a in (x, y):
-        if a.foreign is not None:
-            return a.foreign(op, (x, y), {})
-    token = quiet(QUIET)
-    try:
-        r = op.eval(x.value, y.value)
-    finally:
-        loud(token)
-    followed = x.node is not None or y.node is not None
-    t = finish(op, (x, y), {}, r, followed)
-    if out is None:
+    def _through_spec(self, x: Any, y: Any, **params: Any) -> Any:
+        return evaluate(x, y, spec=self.spec_for(x.shape, y.shape, params))
+
+    def __call__(self, x: Any, y: Any, **params: Any) -> Any:
+        """Run on tensors (recorded) or on plain arrays."""
+        if isinstance(x, Tensor) or isinstance(y, Tensor):
+            return self.run(x, y, params)
+        return self.eval(x, y, **params)
+
+    def run(self, x: Any, y: Any, params: dict[str, Any]) -> Any:
+        """Run and record: an operand is kept only where the other one is followed, since only its rule reads it."""
+        for a in (x, y):
+            if isinstance(a, Tensor) and a.foreign is not None:
+                return a.foreign(self, (x, y), params)
+        v, w = (a.value if isinstance(a, Tensor) else a for a in (x, y))
+        token = quiet(QUIET)
+        try:
+            r = self.eval(v, w, **params)
+        finally:
+            loud(token)
+        e, f = (edge_of(a) if isinstance(a, Tensor) else None for a in (x, y))
+        t = finish(self, (x, y), params, r, e is not None or f is not None)
+        node = t.node
+        if type(node) is Node and (e is None or f is None) and node.packed is None:
+            node.args = (
+                x if f is not None else Aval(v.shape, v.dtype),
+                y if e is not None else Aval(w.shape, w.dtype),
+            )
         return t
-    from pullback.families.elementwise import write_out  # noqa: PLC0415
 
-    return write_out(op, out, t, (x, y))
+    def _batch(self, _size: int, dims: Any, args: Any, params: dict[str, Any]) -> tuple[Any, int]:
+        """One more label, first in the output."""
+        inner = [
+            Aval(tuple(n for k, n in enumerate(a.shape) if k != d), None)
+            for a, d in zip(args, dims, strict=True)
+        ]
+        operands, out = spec_parts(self, inner, params)
+        used = set("".join(operands) + out)
+        extra = next(c for c in ascii_letters if c not in used)
+        a, b = (p if d is None else p[:d] + extra + p[d:] for p, d in zip(operands, dims, strict=True))
+        return product(*args, spec=f"{a},{b}->{extra}{out}", sizes=params.get("sizes")), 0
+
+    def pull(self, node: Node, g: Any, tensors: bool) -> Any:
+        """The cotangents by swapping operands; by the entry's own formula on plain real arrays."""
+        fast = self.fast
+        if tensors or fast is None or g.dtype.kind == "c":
+            return super().pull(node, g, tensors)
+        (e, f), (x, y) = node.edges, node.args
+        return (
+            None if e is None else fast[0](g, y.value if isinstance(y, Tensor) else y),
+            None if f is None else fast[1](g, x.value if isinstance(x, Tensor) else x),
+        )
+
+
+def contraction(
+    name: str, spec: str | Callable[[Shape, Shape], str] | None, eval: Any = None, **options: Any
+) -> Contraction:
+    """Declare a contraction; see `Contraction`."""
+    return Contraction(name, spec, eval, **options)
+
+
+def conj(x: Any) -> Any:
+    """The conjugate of a complex array or tensor; real ones as they are."""
+    d = x.value.dtype if isinstance(x, Tensor) else x.dtype
+    return x.conj() if d.kind == "c" else x
+
+
+def labels(spec: str) -> tuple[str, str, str]:
+    """The labels of x, of y and of the output."""
+    operands, out = spec.split("->")
+    a, b = operands.split(",")
+    return a, b, out
+
+
+def _swap(g: Any, other: Any, spec: str, i: int, shape: Shape) -> Any:
+    """The cotangent of operand i, of the given shape: contract g with the other operand."""
+    a, b, out = labels(spec)
+    mine, theirs = (a, b) if i == 0 else (b, a)
+    stretched = {c: n for c, n in zip(mine, shape, strict=True) if c not in out and c not in theirs}
+    if i == 0:
+        return product(g, other, spec=f"{out},{theirs}->{mine}", sizes=stretched)
+    return product(other, g, spec=f"{theirs},{out}->{mine}", sizes=stretched)
+
+
+# ---------------------------------------------------------------------- any specification, through BLAS
+
+
+class Plan:
+    """How a specification runs: sum what only one operand has, put the rest in the order of a (batched) matrix product."""
+
+    def __init__(self, spec: str) -> None:
+        """Sort the labels into batch, left, contracted and right ones."""
+        a, b, out = labels(spec)
+        batch = [c for c in out if c in a and c in b]
+        left = [c for c in out if c in a and c not in b]
+        right = [c for c in out if c in b and c not in a]
+        inner = [c for c in a if c in b and c not in out]
+        self.sum_x = tuple(i for i, c in enumerate(a) if c not in b and c not in out)
+        self.sum_y = tuple(i for i, c in enumerate(b) if c not in a and c not in out)
+        rest_a = [c for i, c in enumerate(a) if i not in self.sum_x]
+        rest_b = [c for i, c in enumerate(b) if i not in self.sum_y]
+        self.perm_x = _order(rest_a, batch + left + inner)
+        self.perm_y = _order(rest_b, batch + inner + right)
+        self.batch, self.left, self.inner, self.right = len(batch), len(left), len(inner), len(right)
+        made = batch + left + right
+        new = [c for c in out if c not in made]
+        self.perm_out = _order(made, [c for c in out if c in made])
+        self.new = tuple((out.index(c), c) for c in new)
+        self.out = out
+
+
+def _order(have: Sequence[str], want: Sequence[str]) -> tuple[int, ...] | None:
+    order = tuple(have.index(c) for c in want)
+    return None if order == tuple(range(len(order))) else order
+
+
+plan = lru_cache(maxsize=4096)(Plan)
+
+
+def evaluate(x: Any, y: Any, *, spec: str, sizes: dict[str, int] | None = None) -> Any:
+    """einsum(spec, x, y) on arrays; `sizes` gives the size of output labels that no operand has."""
+    x, y = np.asarray(x), np.asarray(y)
+    if x.dtype == F16:  # half precision accumulates in single, as BLAS libraries do
+        return evaluate(x.astype(F32), y.astype(F32), spec=spec, sizes=sizes).astype(F16)
+    p = plan(spec)
+    if p.sum_x:
+        x = _summed(x, p.sum_x)
+    if p.sum_y:
+        y = _summed(y, p.sum_y)
+    if p.perm_x:
+        x = x.transpose(p.perm_x)
+    if p.perm_y:
+        y = y.transpose(p.perm_y)
+    nb, xs, ys = p.batch, x.shape, y.shape
+    b, left, inner, right = xs[:nb], xs[nb : nb + p.left], xs[nb + p.left :], ys[nb + p.inner :]
+    if not p.inner:
+        r = x.reshape(b + left + (1,) * p.right) * y.reshape(b + (1,) * p.left + right)
+    else:
+        m, k, n = _size(left), _size(inner), _size(right)
+        if nb:
+            r = np.matmul(x.reshape((*b, m, k)), y.reshape((*b, k, n)))
+        else:
+            r = x.reshape(m, k).dot(y.reshape(k, n))
+        r = r.reshape(b + left + right)
+    if p.perm_out:
+        r = r.transpose(p.perm_out)
+    return _stretched(r, p, sizes) if p.new else r
+
+
+def _summed(x: Any, axes: tuple[int, ...]) -> Any:
+    if all(x.shape[i] == 1 for i in axes):  # what broadcasting stretched: nothing to add up, so no copy
+        return x.reshape([n for i, n in enumerate(x.shape) if i not in axes])
+    return np.add.reduce(x, axis=axes, dtype=x.dtype)
+
+
+def _stretched(r: Any, p: Plan, sizes: dict[str, int] | None) -> Any:
+    assert sizes is not None
+    shape = list(r.shape)
+    for i, _ in p.new:
+        shape.insert(i, 1)
+    r = r.reshape(shape)
+    for i, c in p.new:
+        shape[i] = sizes[c]
+    return np.broadcast_to(r, shape).copy()
+
+
+def _size(shape: Shape) -> int:
+    n = 1
+    for s in shape:
+        n *= s
+    return n
+
+
+def _name(node: Node) -> str:
+    # PyTorch multiplies where nothing is summed, and else ends with a view of a batched matrix product
+    return "ViewBackward0" if plan(node.params["spec"]).inner else "MulBackward0"
+
+
+def _product_samples() -> list[Any]:
+    shapes = {"i": 2, "j": 3, "k": 4, "b": 2, "c": 1}
+    specs = (
+        "ij,jk->ik",
+        "i,i->",
+        "i,j->ij",
+        "bij,bjk->bik",
+        "ij,ij->ij",
+        "ij,k->j",
+        "ij,jk->kbi",
+        "ji,i->j",
+        ",i->i",
+        "bci,ij->bj",
+    )
+    rng = np.random.default_rng(3)
+    return [
+        Sample(
+            tuple(rng.normal(size=[shapes[c] for c in part]) for part in labels(s)[:2]),
+            {"spec": s, "sizes": {"b": 2}} if "kb" in s else {"spec": s},
+            note=s,
+        )
+        for s in specs
+    ]
+
+
+# the op that all rules of the family are written with: any specification, chosen by a parameter
+product = Contraction("einsum", None, evaluate, backward=_name, samples=_product_samples)
+
+
+def named(t: Any, label: str) -> Any:
+    """Give a composite's result the grad_fn name that PyTorch's single op has."""
+    node = getattr(t, "node", None)
+    if type(node) is Node:
+        node.label = label
+    return t
+
+
+# ---------------------------------------------------------------------- the eager call
+
+
+def record(op: Contraction, x: Tensor, y: Tensor, r: Any) -> Tensor:
+    """The result of a fast call as a tensor, recorded where an operand is followed (mode ON only)."""
+    t = _new(Tensor)
+    t.value = r
+    e, f = x.node, y.node
+    if e is not None:
+        if f is not None:
+            t.node = Node(op, (x, y), (x if e is LEAF else e, y if f is LEAF else f), None, NO_PARAMS, None)
+        else:
+            v = x.value
+            t.node = Node(
+                op, (Aval(v.shape, v.dtype), y), (x if e is LEAF else e, None), None, NO_PARAMS, None
+            )
+    elif f is not None:
+        w = y.value
+        t.node = Node(op, (x, Aval(w.shape, w.dtype)), (None, y if f is LEAF else f), None, NO_PARAMS, None)
+    return t
+
+
+NO_PARAMS: dict[str, Any] = {}
+
+
+def fast_ok(x: Any, y: Any) -> bool:
+    """May the fast call run: plain tensors of one floating dtype, no special mode?"""
+    if type(x) is not Tensor or type(y) is not Tensor:
+        return False
+    d = x.value.dtype
+    return d is y.value.dtype and (d is F32 or d is F64) and state.mode != CAREFUL
+
+
+__all__ = ["Contraction", "contraction", "evaluate", "product", "record"]
