@@ -6,6 +6,7 @@ must not fail; a use must, and says what is missing and where. May import: `pull
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, MutableSequence
 from types import ModuleType
 from typing import Any, NoReturn, Union
@@ -54,6 +55,8 @@ class Absent(ModuleType):
     def __eq__(self, other: object) -> bool:
         if other is self:
             return True
+        if sys._getframe(1).f_globals.get("__name__") in {"typing", __name__}:
+            return False  # an annotation is being built
         raise NotImplementedError(absent_text(self.__name__, "compared", self.__imported_at__))
 
     __hash__ = ModuleType.__hash__

@@ -79,7 +79,7 @@ def _difference(ours: list[str], theirs: list[str]) -> str:
     for longer, name, short in ((ours, "pullback", "PyTorch"), (theirs, "PyTorch", "pullback")):
         if len(longer) > both:
             return (
-                f"the outputs differ at line {both + 1}, column 1: {short} printed {both} lines\n"
+                f"the outputs differ at line {both + 1}, column 1: {short} stops after line {both}\n"
                 f"  {name}: {longer[both][:_WIDTH]}\n"
             )
     return ""
@@ -93,7 +93,8 @@ def _shared(mine: str, other: str) -> int:
 
 def _lines(printed: bytes) -> list[str]:
     """The lines of an output, whatever its bytes are."""
-    return printed.decode("utf-8", "backslashreplace").splitlines()
+    text = printed.decode("utf-8", "backslashreplace")
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 class _Stdin:

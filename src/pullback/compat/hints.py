@@ -37,7 +37,6 @@ _NEIGHBOURS = (
 # Longest prefix wins. Right of a name: what to do instead.
 INSTEAD = {
     "torch.amp": "leave autocast out: pullback computes in the dtype of the tensors, on the CPU",
-    "torch.autograd.Variable": "use the tensor itself: torch.tensor(data, requires_grad=True)",
     "torch.autograd.profiler": "measure with time.perf_counter() or cProfile",
     "torch.cuda": "pullback computes on the CPU; guard the call with torch.cuda.is_available()",
     "torch.distributed": "run in one process, or guard the call with torch.distributed.is_available()",

@@ -70,7 +70,7 @@ class Finds(Protocol):
 
 
 def classes_at_home(rooms: Finds, path: str) -> list[tuple[type, str]]:
-    """Give the classes of a room torch's `__module__`; those that were changed, each with what it had before."""
+    """Give the classes of a room torch's `__module__`; those changed, each with what it had before."""
     changed: list[tuple[type, str]] = []
     for home, names in HOMES.get(path, {}).items():
         for name in names.split():

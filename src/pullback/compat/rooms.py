@@ -70,6 +70,8 @@ _ALIASES = {
 # Rooms written beside this file, used where the engine has none of that name. Imported when they are asked
 # for.
 _FILES = {"utils.data": "pullback.compat.data"}
+# The same for single names.
+_NAMES = {"autograd": {"Variable": "pullback.compat.variable"}}
 _NOTHING = object()
 
 
@@ -195,7 +197,8 @@ class Replacement(MetaPathFinder, Loader):
             value = _NOTHING if name.startswith("_") else getattr(source, name, _NOTHING)
             if value is not _NOTHING and not isinstance(value, ModuleType):
                 return value, name in vars(source) and callable(value)
-        return _NOTHING, False
+        file = _NAMES.get(_alias(path), {}).get(name)
+        return (getattr(importlib.import_module(file), name), True) if file else (_NOTHING, False)
 
     def names(self, path: str) -> list[str]:
         """The public names of a room."""
@@ -243,7 +246,8 @@ def _submodule(package: ModuleType, name: str) -> ModuleType | None:
 
 def _alias(path: str) -> str:
     """The room that holds what torch keeps at `path`."""
-    return "nn" if path.startswith("nn.modules.") else _ALIASES.get(path, path)
+    room, _, file = path.rpartition(".")
+    return "nn" if room == "nn.modules" and file.islower() else _ALIASES.get(path, path)
 
 
 def _take_out() -> dict[str, ModuleType]:

@@ -84,7 +84,7 @@ def _sequence(like: Any, items: list[Any]) -> Any:
     if _is(like, tuple):
         return items
     try:
-        if _is(like, MutableSequence) and not _is(like, list):
+        if _is(like, MutableSequence):  # keeps what a subclass carries
             return _filled(like, items)
         return type(like)(items)
     except TypeError:  # a range cannot hold tensors
@@ -94,7 +94,8 @@ def _sequence(like: Any, items: list[Any]) -> Any:
 def _filled(like: Any, items: list[Any]) -> Any:
     """A copy of a mutable sequence with other items."""
     clone = copy.copy(like)
-    clone[:] = items
+    for i, item in enumerate(items):  # not a slice: a deque has none
+        clone[i] = item
     return clone
 
 
