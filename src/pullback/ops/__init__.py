@@ -6,6 +6,6 @@ May import `families`, `graph`, `dtypes`, `errors`, and other ops modules; nothi
 
 from __future__ import annotations
 
-from pullback.ops import convert, pointwise
+from pullback.ops import convert, pointwise, randomness
 
-MODULES = (convert, pointwise)
+MODULES = (convert, pointwise, randomness)
