@@ -44,7 +44,7 @@ def test_without_torch_it_says_so(place):
     place.write("prog.py", "print(1)")
     code = (
         "import sys, importlib.util as u; f = u.find_spec\n"
-        "import pullback.compat.compare as c; c.find_spec = lambda name: name != 'torch' and f(name) or None\n"
+        "import pullback.compat.compare as c; c.find_spec = lambda n: n != 'torch' and f(n) or None\n"
         "from pullback.cli import main; sys.exit(main(['run', '--compare', 'prog.py']))"
     )
     done = place.python("-c", code)

@@ -1,6 +1,6 @@
 """What to say about a torch name that pullback does not have.
 
-Read `missing` first: the text of the AttributeError that a module raises. `absent_text` is its sister for a
+Read `missing` first: the AttributeError that a module raises. `absent_text` is its sister for a
 placeholder that was imported and then used. Both look for the nearest name that does exist: the same name in
 a neighbouring room, a name spelled nearly alike, or an entry of the hand-made table `INSTEAD`. May import:
 `pullback.errors` and the standard library (`pullback/__init__` imports this module).
@@ -54,20 +54,20 @@ INSTEAD = {
 }
 
 
-def missing(room_name: str, attribute: str) -> str:
-    """Text of the AttributeError for `attribute`, which the module `room_name` does not have.
+def missing(room_name: str, attribute: str) -> AttributeError:
+    """The error to raise for `attribute`, which the module `room_name` does not have.
 
     `room_name` is a pullback room ("pullback.nn") or the torch room that it stands in for ("torch.nn").
 
-    >>> import types
-    >>> print(missing("pullback", "zeors").splitlines()[0])
+    >>> print(str(missing("pullback", "zeors")).splitlines()[0])
     module 'pullback' has no attribute 'zeors'
     """
     first = f"module '{room_name}' has no attribute '{attribute}'"
     if attribute.startswith("__"):  # Python asks for these; no reader does
-        return first
+        return AttributeError(first, name=attribute)
     here = f"pullback has no {room_name}.{attribute}"
-    return message(first, here, advice(f"{room_name}.{attribute}"))
+    text = message(first, here, advice(f"{room_name}.{attribute}"))
+    return AttributeError(text, name=attribute)  # `name` without `obj`: Python then adds no guess of its own
 
 
 def absent_text(name: str, used: str, imported_at: str) -> str:

@@ -95,7 +95,7 @@ class Room(ModuleType):
         path = self.__name__.partition(".")[2]
         value, lasting = replacement.find(path, name)
         if value is _NOTHING:
-            raise AttributeError(missing(self.__name__, name), name=name)
+            raise missing(self.__name__, name)
         if lasting:  # the next look-up costs nothing
             super().__setattr__(name, value)
         return value

@@ -1,4 +1,4 @@
-"""`torch.autograd.Variable`, which old programs wrap around tensors. Read `Variable` first. May import: pullback."""
+"""`torch.autograd.Variable`, which old programs wrap around tensors. Read it first. May import: pullback."""
 
 from __future__ import annotations
 
