@@ -5,6 +5,7 @@ Read `METHODS` first. May import `families`, `graph`, `dtypes`, `printing`.
 
 from __future__ import annotations
 
+import copy as copying
 import warnings
 from typing import Any
 
@@ -14,7 +15,7 @@ from pullback import dtypes, printing
 from pullback.dtypes import dtype as DType
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
-from pullback.families.op import apply
+from pullback.families.op import apply, cast
 from pullback.graph.node import LEAF
 from pullback.graph.tensor import Tensor, wrap
 
@@ -29,8 +30,6 @@ _warned: list[bool] = []
 
 
 def _cast_back(g: Any, _out: Any, x: Any, **_params: Any) -> Any:
-    from pullback.families.op import cast  # noqa: PLC0415
-
     return cast(g, x.dtype.numpy if isinstance(x, Tensor) else x.dtype)
 
 
@@ -257,10 +256,8 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     made.node = self.node
     if self.stored_grad is not None:
         made.stored_grad = deepcopy(self.stored_grad, memo)
-    import copy  # noqa: PLC0415
-
     own = ("value", "node", "stored_grad", "counter", "base", "hooks", "accumulate_hooks", "accumulator", "view_kind")
-    made.__dict__.update({k: copy.deepcopy(v, memo) for k, v in self.__dict__.items() if k not in own})
+    made.__dict__.update({k: copying.deepcopy(v, memo) for k, v in self.__dict__.items() if k not in own})
     return made
 
 

@@ -106,9 +106,7 @@ def make(name: str, draw: Callable[[tuple[int, ...]], Any], shape: tuple[int, ..
         if level.randomness == "error":
             raise RuntimeError(message(VMAP_RANDOM, f"{name} of shape {list(shape)} inside vmap"))
         if level.randomness == "different":
-            from pullback.transform.batch import batched  # noqa: PLC0415 - the transform stands above the ops
-
-            return batched(wrap(draw((level.size, *shape))), level)
+            return level.batched(wrap(draw((level.size, *shape))))
     if state.mode == CAREFUL and state.inference:
         t = _new(InferenceTensor)
         t.value = draw(shape)

@@ -40,6 +40,10 @@ class Level:
         self.randomness = randomness
         self.depth = len(state.levels) + 1
 
+    def batched(self, inner: Tensor) -> Tensor:
+        """A tensor inside this level from one whose first dimension runs over the lanes."""
+        return batched(inner, self)
+
 
 class Lanes:
     """The value of a batched tensor: a tensor of the level below whose first dimension runs over the lanes.
