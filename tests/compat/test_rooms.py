@@ -269,3 +269,34 @@ def test_version(torch):
     assert version <= "2.13.0"
     with pytest.raises(TypeError, match="a version compares with"):
         assert version < 2
+
+
+def package(folder, name, **files):
+    """A package written to disk whose rooms are imported on first use."""
+    (folder / name).mkdir()
+    for file, text in files.items():
+        (folder / name / f"{file}.py").write_text(text)
+
+
+def test_rooms_that_are_imported_on_first_use(tmp_path, monkeypatch):
+    root = "from pullback.compat import missing\ndef __getattr__(name): raise missing('lazy_engine', name)\n"
+    package(
+        tmp_path,
+        "lazy_engine",
+        __init__=root,
+        linalg="def solve(): ...",
+        random="1 / 0",
+        optim="import nowhere",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    lazy = importlib.import_module("lazy_engine")
+    try:
+        with torch_replaced(lazy) as torch:
+            assert "torch.linalg.solve" in str(missing("torch", "solve"))
+            assert torch.linalg.solve is lazy.linalg.solve
+            assert not hasattr(torch, "nope")
+            with pytest.raises(ModuleNotFoundError, match="nowhere"):
+                torch.optim.SGD
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "lazy_engine"]:
+            del sys.modules[name]

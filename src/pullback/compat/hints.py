@@ -9,8 +9,10 @@ a neighbouring room, a name spelled nearly alike, or an entry of the hand-made t
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -127,11 +129,22 @@ def _root(top: str) -> ModuleType | None:
 
 
 def _names(root: Any, room: str) -> Iterator[str]:
-    """Public names of a room, without importing anything; none if there is no such room."""
+    """Public names of a room; none if there is no such room."""
     for part in room.split(".") if room else ():
-        root = getattr(root, "__dict__", {}).get(part)
+        root = _inside(root, part)
     hidden = {"annotations"}
     for name, value in getattr(root, "__dict__", {}).items():
         foreign = isinstance(value, ModuleType)
         if not name.startswith("_") and not foreign and name not in hidden:
             yield name
+
+
+def _inside(package: Any, name: str) -> Any:
+    """What `package` holds under `name`, imported if it is a room that waits for its first use; or None."""
+    found = getattr(package, "__dict__", {}).get(name)
+    spec = getattr(package, "__spec__", None)
+    # while a package is being imported its rooms cannot be
+    if found is None and hasattr(package, "__path__") and not getattr(spec, "_initializing", False):
+        with suppress(Exception):  # a hint must not hide the error that it belongs to
+            return importlib.import_module(f"{package.__name__}.{name}")
+    return found

@@ -70,7 +70,7 @@ _ALIASES = {
 # Rooms written beside this file, used where the engine has none of that name. Imported when they are asked
 # for.
 _FILES = {"utils.data": "pullback.compat.data"}
-# The same for single names.
+# Single names that old programs use, and how they use them.
 _NAMES = {"autograd": {"Variable": "pullback.compat.variable"}}
 _NOTHING = object()
 
@@ -193,12 +193,13 @@ class Replacement(MetaPathFinder, Loader):
         child = f"{path}.{name}" if path else name
         if self.is_room(child):
             return self.room(child), True
+        if file := _NAMES.get(_alias(path), {}).get(name):
+            return getattr(importlib.import_module(file), name), True
         for source in self._sources(path):
             value = _NOTHING if name.startswith("_") else getattr(source, name, _NOTHING)
             if value is not _NOTHING and not isinstance(value, ModuleType):
                 return value, name in vars(source) and callable(value)
-        file = _NAMES.get(_alias(path), {}).get(name)
-        return (getattr(importlib.import_module(file), name), True) if file else (_NOTHING, False)
+        return _NOTHING, False
 
     def names(self, path: str) -> list[str]:
         """The public names of a room."""
@@ -208,7 +209,7 @@ class Replacement(MetaPathFinder, Loader):
     def _shows(self, source: ModuleType, name: str) -> bool:
         value = getattr(source, name, None)
         foreign = isinstance(value, ModuleType) and not value.__name__.startswith(f"{self.target.__name__}.")
-        return not name.startswith("_") and not foreign
+        return not name.startswith("_") and not foreign and name != "annotations"
 
     def _sources(self, path: str) -> list[ModuleType]:
         """The modules that answer for a room, first one first."""
