@@ -1,11 +1,13 @@
-"""Large arrays on all cores: `split` runs a NumPy function on slices in threads.
+"""Large arrays on all cores: `split` runs an elementwise function on slices, in threads and in cache-sized pieces.
 
-NumPy's elementwise loops release the interpreter lock, so slices of one large array run side by side; an elementwise result does
-not depend on the split. May import NumPy and the standard library only.
+NumPy's loops release the interpreter lock, so slices of one large array run side by side; an elementwise result does not depend
+on the split. Pieces that fit the cache make a formula of several NumPy calls cost one pass over memory. Read `split` first.
+May import NumPy and the standard library only.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,50 +17,119 @@ import numpy as np
 
 # below this many entries handing work to a thread costs more than it saves
 BIG = 1 << 18
+# entries of one piece: a few operands of it stay in the second-level cache
+PIECE = 1 << 16
 
-_pool: list[ThreadPoolExecutor] = []
+# operators that entries use for speed on NumPy scalars, and the ufuncs that they stand for
+UFUNCS: dict[Any, Any] = {
+    operator.add: np.add,
+    operator.sub: np.subtract,
+    operator.mul: np.multiply,
+    operator.truediv: np.divide,
+    operator.neg: np.negative,
+    operator.pow: np.power,
+    operator.eq: np.equal,
+    operator.ne: np.not_equal,
+    operator.lt: np.less,
+    operator.le: np.less_equal,
+    operator.gt: np.greater,
+    operator.ge: np.greater_equal,
+}
+
+
+class _Threads:
+    """The thread pool, made on first need and anew after a fork (threads do not survive one)."""
+
+    def __init__(self) -> None:
+        self.limit = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._pool: ThreadPoolExecutor | None = None
+        self._owner = 0
+
+    def pool(self) -> ThreadPoolExecutor:
+        if self._pool is None or self._owner != os.getpid():
+            self._pool = ThreadPoolExecutor(self.limit)
+            self._owner = os.getpid()
+        return self._pool
+
+    def set_limit(self, n: int) -> None:
+        if n != self.limit:
+            self.limit, self._pool = n, None
+
+
+_threads = _Threads()
 
 
 def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many threads large arrays use: the cores this process may use, unless `set_cores` changed it."""
+    return _threads.limit
 
 
-def pool() -> ThreadPoolExecutor:
-    """The shared thread pool, made on first need."""
-    if not _pool:
-        _pool.append(ThreadPoolExecutor(cores()))
-    return _pool[0]
+def set_cores(n: int) -> None:
+    """Use n threads for large arrays from now on."""
+    _threads.set_limit(n)
 
 
 def split(function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
-    """function(*values), computed in slices on all cores where that is possible.
+    """function(*values) for an elementwise function, in pieces on all cores.
 
-    Falls back to one call where shapes differ, memory is not C-contiguous, or the function takes no `out`.
+    Arrays of the result's leading dimension are sliced along it (C-contiguous arrays of one shape along all of memory); whatever
+    broadcasts along it, numbers, None and other objects go to every piece as they are.
     """
     ufunc = UFUNCS.get(function, function)
-    first = values[0]
-    same = all(
-        isinstance(v, np.ndarray) and v.shape == first.shape and v.flags.c_contiguous and v.dtype == first.dtype
-        for v in values
-    )
-    workers = cores()
-    if not same or workers == 1 or not isinstance(ufunc, np.ufunc):
-        return function(*values)
-    flat = [v.reshape(-1) for v in values]
-    probe = ufunc(*(v[:1] for v in flat))
-    out = np.empty(first.shape, probe.dtype)
-    target = out.reshape(-1)
-    n = first.size
-    step = -(-n // workers)
+    every = [v for v in values if isinstance(v, np.ndarray)]
+    arrays = [v for v in every if v.size > 1]
+    shape = np.broadcast_shapes(*(v.shape for v in every))
+    if all(v.shape == shape and v.flags.c_contiguous for v in arrays):
+        parts: list[Any] = [v.reshape(-1 if v.size > 1 else ()) if isinstance(v, np.ndarray) else v for v in values]
+        rows, row_size = arrays[0].size, 1
+    else:
+        parts = list(values)
+        rows, row_size = shape[0], max(1, int(np.prod(shape[1:])))
+    sliced = [isinstance(v, np.ndarray) and v.ndim > 0 and v.shape[0] == rows and v.size > 1 for v in parts]
+    if rows < 2 * cores() or any(
+        isinstance(v, np.ndarray) and v.ndim < len(shape) and s and row_size > 1
+        for v, s in zip(parts, sliced, strict=True)
+    ):
+        return function(*values)  # too few rows, or an operand whose first dimension is not the result's
 
-    def piece(lo: int) -> None:
-        with np.errstate(all="ignore"):
-            ufunc(*(v[lo : lo + step] for v in flat), out=target[lo : lo + step])
+    def piece(lo: int, hi: int) -> Any:
+        return [v[lo:hi] if s else v for v, s in zip(parts, sliced, strict=True)]
 
-    list(pool().map(piece, range(0, n, step)))
+    with np.errstate(all="ignore"):
+        probe = function(*piece(0, 1))
+    out = np.empty(shape, probe.dtype)
+    target = out.reshape(-1) if row_size == 1 else out
+    direct = isinstance(ufunc, np.ufunc)
+    _run(rows, max(1, PIECE // row_size), lambda lo, hi: _fill(ufunc, piece(lo, hi), target[lo:hi], direct))
     return out
 
 
-# operators that entries use for speed on NumPy scalars, and the ufuncs that they stand for
-UFUNCS: dict[Any, Any] = {}
+def _fill(function: Callable[..., Any], values: list[Any], target: Any, direct: bool) -> None:
+    if direct:
+        function(*values, out=target)
+    else:
+        target[...] = function(*values)
+
+
+def _run(n: int, step: int, work: Callable[[int, int], None]) -> None:
+    """work(lo, hi) over range(n) in steps: one contiguous share of the range per thread."""
+    workers = cores()
+    share = -(-n // workers)
+
+    def run(start: int) -> None:
+        with np.errstate(all="ignore"):
+            for lo in range(start, min(start + share, n), step):
+                work(lo, min(lo + step, start + share, n))
+
+    if workers == 1:
+        run(0)
+    else:
+        list(_threads.pool().map(run, range(0, n, share)))
+
+
+def map_pieces(work: Callable[[int, int], Any], n: int, step: int) -> list[Any]:
+    """[work(lo, hi), ...] over range(n) in steps, on all cores; in order, so that what is made of it does not depend on them."""
+    starts = range(0, n, step)
+    if cores() == 1:
+        return [work(lo, min(lo + step, n)) for lo in starts]
+    return list(_threads.pool().map(lambda lo: work(lo, min(lo + step, n)), starts))

@@ -6,6 +6,6 @@ May import `families`, `graph`, `dtypes`, `errors`, and other ops modules; nothi
 
 from __future__ import annotations
 
-from pullback.ops import convert, pointwise, randomness
+from pullback.ops import compare, complex_numbers, convert, pointwise, randomness, select, special
 
-MODULES = (convert, pointwise, randomness)
+MODULES = (convert, pointwise, randomness, select, special, compare, complex_numbers)

@@ -1,0 +1,275 @@
+"""Elementwise functions of one argument: exponentials, logarithms, trigonometry, rounding, special functions.
+
+Read `exp` first. SciPy supplies the special functions and is imported when the first of them runs. May import `families`,
+`ops.select`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pullback.errors import message
+from pullback.families.calls import general
+from pullback.families.elementwise import elementwise
+from pullback.graph.tensor import Tensor
+from pullback.ops.select import choose
+
+LN2, LN10 = math.log(2), math.log(10)
+ROOT_PI = math.sqrt(math.pi)
+UNDERFLOW = "the value underflows to zero: move x up"
+OVERFLOW = "the value overflows: move x down"
+CREST = "x stands at a crest or trough of the wave: move it along"
+SATURATED = "saturated: |x| is so large that the function is flat in floating point; bring x nearer to zero"
+EDGE = "x is at the edge of the domain or outside it"
+STEP = "a step function: constant between its jumps"
+
+
+def _kernel(name: str, kinds: str = "b") -> dict[str, Any]:
+    return dict.fromkeys(kinds, (NotImplementedError, f"\"{name}\" not implemented for '{{word}}'", "convert it first: x.float()"))
+
+
+def _real(name: str) -> dict[str, Any]:
+    """The refusals of a rounding function."""
+    complex_too = (NotImplementedError, f"{name} is not supported for complex inputs", "use x.real")
+    return {**_kernel(f"{name}_vml_cpu"), "c": complex_too}
+
+
+def _scipy(name: str) -> Callable[..., Any]:
+    """A function of scipy.special, imported on its first call; float16 is computed in float32."""
+    found: list[Any] = []
+
+    def function(*values: Any) -> Any:
+        if not found:
+            found.append(getattr(importlib.import_module("scipy.special"), name))
+        d = values[-1].dtype
+        if d == np.float16:
+            return np.asarray(found[0](*(np.asarray(v).astype(np.float32) for v in values))).astype(d)[()]
+        return np.asarray(found[0](*values)).astype(d, copy=False)[()]
+
+    return function
+
+
+# ---------------------------------------------------------------------- exponentials and logarithms
+
+exp = elementwise("exp", np.exp, d=[lambda out, _x: out], result="float", zero=UNDERFLOW, nonfinite=OVERFLOW)
+exp2 = elementwise("exp2", np.exp2, d=[lambda out, _x: out * LN2], result="float", zero=UNDERFLOW, nonfinite=OVERFLOW)
+expm1 = elementwise("expm1", np.expm1, d=[lambda out, _x: out + 1], result="float", zero=UNDERFLOW, nonfinite=OVERFLOW)
+log = elementwise(
+    "log", np.log, d=[lambda _out, x: 1 / x], pull=[lambda g, _out, x: g / x], result="float", domain="positive", kinks=[0.0],
+    zero="x is infinite", nonfinite=EDGE,
+)  # fmt: skip
+log1p = elementwise(
+    "log1p", np.log1p, d=[lambda _out, x: 1 / (x + 1)], pull=[lambda g, _out, x: g / (x + 1)], result="float", backward="Log1PBackward0",
+    domain="above minus one", kinks=[-1.0], zero="x is infinite", nonfinite=EDGE,
+)  # fmt: skip
+log2 = elementwise(
+    "log2", np.log2, d=[lambda _out, x: 1 / (x * LN2)], result="float", domain="positive", kinks=[0.0], zero="x is infinite", nonfinite=EDGE
+)
+log10 = elementwise(
+    "log10", np.log10, d=[lambda _out, x: 1 / (x * LN10)], result="float", domain="positive", kinks=[0.0], zero="x is infinite", nonfinite=EDGE
+)
+sqrt = elementwise(
+    "sqrt", np.sqrt, d=[lambda out, _x: 0.5 / out], pull=[lambda g, out, _x: g / (out + out)], result="float", domain="positive",
+    kinks=[0.0], zero="x is infinite", nonfinite="x is zero, where the root rises vertically, or negative: keep it away with x + eps",
+)  # fmt: skip
+rsqrt = elementwise(
+    "rsqrt", lambda x: 1 / np.sqrt(x), d=[lambda out, _x: -0.5 * (out * out * out)], result="float", domain="positive", kinks=[0.0],
+    zero="x is huge", nonfinite="x is zero or negative",
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------- trigonometry
+
+sin = elementwise("sin", np.sin, d=[lambda _out, x: cos(x)], result="float", zero=CREST)
+cos = elementwise("cos", np.cos, d=[lambda _out, x: -sin(x)], result="float", zero=CREST)
+tan = elementwise("tan", np.tan, d=[lambda out, _x: 1 + out * out], result="float", domain="quarter turn")
+asin = elementwise(
+    "asin", np.arcsin, d=[lambda _out, x: rsqrt(1 - x * x)], result="float", domain="unit", kinks=[1.0, -1.0], nonfinite=EDGE
+)
+acos = elementwise(
+    "acos", np.arccos, d=[lambda _out, x: -rsqrt(1 - x * x)], result="float", domain="unit", kinks=[1.0, -1.0], nonfinite=EDGE
+)
+atan = elementwise("atan", np.arctan, d=[lambda _out, x: 1 / (x * x + 1)], result="float", zero=SATURATED)
+sinh = elementwise("sinh", np.sinh, d=[lambda _out, x: cosh(x)], result="float", nonfinite=OVERFLOW)
+cosh = elementwise("cosh", np.cosh, d=[lambda _out, x: sinh(x)], result="float", zero="x is zero, the minimum", nonfinite=OVERFLOW)
+tanh = elementwise("tanh", np.tanh, d=[lambda out, _x: 1 - out * out], result="float", zero=SATURATED)
+asinh = elementwise("asinh", np.arcsinh, d=[lambda _out, x: rsqrt(x * x + 1)], result="float", zero="x is huge")
+acosh = elementwise(
+    "acosh", np.arccosh, d=[lambda _out, x: rsqrt(x * x - 1)], result="float", domain="above one", kinks=[1.0], zero="x is huge", nonfinite=EDGE
+)
+atanh = elementwise(
+    "atanh", np.arctanh, d=[lambda _out, x: 1 / (1 - x * x)], result="float", domain="unit", kinks=[1.0, -1.0], nonfinite=EDGE
+)
+
+
+def _sinc_slope(_out: Any, x: Any) -> Any:
+    p = x * math.pi
+    p2 = p * p
+    near = p2 < 0.01
+    # near zero the quotient cancels; its Taylor series is exact to rounding there
+    series = -math.pi * p * (1 / 3 - p2 * (1 / 30 - p2 * (1 / 840 - p2 * (1 / 45360 - p2 / 3991680))))
+    return choose(near, series, (p * cos(p) - sin(p)) / (p * choose(near, 1.0, x)))
+
+
+def _sinc(x: Any) -> Any:
+    p = x * x.dtype.type(math.pi)
+    return np.where(p == 0, x.dtype.type(1), np.sin(p) / np.where(p == 0, x.dtype.type(1), p))[()]
+
+
+sinc = elementwise("sinc", _sinc, d=[_sinc_slope], result="float", zero="x stands at a crest or trough: move it along")
+deg2rad = elementwise(
+    "deg2rad", lambda x: x * (math.pi / 180), d=[lambda _out, _x: math.pi / 180], result="float", backward="Deg2RadBackward0"
+)
+rad2deg = elementwise(
+    "rad2deg", lambda x: x * (180 / math.pi), d=[lambda _out, _x: 180 / math.pi], result="float", backward="Rad2DegBackward0"
+)
+
+
+# ---------------------------------------------------------------------- logistic
+
+
+def _sigmoid(x: Any) -> Any:
+    if not isinstance(x, np.ndarray):
+        return 1 / (1 + np.exp(-x))
+    r = np.negative(x)
+    np.exp(r, out=r)
+    np.add(r, 1, out=r)
+    return np.reciprocal(r, out=r)
+
+
+sigmoid = elementwise("sigmoid", _sigmoid, d=[lambda out, _x: (1 - out) * out], result="float", zero=SATURATED)
+
+
+def _logit(x: Any, *, eps: float | None = None) -> Any:
+    if eps is not None:
+        x = np.clip(x, x.dtype.type(eps), x.dtype.type(1 - eps))
+    return np.log(x / (1 - x))
+
+
+def _logit_slope(_out: Any, x: Any, *, eps: float | None = None) -> Any:
+    inner = 1 / (x * (1 - x))
+    if eps is None:
+        return choose((x < 0) | (x > 1), math.nan, inner)
+    return choose((x < eps) | (x > 1 - eps), 0.0, inner)
+
+
+logit_op = elementwise(
+    "logit", _logit, d=[_logit_slope], result="float", domain="probability", variants=[{"eps": None}, {"eps": 0.2}],
+    zero="x lies outside [eps, 1 - eps] and was clamped", nonfinite=EDGE,
+)  # fmt: skip
+
+
+def logit(input: Tensor, eps: float | None = None, *, out: Any = None) -> Tensor:
+    """log(x / (1 - x)); with eps, x is clamped to [eps, 1 - eps] first (gradient 0 outside)."""
+    return general(logit_op, (input,), {"eps": eps}, out)
+
+
+# ---------------------------------------------------------------------- special functions
+
+_polygamma = _scipy("polygamma")
+erf = elementwise("erf", _scipy("erf"), d=[lambda _out, x: exp(-(x * x)) * (2 / ROOT_PI)], result="float", zero=SATURATED)
+erfc = elementwise("erfc", _scipy("erfc"), d=[lambda _out, x: exp(-(x * x)) * (-2 / ROOT_PI)], result="float", zero=SATURATED)
+erfinv = elementwise(
+    "erfinv", _scipy("erfinv"), d=[lambda out, _x: exp(out * out) * (ROOT_PI / 2)], result="float", domain="unit", nonfinite=EDGE
+)
+polygamma_op = elementwise(
+    "polygamma", lambda x, *, n: _polygamma(np.asarray(float(n), x.dtype), x), d=[lambda _out, x, *, n: polygamma_op(x, n=n + 1)],
+    result="float", domain="positive", variants=[{"n": 1}, {"n": 2}], zero="x is huge", nonfinite="x is a pole (0, -1, -2, ...)",
+)  # fmt: skip
+digamma = elementwise(
+    "digamma", _scipy("digamma"), d=[lambda _out, x: polygamma_op(x, n=1)], result="float", domain="positive", zero="x is huge",
+    nonfinite="x is a pole (0, -1, -2, ...)",
+)  # fmt: skip
+lgamma = elementwise(
+    "lgamma", _scipy("gammaln"), d=[lambda _out, x: digamma(x)], result="float", domain="positive", zero="x is the minimum, near 1.4616",
+    nonfinite="x is a pole (0, -1, -2, ...)",
+)  # fmt: skip
+
+
+def polygamma(n: int, input: Tensor, *, out: Any = None) -> Tensor:
+    """The n-th derivative of digamma (n = 0: digamma itself).
+
+    RuntimeError for negative n.
+    """
+    if n < 0:
+        raise RuntimeError(message("polygamma(n, x) does not support negative n."))
+    return digamma.call(input, out=out) if n == 0 else general(polygamma_op, (input,), {"n": n}, out)
+
+
+# ---------------------------------------------------------------------- rounding and signs
+
+
+def _whole(function: Any) -> Any:
+    """Integers are whole already (NumPy agrees only for some functions)."""
+    return lambda x: function(x) if x.dtype.kind == "f" else x.copy()
+
+
+floor = elementwise("floor", _whole(np.floor), d=[None], refuse=_real("floor"), kinks=[1.0], zero=STEP)
+ceil = elementwise("ceil", _whole(np.ceil), d=[None], refuse=_real("ceil"), kinks=[1.0], zero=STEP)
+trunc = elementwise("trunc", _whole(np.trunc), d=[None], refuse=_real("trunc"), kinks=[1.0], zero=STEP)
+frac = elementwise("frac", lambda x: x - np.trunc(x), d=[1], refuse=_kernel("frac_cpu", "biu"), kinks=[1.0])
+round_op = elementwise("round", _whole(np.rint), d=[None], refuse=_real("round"), kinks=[0.5], zero=STEP)
+round_decimals = elementwise(
+    "round_decimals", lambda x, *, decimals: _scaled_round(x, decimals), d=[None], torch_name="round", backward="RoundBackward1",
+    refuse=_kernel("round_cpu", "biu"), variants=[{"decimals": 1}, {"decimals": -1}], zero=STEP,
+)  # fmt: skip
+
+
+def _scaled_round(x: Any, decimals: int) -> Any:
+    scale = x.dtype.type(10 ** abs(decimals))
+    return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+
+
+def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Tensor:
+    """Round to `decimals` places, halves to even. The gradient is zero.
+
+    >>> import pullback as torch
+    >>> torch.round(torch.tensor([0.5, 1.5, 2.345])), torch.round(torch.tensor([2.345]), decimals=1)
+    (tensor([0., 2., 2.]), tensor([2.3000]))
+    """
+    if decimals == 0:
+        return round_op.call(input, out=out)
+    return general(round_decimals, (input,), {"decimals": decimals}, out)
+
+
+def _sign(x: Any) -> Any:
+    if x.dtype.kind == "b":
+        return x.copy()
+    r = np.sign(x)
+    return r if x.dtype.kind not in "f" else np.where(r == r, r, x.dtype.type(0))[()]  # PyTorch: sign(nan) is 0
+
+
+sign = elementwise(
+    "sign", _sign, d=[None], kinks=[0.0], zero=STEP,
+    refuse={"c": (NotImplementedError, "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.", "")},
+)  # fmt: skip
+
+UNARY = (
+    exp, exp2, expm1, log, log1p, log2, log10, sqrt, rsqrt, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, sinc,
+    deg2rad, rad2deg, sigmoid, erf, erfc, erfinv, digamma, lgamma, floor, ceil, trunc, frac, sign,
+)  # fmt: skip
+PUBLIC: dict[str, Any] = {
+    **{op.name: op.call for op in UNARY},
+    **{f"arc{op.name[1:]}": op.call for op in (asin, acos, atan, asinh, acosh, atanh)},
+    "fix": trunc.call,
+    "logit": logit,
+    "round": round,
+    "polygamma": polygamma,
+}
+METHODS: dict[str, Any] = {
+    **PUBLIC,
+    "polygamma": lambda self, n: polygamma(n, self),
+    "__floor__": floor.call,
+    "__ceil__": ceil.call,
+    "__trunc__": trunc.call,
+}
+IN_PLACE: dict[str, Any] = {
+    **{name + "_": function for name, function in PUBLIC.items() if name not in {"polygamma", *(op.name for op in UNARY)}},
+    **{op.name + "_": (op.call, op) for op in UNARY},
+    "polygamma_": METHODS["polygamma"],
+}
