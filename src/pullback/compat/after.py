@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 Action = Callable[[ModuleType], Callable[[], None]]
 
 
-class AfterImport(MetaPathFinder):
+class AfterImport:
     """Runs `actions[name]` on the module `name`: at once if it is there already, else once it is imported."""
 
     def __init__(self, actions: dict[str, Action]) -> None:

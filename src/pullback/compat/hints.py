@@ -102,17 +102,23 @@ def nearest(root: ModuleType | None, path: str, limit: int = 3) -> list[str]:
     if root is None:
         return []
     room, _, wanted = path.rpartition(".")
-    rooms = list(dict.fromkeys([room, *_NEIGHBOURS]))
-    paths = [(f"{r}.{name}" if r else name, name) for r in rooms for name in _names(root, r)]
-    same = [full for full, name in paths if name.lower() == wanted.lower()]
+    here = dict(_names(root, room))
+    prefix = f"{room}." if room else ""
+    there: dict[str, str] = {}  # each object once, in the room where it is likeliest
+    seen: set[int] = set()
+    for neighbour in dict.fromkeys([room, *_NEIGHBOURS]):
+        for name, value in _names(root, neighbour):
+            if id(value) not in seen:
+                seen.add(id(value))
+                there[f"{neighbour}.{name}" if neighbour else name] = name
+    same = [full for full, name in there.items() if name.lower() == wanted.lower()]
     if same:
         return same[:limit]
-    here = {name: full for full, name in reversed(paths) if full.rpartition(".")[0] == room}
-    close = [here[name] for name in difflib.get_close_matches(wanted, list(here), limit, 0.7)]
+    close = difflib.get_close_matches(wanted, list(here), limit, 0.7)
     if close:
-        return close
-    there = {name: full for full, name in reversed(paths)}
-    return [there[name] for name in difflib.get_close_matches(wanted, list(there), limit, 0.8)]
+        return [prefix + name for name in close]
+    names = {name: full for full, name in reversed(there.items())}
+    return [names[name] for name in difflib.get_close_matches(wanted, list(names), limit, 0.8)]
 
 
 def _instead(name: str) -> str:
@@ -128,15 +134,15 @@ def _root(top: str) -> ModuleType | None:
     return getattr(module, "__pullback__", None) or sys.modules.get("pullback")
 
 
-def _names(root: Any, room: str) -> Iterator[str]:
-    """Public names of a room; none if there is no such room."""
+def _names(root: Any, room: str) -> Iterator[tuple[str, Any]]:
+    """Public names of a room, and what they name; none if there is no such room."""
     for part in room.split(".") if room else ():
         root = _inside(root, part)
     hidden = {"annotations"}
     for name, value in getattr(root, "__dict__", {}).items():
         foreign = isinstance(value, ModuleType)
         if not name.startswith("_") and not foreign and name not in hidden:
-            yield name
+            yield name, value
 
 
 def _inside(package: Any, name: str) -> Any:

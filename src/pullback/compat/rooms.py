@@ -16,7 +16,6 @@ import importlib
 import sys
 from collections.abc import Generator, MutableSequence, Sequence
 from contextlib import contextmanager
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
@@ -112,7 +111,7 @@ class Room(ModuleType):
         return f"<module '{self.__name__}' (pullback in its place)>"
 
 
-class Replacement(MetaPathFinder, Loader):
+class Replacement:
     """An import hook and the rooms that it made.
 
     `target` is the package that answers (pullback; tests pass a small module). `install` puts the hook first
@@ -162,7 +161,13 @@ class Replacement(MetaPathFinder, Loader):
             room, _, name = below.rpartition(".")
             if self.find(room, name)[0] is not _NOTHING:
                 return None  # import torch.Tensor: an error in torch, too
-        return ModuleSpec(fullname, self, is_package=True)
+        return self._spec(fullname)
+
+    def _spec(self, fullname: str) -> ModuleSpec:
+        loader: Any = (
+            self  # of importlib.abc.Loader's form; importing that class takes longer than all of this file
+        )
+        return ModuleSpec(fullname, loader, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The room of that name, or a placeholder."""
@@ -179,7 +184,7 @@ class Replacement(MetaPathFinder, Loader):
         name = f"torch.{path}" if path else "torch"
         if name not in self._rooms:
             room = self._rooms[name] = Room(name, self)
-            room.__spec__ = ModuleSpec(name, self, is_package=True)
+            room.__spec__ = self._spec(name)
             self._homes += classes_at_home(self, path)
         return self._rooms[name]
 
