@@ -6,6 +6,7 @@ room in which they are found. Only applied while torch is replaced. May import: 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Protocol
 
 # room -> {torch's module: class names}
@@ -77,6 +78,8 @@ def classes_at_home(rooms: Finds, path: str) -> list[tuple[type, str]]:
             cls = rooms.find(path, name)[0]
             # a class under a second name (an alias) keeps its own
             if isinstance(cls, type) and cls.__name__ == name:
-                changed.append((cls, cls.__module__))
-                cls.__module__ = home
+                before = cls.__module__
+                with suppress(TypeError):  # a class written in C keeps its name
+                    cls.__module__ = home
+                    changed.append((cls, before))
     return changed
