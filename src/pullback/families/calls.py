@@ -22,6 +22,7 @@ from pullback.graph.tensor import Tensor, wrap
 
 F32, F64 = np.dtype("f4"), np.dtype("f8")
 NUMBER = (int, float, complex, np.number, np.bool_)
+OPERAND = (Tensor, *NUMBER)
 _new = object.__new__
 ndarray = np.ndarray
 Call = Callable[..., Any]
@@ -36,6 +37,7 @@ def unary_call(op: Any) -> Call:
     keep = op.keeps_arg(0)
     keeps_out = op.keeps_out
     records = op.differentiable and op.result != "bool"
+    fast = "f" not in op.refuse
     none = (None,)
     no_params: dict[str, Any] = {}
 
@@ -44,7 +46,7 @@ def unary_call(op: Any) -> Call:
             v = input.value
             d = v.dtype
             mode = state.mode
-            if (d is F32 or d is F64) and mode != CAREFUL:
+            if (d is F32 or d is F64) and mode != CAREFUL and fast:
                 token = quiet(QUIET)
                 try:
                     r = split(function, (v,)) if type(v) is ndarray and v.size > BIG else function(v)
@@ -78,6 +80,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:
     out_with_number = reads0 is not None and reads0[0]
     number_label = op.labels.get("ts")
     records = op.differentiable and op.result != "bool"
+    fast = "f" not in op.refuse
     numbers = op.scalars
     none = (None, None)
     no_params: dict[str, Any] = {}
@@ -88,7 +91,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:
             v = input.value
             d = v.dtype
             mode = state.mode
-            if (d is F32 or d is F64) and mode != CAREFUL:
+            if (d is F32 or d is F64) and mode != CAREFUL and fast:
                 kind = type(other)
                 if kind is Tensor:
                     w = other.value
@@ -147,17 +150,22 @@ def _general_two(op: Any) -> Call:
     return call
 
 
-def operator_call(op: Any, symbol: str, *, bare: Call | None = None) -> Call:
-    """The call behind a Python operator: NotImplemented for operands PyTorch does not take, arrays become tensors."""
+def operator_call(op: Any, symbol: str) -> Call:
+    """The call behind a Python operator: NotImplemented for operands that PyTorch does not take.
+
+    A NumPy array may stand on the right of an arithmetic operator, where PyTorch hands the case to NumPy, or in == and !=.
+    """
+    equality = symbol in ("__eq__", "__ne__")
+    arrays = equality or (op.result != "bool" and not symbol.startswith("__r"))
 
     def rest(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002, ARG001 - the shape of a call
-        if isinstance(other, Tensor | NUMBER):
-            return (bare or op.call)(input, other)
-        if isinstance(other, ndarray) and op.result != "bool":
-            return (bare or op.call)(input, from_array(input, other))
+        if isinstance(other, OPERAND):
+            return op.call(input, other)
+        if isinstance(other, ndarray) and arrays:
+            return op.call(input, wrap(np.ascontiguousarray(other)) if equality else from_array(input, other))
         return NotImplemented
 
-    call = binary_call(op, rest) if bare is None else rest
+    call = binary_call(op, rest)
     call.__name__ = call.__qualname__ = symbol
     return call
 
@@ -243,7 +251,7 @@ def _with_tensors(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if isinstance(a, Tensor):
             tensors = True
         elif not (isinstance(a, NUMBER) and (op.scalars if i else op.first)):
-            raise not_tensor(op.torch_name, op.names[i], i, a)
+            raise (wrong_kinds(op.torch_name, args) if op.overloads else not_tensor(op.torch_name, op.names[i], i, a))
     if tensors:
         return args
     first = args[0]
@@ -255,6 +263,19 @@ def not_tensor(name: str, argument: str, i: int, a: Any) -> TypeError:
     return TypeError(
         message(
             f"{name}(): argument '{argument}' (position {i + 1}) must be Tensor, not {type(a).__name__}",
+            "",
+            "wrap the value: torch.tensor(value)",
+        )
+    )
+
+
+def wrong_kinds(name: str, args: Sequence[Any]) -> TypeError:
+    """The same for functions that PyTorch has one overload of for numbers and one for tensors."""
+    kinds = ", ".join(type(a).__name__ for a in args)
+    return TypeError(
+        message(
+            f"{name}() received an invalid combination of arguments - got ({kinds}), but expected one of:\n"
+            " * (Tensor input, Tensor other, *, Tensor out = None)\n * (Tensor input, Number other, *, Tensor out = None)",
             "",
             "wrap the value: torch.tensor(value)",
         )

@@ -47,6 +47,7 @@ class Elementwise(Op):
         scalars: bool = True,
         first: bool = False,
         skip: int = 0,
+        overloads: bool = False,
         refuse: dict[str, Refusal] | None = None,
         check: Callable[..., None] | None = None,
         domain: Any = "real",
@@ -65,7 +66,7 @@ class Elementwise(Op):
         self.result = result
         self.torch_name = torch_name or name
         self.names = names
-        self.scalars, self.first, self.skip = scalars, first, skip
+        self.scalars, self.first, self.skip, self.overloads = scalars, first, skip, overloads
         self.refuse, self.check = refuse or {}, check
         self.domain, self.kinks, self.variants = domain, kinks, variants
         self.why_zero, self.why_nonfinite, self.second = zero, nonfinite, second
@@ -216,6 +217,7 @@ def elementwise(name: str, function: Rule, d: Sequence[Partial], **options: Any)
     backward   grad_fn's name if it is not the op's name in capitals + Backward0; a dict names it by the kinds of the arguments
                ("tt" two tensors, "ts" a tensor and a number, ...)
     scalars    may a Python number stand for a later argument? first: for the first one?
+    overloads  PyTorch words a wrong argument as a wrong combination
     names      the arguments' names in error texts
     skip       how many leading arguments do not take part in promotion (the condition of where)
     refuse     per dtype kind: exception, PyTorch's sentence, what to do

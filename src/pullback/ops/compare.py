@@ -23,7 +23,7 @@ def _without(kernel: str, kinds: str) -> dict[str, Any]:
 
 def _comparison(name: str, function: Any, *, ordered: bool) -> Any:
     refuse = _without(f"{name}_cpu", "c") if ordered else None
-    return elementwise(name, function, d=[None, None], result="bool", discrete=True, refuse=refuse, zero="a comparison")
+    return elementwise(name, function, d=[None, None], result="bool", discrete=True, overloads=True, refuse=refuse, zero="a comparison")
 
 
 def _logical(name: str, function: Any, arity: int = 2) -> Any:

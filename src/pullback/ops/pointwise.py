@@ -114,7 +114,7 @@ def _lerp(x: Any, y: Any, w: Any) -> Any:
 lerp_op = elementwise(
     "lerp", _lerp, d=[lambda _out, _x, _y, w: 1 - w, lambda _out, _x, _y, w: w, lambda _out, x, y, _w: y - x],
     names=("input", "end", "weight"), backward={"ttt": "LerpBackward1", "tts": "LerpBackward0"},
-    refuse=missing("lerp_kernel_scalar", "biu"), zero="the weight leaves this end out (0 or 1), or both ends are equal",
+    zero="the weight leaves this end out (0 or 1), or both ends are equal",
 )  # fmt: skip
 
 
@@ -245,7 +245,7 @@ remainder_of_number = elementwise(
 )  # fmt: skip
 fmod = elementwise(
     "fmod", np.fmod, d=[1, lambda _out, x, y: -rounded_div(x, y, rounding_mode="trunc")],
-    backward={"tt": "FmodBackward1", "ts": "FmodBackward0"}, check=_no_zero, domain=["real", "positive"], kinks=[(1.0, 0.5)],
+    backward={"tt": "FmodBackward1", "ts": "FmodBackward0"}, overloads=True, check=_no_zero, domain=["real", "positive"], kinks=[(1.0, 0.5)],
     zero="the quotient is cut to zero", second=frozenset(),
 )  # fmt: skip
 
@@ -313,7 +313,7 @@ xlogy = elementwise(
 )  # fmt: skip
 copysign = elementwise(
     "copysign", np.copysign, d=[lambda out, x, _y: choose(x == 0, 0.0, out / x), None], result="float",
-    backward={"tt": "CopysignBackward0", "ts": "CopysignBackward1"}, kinks=[(0.0, 1.0)], second=frozenset(), zero="x is zero",
+    backward={"tt": "CopysignBackward0", "ts": "CopysignBackward1"}, overloads=True, kinks=[(0.0, 1.0)], second=frozenset(), zero="x is zero",
 )  # fmt: skip
 
 
@@ -392,6 +392,10 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
                 "",
                 "wrap the end: torch.tensor(value)",
             )
+        )
+    if input.dtype.category < 2:
+        raise NotImplementedError(
+            message(f"\"lerp_kernel_scalar\" not implemented for '{input.dtype.word}'", "", "convert it first: x.float()")
         )
     for name, t in (("end", end), ("weight", weight)):
         if isinstance(t, Tensor) and t.dtype is not input.dtype and not (name == "weight" and t.value.ndim == 0):

@@ -177,7 +177,7 @@ def _bool_condition(name: str, sentence: str) -> Any:
         d = args[0].dtype
         if d not in (dtypes.bool_, dtypes.uint8):
             raise RuntimeError(
-                message(sentence + (d.word if name == "where" else repr(d)[6:]), "", "compare first, for example x > 0")
+                message(sentence + (d.word if name == "where" else d.word.lower()), "", "compare first, for example x > 0")
             )
 
     return check

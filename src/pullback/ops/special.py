@@ -264,9 +264,6 @@ PUBLIC: dict[str, Any] = {
 METHODS: dict[str, Any] = {
     **PUBLIC,
     "polygamma": lambda self, n: polygamma(n, self),
-    "__floor__": floor.call,
-    "__ceil__": ceil.call,
-    "__trunc__": trunc.call,
 }
 IN_PLACE: dict[str, Any] = {
     **{name + "_": function for name, function in PUBLIC.items() if name not in {"polygamma", *(op.name for op in UNARY)}},
