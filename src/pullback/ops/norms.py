@@ -1,0 +1,376 @@
+"""Vector norms, distances, covariances.
+
+Read `_norm_vjp` first: the gradient of a norm is x scaled, and exactly zero where the norm is zero. May
+import `families`, `graph`, `dtypes`, `errors`, `ops.reduce`, `ops.pointwise`.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from pullback.errors import message
+from pullback.families.arguments import dims_of, one_dim, public
+from pullback.families.calls import write_out
+from pullback.families.fibers import as_dtype, choose, count, evenly, over
+from pullback.families.reduction import F32, F64, labelled, reduction, run
+from pullback.families.reduction_facets import standard_samples
+from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
+from pullback.graph.node import LEAF, Node
+from pullback.graph.tensor import Tensor, wrap
+
+_reduce = np.add.reduce
+_new = object.__new__
+# up to this many entries BLAS's dot product is as exact as the pairwise sum of squares
+FEW = 1024
+FROBENIUS = ("fro", 2)
+
+
+def _norm(x: Any, *, ord: float = 2, dim: Any = None, keepdim: bool = False) -> Any:
+    half = x.dtype.itemsize == 2
+    size = np.abs(x.astype(np.float32) if half else x)
+    if ord == math.inf:
+        r = np.maximum.reduce(
+            size, axis=dim, keepdims=keepdim, **({} if count(x.shape, dim) else {"initial": 0})
+        )
+    elif ord == -math.inf:
+        r = np.minimum.reduce(size, axis=dim, keepdims=keepdim)
+    elif ord == 0:
+        r = _reduce(size != 0, dim, size.dtype, None, keepdim)
+    elif ord == 1:
+        r = _reduce(size, dim, None, None, keepdim)
+    elif ord == 2:
+        r = np.sqrt(_reduce(size * size, dim, None, None, keepdim))
+    else:
+        r = _reduce(size**ord, dim, None, None, keepdim) ** size.dtype.type(1 / ord)
+    return r.astype(x.dtype) if half else r
+
+
+def sign(x: Any) -> Any:
+    """x / |x|, zero at zero."""
+    kind = x.value.dtype.kind if isinstance(x, Tensor) else x.dtype.kind
+    if kind == "c":
+        return choose(x != 0, x / abs(x))
+    return as_dtype(x > 0, x) - as_dtype(x < 0, x)
+
+
+def _norm_vjp(g: Any, out: Any, x: Any, *, ord: float = 2, dim: Any = None, keepdim: bool = False) -> Any:
+    if ord == 0:
+        return None  # a count
+    if math.isinf(ord):
+        return sign(x) * evenly(g, out, abs(x), dim=dim, keepdim=keepdim)
+    g, out = over(g, x.shape, dim), over(out, x.shape, dim)
+    if ord == 1:
+        return sign(x) * g
+    r = x * (g / out) if ord == 2 else sign(x) * ((abs(x) / out) ** (ord - 1) * g)
+    # where the norm, or for small orders the entry, is zero: the subgradient that PyTorch takes
+    return choose(_spread_mask(out != 0, r) if ord >= 1 else x != 0, r)
+
+
+def _spread_mask(mask: Any, like: Any) -> Any:
+    """A per-fiber mask in the shape of the entries."""
+    shape = tuple(like.shape)
+    return mask.expand(shape) if isinstance(mask, Tensor) else np.broadcast_to(mask, shape)
+
+
+def _samples() -> list[Any]:
+    ords = (2, 1, 3, 0.5, math.inf, -math.inf, -1, 2.5, 0)
+    return [
+        s
+        for ord in ords
+        for s in standard_samples(vector_norm_, {"ord": ord}, empty=False)[2:8]
+        if (ord >= 0 and ord != math.inf) or 0 not in s.args[0].shape
+    ]
+
+
+vector_norm_ = reduction(
+    "linalg_vector_norm",
+    _norm,
+    _norm_vjp,
+    backward="LinalgVectorNormBackward0",
+    samples=_samples,
+    notes={
+        "why_zero": "the entry is zero (or the whole vector is, or, for an infinite order, another entry "
+        "is larger); "
+        "moving the entry brings the derivative to life",
+        "why_nonfinite": "the norm overflows",
+    },
+)
+
+
+def _check_norm(x: Tensor, ord: Any, dims: Any, dtype: Any) -> None:
+    if not isinstance(ord, int | float) or isinstance(ord, bool):
+        raise TypeError(
+            message(
+                f"linalg_vector_norm(): argument 'ord' must be Number, not {type(ord).__name__}",
+                "",
+                "ord=2 is usual",
+            )
+        )
+    if x.dtype.category < 2:
+        raise RuntimeError(
+            message(
+                "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+                f"{x.dtype.word}",
+                "",
+                "convert it first: x.float()",
+            )
+        )
+    if dtype is not None:
+        _check_dtype(x, dtype)
+    if (ord < 0 or ord == math.inf) and count(x.shape, dims) == 0:
+        word = "inf" if ord == math.inf else "-inf" if ord == -math.inf else f"{ord:g}"
+        if dims is None:
+            first = (
+                f"linalg.vector_norm cannot compute the {word} norm on an empty tensor because the "
+                "operation does not have "
+                "an identity"
+            )
+        else:
+            d = next(d for d in dims if x.shape[d] == 0)
+            first = (
+                f"linalg.vector_norm cannot compute the {word} norm on the dimension {d}because this "
+                "dimension is empty and "
+                "the operation does not have an identity"
+            )
+        raise RuntimeError(message(first, f"the tensor has shape {list(x.shape)}"))
+
+
+def _check_dtype(x: Tensor, dtype: Any) -> None:
+    if dtype.category < 2:
+        raise RuntimeError(
+            message(f"linalg.vector_norm: dtype should be floating point or complex, but got {dtype.word}")
+        )
+    if x.dtype.is_complex != dtype.is_complex:
+        kind = "complex" if x.dtype.is_complex else "real"
+        raise RuntimeError(
+            message(f"linalg.vector_norm: dtype should be {kind} for {kind} inputs, but got {dtype.word}")
+        )
+    if dtype.itemsize < x.dtype.itemsize:
+        raise RuntimeError(
+            message(
+                f"linalg.vector_norm: the dtype of the input ({x.dtype.word}) should be convertible "
+                "without narrowing to "
+                f"the specified dtype ({dtype.word})"
+            )
+        )
+
+
+@public("vector_norm")
+def vector_norm(
+    x: Any,
+    ord: Any = 2,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+) -> Any:
+    """The ord-norm of the entries along dimensions, or of all of them, whatever the tensor's rank.
+
+    ord: any number, infinities included; 0 counts the entries that are not zero. The gradient at zero is
+    zero.
+    """
+    dims = dims_of("linalg_vector_norm", dim, x.ndim)
+    _check_norm(x, ord, dims, dtype)
+    if dtype is not None and dtype is not x.dtype:
+        x = x.to(dtype)
+    return run(vector_norm_, x, {"ord": ord, "dim": dims, "keepdim": keepdim}, out)
+
+
+_euclidean: dict[str, Any] = {"ord": 2, "dim": None, "keepdim": False}
+
+
+def _fast_norm(x: Tensor) -> Tensor:
+    """The Euclidean norm of all entries of a plain float tensor."""
+    v = x.value
+    token = quiet(QUIET)
+    try:
+        flat = v if v.ndim == 1 else v.ravel()
+        r = np.sqrt(flat.dot(flat) if flat.size <= FEW else _reduce(flat * flat))
+    finally:
+        loud(token)
+    t = _new(Tensor)
+    t.value = r
+    e = x.node
+    if e is not None and state.mode:
+        t.node = Node(vector_norm_, (x,), (x if e is LEAF else e,), r, _euclidean, None)
+    return t
+
+
+def norm(
+    input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+) -> Any:
+    """The p-norm of all entries, or along dimensions; "fro" is 2, "nuc" sums the singular values.
+
+    >>> import pullback as torch
+    >>> torch.norm(torch.tensor([3.0, 4.0]))
+    tensor(5.)
+    """
+    if (
+        type(input) is Tensor
+        and p in FROBENIUS
+        and dim is None
+        and not keepdim
+        and out is None
+        and dtype is None
+    ):
+        d = input.value.dtype
+        if (d is F32 or d is F64) and state.mode != CAREFUL:
+            return _fast_norm(input)
+    return _norm_general(input, p, dim, keepdim, out=out, dtype=dtype)
+
+
+@public("norm")
+def _norm_general(input: Any, p: Any, dim: Any, keepdim: bool, *, out: Any = None, dtype: Any = None) -> Any:
+    if p == "nuc":
+        return _nuclear(input, dim, keepdim)
+    if isinstance(p, str) and p != "fro":
+        raise RuntimeError(
+            message(f"linalg.matrix_norm: Order {p} not supported.", "", 'p is a number, "fro" or "nuc"')
+        )
+    if p == "fro" and isinstance(dim, list | tuple) and len(dim) > 2:
+        raise RuntimeError(
+            message(
+                f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dim))}", "", "use p=2"
+            )
+        )
+    order = 2 if p is None or p == "fro" else p
+    return vector_norm(input, order, dim, keepdim, dtype=dtype, out=out)
+
+
+def _nuclear(x: Tensor, dim: Any, keepdim: bool) -> Any:
+    rows, columns = (0, 1) if dim is None else dim
+    x = x.movedim((rows, columns), (-2, -1))
+    total = x.svdvals().sum(-1)
+    if not keepdim:
+        return total
+    for d in sorted(dims_of("norm", (rows, columns), x.ndim) or ()):
+        total = total.unsqueeze(d)
+    return total
+
+
+def dist(input: Any, other: Any, p: float = 2) -> Any:
+    """The p-norm of input - other; its gradient is zero where they are equal."""
+    difference = input - other
+    if difference.dtype.category < 2:
+        raise RuntimeError(
+            message(
+                "norm(): input dtype should be either floating point or complex. Got "
+                f"{difference.dtype.word} instead.",
+                "",
+                "convert both first: x.float()",
+            )
+        )
+    return labelled(vector_norm(difference, p), "DistBackward0")
+
+
+@public("renorm")
+def renorm(input: Any, p: Any, dim: Any, maxnorm: Any, *, out: Any = None) -> Any:
+    """Each slice along a dimension, scaled down to the p-norm `maxnorm` where its norm is larger."""
+    if p <= 0:
+        raise RuntimeError(message("renorm: non-positive-norm not supported", f"p={p}"))
+    if maxnorm < 0:
+        raise RuntimeError(message(f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}"))
+    if input.ndim < 2:
+        raise RuntimeError(message(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions"))
+    d = one_dim("renorm", dim, input.ndim, 3)
+    others = tuple(i for i in range(input.ndim) if i != d)
+    size = vector_norm(input, p, others, True)
+    large = size > maxnorm
+    scale = (maxnorm / (size + 1e-7)).masked_fill(large == False, 1.0)  # noqa: E712 - elementwise
+    r = labelled(input * scale, "RenormBackward0")
+    if out is None:
+        return r
+    return write_out(vector_norm_, out, r, (input,))
+
+
+# ---------------------------------------------------------------------- covariance
+
+
+def _weights(name: str, w: Any, observations: int, integral: bool) -> None:
+    kind = "integral" if integral else "floating point"
+    if (w.dtype.category == 1) is not integral:
+        raise RuntimeError(
+            message(f"cov(): expected {name} to have {kind} dtype but got {name} with {w.dtype.word} dtype")
+        )
+    if w.numel() != observations:
+        raise RuntimeError(
+            message(
+                f"cov(): expected {name} to have the same numel as there are observations in the input "
+                "but got "
+                f"{w.numel()} != {observations}"
+            )
+        )
+    if bool((w.value < 0).any()):
+        raise RuntimeError(message(f"cov(): {name} cannot be negative"))
+
+
+@public("cov")
+def cov(input: Any, *, correction: float = 1, fweights: Any = None, aweights: Any = None) -> Any:
+    """The covariance matrix of variables in rows, observations in columns; a 1-D tensor is one variable."""
+    if input.ndim > 2:
+        raise RuntimeError(
+            message(
+                "cov(): expected input to have two or fewer dimensions but got an input with "
+                f"{input.ndim} dimensions"
+            )
+        )
+    if input.dtype.category == 0:
+        raise RuntimeError(message("cov(): bool dtype is not supported for input", "", "use x.float()"))
+    x = input.reshape((1, -1)) if input.ndim < 2 else input
+    if x.dtype.category < 2:
+        x = x.float()
+    n = x.shape[1]
+    weights = None
+    if fweights is not None:
+        _weights("fweights", fweights, n, True)
+        weights = fweights
+    if aweights is not None:
+        _weights("aweights", aweights, n, False)
+        weights = aweights if weights is None else weights * aweights
+    total = n if weights is None else weights.sum()
+    mean = (x if weights is None else x * weights).sum(1, keepdim=True) / total
+    if weights is None:
+        free: Any = n - correction
+    elif aweights is not None and correction:
+        free = total - correction * (weights * aweights).sum() / total
+    else:
+        free = total - correction
+    if float(free) <= 0:
+        warnings.warn(
+            "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of "
+            "observations.",
+            UserWarning,
+            stacklevel=3,
+        )
+        free = wrap(np.array(0, x.dtype.to_real().numpy))
+    centred = x - mean
+    right = (centred if weights is None else centred * weights).t()
+    product = centred @ (right.conj() if x.dtype.is_complex else right)
+    return (product / free).squeeze()
+
+
+@public("corrcoef")
+def corrcoef(input: Any) -> Any:
+    """The matrix of correlation coefficients of variables in rows, clipped to [-1, 1]."""
+    if input.ndim > 2:
+        raise RuntimeError(
+            message(
+                "corrcoef(): expected input to have two or fewer dimensions but got an input with "
+                f"{input.ndim} dimensions"
+            )
+        )
+    c = cov(input)
+    if c.ndim == 0:
+        return c / c
+    deviations = c.diagonal().sqrt()
+    return (c / deviations.unsqueeze(1) / deviations.unsqueeze(0)).clamp(-1, 1)
+
+
+PUBLIC: dict[str, Any] = {"norm": norm, "dist": dist, "renorm": renorm, "cov": cov, "corrcoef": corrcoef}
+METHODS: dict[str, Any] = dict(PUBLIC)
+IN_PLACE: dict[str, Any] = {"renorm_": renorm}
