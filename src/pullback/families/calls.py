@@ -37,7 +37,7 @@ def unary_call(op: Any) -> Call:
     keep = op.keeps_arg(0)
     keeps_out = op.keeps_out
     records = op.differentiable and op.result != "bool"
-    fast = "f" not in op.refuse
+    fast = "f" not in op.refuse and op.result != "complex"  # nodes of the fast path have one dtype
     none = (None,)
     no_params: dict[str, Any] = {}
 
@@ -80,7 +80,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:
     out_with_number = reads0 is not None and reads0[0]
     number_label = op.labels.get("ts")
     records = op.differentiable and op.result != "bool"
-    fast = "f" not in op.refuse
+    fast = "f" not in op.refuse and op.result != "complex"  # nodes of the fast path have one dtype
     numbers = op.scalars
     none = (None, None)
     no_params: dict[str, Any] = {}

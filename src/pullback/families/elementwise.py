@@ -201,9 +201,7 @@ class Elementwise(Op):
         if isinstance(p, int):
             return g if p == 1 else -g
         d = p(out, *args, **params)
-        if isinstance(d, Tensor) and d.value.dtype.kind == "c":
-            d = d.conj()
-        return strong(g, d)
+        return strong(g, conjugate(d))
 
 
 def elementwise(name: str, function: Rule, d: Sequence[Partial], **options: Any) -> Elementwise:
@@ -238,6 +236,13 @@ def reads_of(rule: Any) -> tuple[bool, ...]:
     """What a partial reads: (out, *args)."""
     given = getattr(rule, "reads", None)
     return reads(rule) if given is None else given
+
+
+def conjugate(d: Any) -> Any:
+    """The conjugate of a tensor or number; real ones stay as they are."""
+    if isinstance(d, Tensor):
+        return d.conj() if d.value.dtype.kind == "c" else d
+    return d.conjugate()
 
 
 def in_dtype(values: list[Any], d: Any) -> list[Any]:

@@ -14,7 +14,6 @@ import numpy as np
 
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import Rule, reads
-from pullback.graph.tensor import Tensor
 
 ndarray = np.ndarray
 # an array without dimensions is the cheapest constant for a ufunc on a small array of the same dtype
@@ -65,11 +64,10 @@ class Selection(Elementwise):
         return r
 
     def term_tensors(self, i: int, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        """The same on tensors; the gates themselves are piecewise constant."""
+        """The same on tensors; gates are made of comparisons, which are never recorded."""
         p: Any = self.partials[i]
         if p is None or isinstance(p, int):
             return super().term_tensors(i, g, out, args, params)
-        out, *args = (a.detach() if isinstance(a, Tensor) else a for a in (out, *args))
         r = g.masked_fill(p.closed(out, *args, **params), 0.0)
         if p.tie is not None:
             r = (r * 0.5).where(p.tie(out, *args, **params), r)

@@ -13,7 +13,7 @@ import numpy as np
 
 from pullback import dtypes
 from pullback.errors import message
-from pullback.families.elementwise import Elementwise, elementwise
+from pullback.families.elementwise import Elementwise, conjugate, elementwise
 from pullback.graph.tensor import Tensor
 from pullback.ops.select import choose
 from pullback.ops.special import sign
@@ -43,7 +43,7 @@ class Conjugating(Elementwise):
         if not is_complex_value(g):
             return super().term_tensors(i, g, out, args, params)
         p: Any = self.partials[i]
-        return g * (p(out, *args) * 1).conj() + g.conj() * self.conjugate(out, *args)
+        return g * conjugate(p(out, *args)) + g.conj() * self.conjugate(out, *args)
 
     def push_term(self, i: int, t: Any, out: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """P t + q conj(t)."""

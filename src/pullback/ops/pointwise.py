@@ -129,6 +129,8 @@ def _pow(x: Any, y: Any) -> Any:
             return np.sqrt(x)
         if y == 3:
             return x * x * x
+        if y == -0.5 and x.dtype.kind in "fc":
+            return 1 / np.sqrt(x)
     if x.dtype.kind in "iu":
         return _integer_pow(x, y)
     return np.power(x, y)
@@ -159,7 +161,7 @@ def _base_partial(_out: Any, x: Any, y: Any) -> Any:
 
 
 power = elementwise(
-    "pow", _pow, d=[_base_partial, lambda out, x, y: choose((y >= 0) & (x == 0), 0.0, out * log(x))], first=True,
+    "pow", _pow, d=[_base_partial, lambda out, x, y: choose((y.real >= 0) & (x == 0), 0.0, out * log(x))], first=True,
     names=("input", "exponent"), backward={"tt": "PowBackward1", "ts": "PowBackward0", "st": "PowBackward2"}, check=_no_negative,
     domain=["positive", "real"], kinks=[0.0], refuse=missing("pow", "b"),
     zero="the base is zero (exponent above 1) or the exponent is zero", nonfinite="the base is zero and the exponent below 1",

@@ -155,7 +155,7 @@ def _logit_slope(_out: Any, x: Any, *, eps: float | None = None) -> Any:
     inner = 1 / (x * (1 - x))
     if eps is None:
         return choose((x < 0) | (x > 1), math.nan, inner)
-    return choose((x < eps) | (x > 1 - eps), 0.0, inner)
+    return choose((x >= eps) & (x <= 1 - eps), inner, 0.0)
 
 
 logit_op = elementwise(
@@ -172,6 +172,32 @@ def logit(input: Tensor, eps: float | None = None, *, out: Any = None) -> Tensor
 # ---------------------------------------------------------------------- special functions
 
 _polygamma = _scipy("polygamma")
+_gammaln = _scipy("gammaln")
+
+
+_zetac = _scipy("zetac")
+
+
+def _lgamma(x: Any) -> Any:
+    r = np.asarray(_gammaln(x))
+    # SciPy loses digits next to the zeros at 1 and 2, and the sign at -inf
+    for zero in (1, 2):
+        near = np.abs(x - zero) < 0.25
+        if np.any(near):
+            e = np.asarray(x)[near] - zero
+            r = np.array(r)
+            r[near] = _lgamma_near_two(e) - (np.log1p(e) if zero == 1 else 0)
+    return np.where(x == -np.inf, np.inf, r).astype(r.dtype)[()]
+
+
+def _lgamma_near_two(e: Any) -> Any:
+    """The Taylor series of lgamma(2 + e): (1 - gamma) e + sum over k of (-1)^k (zeta(k) - 1) e^k / k (DLMF 5.7.3)."""
+    total = np.zeros_like(e)
+    for k in range(22, 1, -1):
+        total = total * e + (-1) ** k * float(_zetac(np.float64(k))) / k
+    return (total * e + (1 - np.euler_gamma)) * e
+
+
 erf = elementwise("erf", _scipy("erf"), d=[lambda _out, x: exp(-(x * x)) * (2 / ROOT_PI)], result="float", zero=SATURATED)
 erfc = elementwise("erfc", _scipy("erfc"), d=[lambda _out, x: exp(-(x * x)) * (-2 / ROOT_PI)], result="float", zero=SATURATED)
 erfinv = elementwise(
@@ -186,7 +212,7 @@ digamma = elementwise(
     nonfinite="x is a pole (0, -1, -2, ...)",
 )  # fmt: skip
 lgamma = elementwise(
-    "lgamma", _scipy("gammaln"), d=[lambda _out, x: digamma(x)], result="float", domain="positive", zero="x is the minimum, near 1.4616",
+    "lgamma", _lgamma, d=[lambda _out, x: digamma(x)], result="float", domain="positive", zero="x is the minimum, near 1.4616",
     nonfinite="x is a pole (0, -1, -2, ...)",
 )  # fmt: skip
 
