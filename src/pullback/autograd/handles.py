@@ -16,7 +16,7 @@ from pullback.autograd.hooks import RemovableHandle
 from pullback.autograd.trouble import SECOND_TIME
 from pullback.errors import message
 from pullback.families.op import saved_values
-from pullback.graph.node import LEAF, Node, Slot
+from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.tensor import Tensor, wrap
 
 _types: dict[str, type[GradFn]] = {}
@@ -190,11 +190,27 @@ def grad_fn_of(t: Tensor) -> GradFn | None:
     return custom if custom is not None else handle(node)
 
 
+def output_aval(node: Node) -> Aval:
+    """The shape and dtype of a node's only output: kept, or found by the op's type facet."""
+    if node.out is not None:
+        return Aval(node.out.shape, node.out.dtype)
+    if node.out_avals is not None:
+        return node.out_avals[0]
+    if node.args is None:
+        raise RuntimeError(message(SECOND_TIME))
+    if node.meta is None and node.op.family == "elementwise":
+        kept = next(a for a in node.args if isinstance(a, Tensor | Aval))
+        return Aval(tuple(kept.shape), kept.value.dtype if isinstance(kept, Tensor) else kept.dtype)
+    avals = [Aval(a.value.shape, a.value.dtype) if isinstance(a, Tensor) else a for a in node.args]
+    return node.op.type(*avals, **node.params)
+
+
 class GradientEdge(NamedTuple):
     """A place in the graph: a node handle and an output number."""
 
     node: Any
     output_nr: int
+    ownership_token: Any = None
 
     @property
     def edge(self) -> Any:

@@ -9,10 +9,13 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from pullback.autograd.engine import accumulate, finish_leaves, key_of, run_hooks, seed_from, seed_like, sweep
+from pullback.autograd.handles import GradientEdge, output_aval
 from pullback.errors import message
 from pullback.graph.modes import ON, state
-from pullback.graph.node import LEAF, Node
+from pullback.graph.node import LEAF, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of, wrap
 
 CREATE_GRAPH_WARNING = (
@@ -99,15 +102,13 @@ def backward(
     wanted = None
     if targets is not None:
         for t in targets:
-            if t.node is None:
-                raise RuntimeError("One of the differentiated Tensors does not require grad")
-            if not t.is_leaf:
+            if isinstance(t, Tensor):
                 t.retain_grad()
-        wanted = {key_of(edge_of(t)) for t in targets}
+        wanted = {key_of(place(t)) for t in targets}
     leaves, captured = run(roots, keep=keep, create_graph=create_graph, wanted=wanted)
     finish_leaves(leaves, create_graph, wanted)
     for t in targets or ():
-        if not t.is_leaf and key_of(edge_of(t)) in captured:
+        if isinstance(t, Tensor) and not t.is_leaf and key_of(edge_of(t)) in captured:
             accumulate(t, captured.pop(key_of(edge_of(t))), create_graph)
 
 
@@ -161,7 +162,9 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     roots = make_roots(outs, _as_grads(grad_outputs, len(outs)), create_graph)
     for t in ins:
-        if t.node is None:
+        if not isinstance(t, Tensor | GradientEdge):
+            raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
+        if isinstance(t, Tensor) and t.node is None:
             raise RuntimeError(
                 message(
                     "One of the differentiated Tensors does not require grad",
@@ -169,30 +172,44 @@ def grad(
                     "set requires_grad=True on it before computing the outputs",
                 )
             )
-    wanted = {key_of(edge_of(t)) for t in ins}
-    leaves, captured = run(roots, keep=keep, create_graph=create_graph, wanted=wanted)
     tensors = create_graph or bool(state.levels)
-    for leaf in list(leaves):
-        c = leaves[leaf]
-        if leaf in wanted:
-            captured[leaf] = run_hooks(leaf.hooks, c, tensors) if leaf.hooks is not None else c
-    return tuple(
-        _result(i, t, captured.get(key_of(edge_of(t))), tensors, allow_unused, materialize_grads) for i, t in enumerate(ins)
-    )
+    found = captured_cotangents(roots, ins, keep=keep, create_graph=create_graph)
+    return tuple(_result(i, t, c, tensors, allow_unused, materialize_grads) for i, (t, c) in enumerate(zip(ins, found, strict=True)))
 
 
-def _result(i: int, t: Tensor, c: Any, tensors: bool, allow_unused: bool | None, materialize: bool) -> Any:
+def captured_cotangents(roots: Any, ins: Sequence[Tensor], *, keep: bool, create_graph: bool = False) -> list[Any]:
+    """One sweep: the cotangent of each input, hooks applied, None where nothing arrives; plain values unless a graph is made."""
+    keys = [key_of(place(t)) for t in ins]
+    leaves, captured = run(roots, keep=keep, create_graph=create_graph, wanted=set(keys))
+    tensors = create_graph or bool(state.levels)
+    found: list[Any] = []
+    for key in keys:
+        if isinstance(key, Tensor) and key in leaves:
+            c = leaves.pop(key)
+            captured[key] = run_hooks(key.hooks, c, tensors) if key.hooks is not None else c
+        found.append(captured.get(key))
+    return found
+
+
+def place(t: Any) -> Any:
+    """The edge of a tensor or of a `GradientEdge`."""
+    return edge_of(t) if isinstance(t, Tensor) else t.edge
+
+
+def _result(i: int, t: Any, c: Any, tensors: bool, allow_unused: bool | None, materialize: bool) -> Any:
     if c is not None:
         return c if tensors else wrap(c)
     if materialize:
-        return t.zeros_like()
+        if not isinstance(t, Tensor):
+            raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
+        return t.new_filled(0) if t.foreign is not None else wrap(np.zeros(t.value.shape, t.value.dtype))
     if allow_unused:
         return None
     raise RuntimeError(
         message(
             f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True if this "
             "is the desired behavior.",
-            f"no recorded op leads from input {i} (shape {list(t.value.shape)}) to the outputs",
+            f"no recorded op leads from input {i}{f' (shape {list(t.value.shape)})' if isinstance(t, Tensor) else ''} to the outputs",
             "check that the outputs were computed from this very tensor, not from a copy, a detach() or a reassigned name",
         )
     )
@@ -213,7 +230,7 @@ def make_roots(outs: Sequence[Tensor], grads: Sequence[Any], create_graph: bool)
     """Check outputs and upstreams; the sweep's starting points."""
     tensors = create_graph or bool(state.levels)
     roots: list[tuple[Any, Any]] = []
-    for i, (t, g) in enumerate(zip(outs, grads, strict=True)):
+    for i, (t, g) in enumerate(zip(map(_output, outs), grads, strict=True)):
         if g is None:
             if t.node is None:
                 raise no_grad_fn(i, t)
@@ -292,12 +309,21 @@ def check_gradient(i: int, t: Tensor, g: Tensor) -> None:
         )
 
 
+def _output(t: Any) -> Tensor:
+    """An output as a tensor: for a `GradientEdge`, a stand-in of the same shape at the same place in the graph."""
+    if isinstance(t, Tensor):
+        return t
+    if not isinstance(t, GradientEdge):
+        raise AssertionError("Expected output to be a torch.Tensor")
+    edge = t.edge
+    if isinstance(edge, Tensor):
+        return edge
+    aval = edge.node.out_avals[edge.index] if type(edge) is Slot else output_aval(edge)
+    return wrap(np.broadcast_to(aval.dtype.type(0), aval.shape), edge)
+
+
 def _as_tuple(x: Any) -> tuple[Any, ...]:
-
-
-    if isinstance(x, Tensor):
-        return (x,)
-    return tuple(x)
+    return (x,) if isinstance(x, Tensor | GradientEdge) else tuple(x)
 
 
 def _as_grads(grads: Any, n: int) -> tuple[Any, ...]:
@@ -309,4 +335,4 @@ def _as_grads(grads: Any, n: int) -> tuple[Any, ...]:
     return found
 
 
-__all__ = ["Node", "backward", "grad", "tensor_backward"]
+__all__ = ["Node", "backward", "captured_cotangents", "grad", "tensor_backward"]
