@@ -19,7 +19,7 @@ LAYERS = [
     ("graph",),
     ("families", "random"),
     ("ops",),
-    ("tensor",),
+    ("methods",),
     ("autograd.trouble", "autograd.engine", "autograd.hooks", "autograd.handles", "autograd.public", "autograd.grad_mode"),
     ("transform",),
     ("func",),

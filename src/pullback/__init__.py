@@ -36,7 +36,7 @@ from pullback.dtypes import (
     short,
 )
 from pullback.printing import set_printoptions
-from pullback.tensor import Tensor, attach, public_names
+from pullback.methods import Tensor, attach, public_names
 
 attach(_methods)
 for _d in _dtypes.ALL:

@@ -1,4 +1,4 @@
-"""The Tensor methods that belong to autograd. May import `autograd`, `pullback.tensor`."""
+"""The Tensor methods that belong to autograd. May import `autograd`, `pullback.methods`."""
 
 from __future__ import annotations
 

@@ -66,9 +66,6 @@ _ALIASES = {
     "utils.data.dataset": "utils.data",
     "utils.data.sampler": "utils.data",
 }
-# Rooms written beside this file, used where the engine has none of that name. Imported when they are asked
-# for.
-_FILES = {"utils.data": "pullback.compat.data"}
 # Single names that old programs use, and how they use them.
 _NAMES = {"autograd": {"Variable": "pullback.compat.variable"}}
 _NOTHING = object()
@@ -191,7 +188,7 @@ class Replacement:
     def is_room(self, path: str) -> bool:
         """Whether a path below torch is a module here."""
         below = f"{path}."
-        return bool(self._sources(path)) or any(key.startswith(below) for key in (*ROOMS, *_FILES))
+        return bool(self._sources(path)) or any(key.startswith(below) for key in ROOMS)
 
     def find(self, path: str, name: str) -> tuple[Any, bool]:
         """The object called `name` in the room at `path`, and whether it may be remembered."""
@@ -222,8 +219,6 @@ class Replacement:
         if path in ROOMS:
             return [ROOMS[path]]  # a device room must say what torch would say without that device
         module = self._module(path)
-        if module is None and path in _FILES:
-            module = importlib.import_module(_FILES[path])
         return [] if module is None else [module]
 
     def _module(self, path: str) -> ModuleType | None:

@@ -1,7 +1,7 @@
 """`Tensor`: a value and, where it needs one, the node that made it.
 
 Only the data and the rules of `.grad`, leaves and versions are here; operators and methods are attached by
-`pullback.tensor` from the op table, so that this module stays below the ops. Read `Tensor` first, then `wrap`.
+`pullback.methods` from the op table, so that this module stays below the ops. Read `Tensor` first, then `wrap`.
 A tensor's value is a NumPy array or, for 0-d results that nobody shares, a NumPy scalar (NumPy's arithmetic on scalars is
 five times faster); whoever shares or writes memory calls `storage()` first, which makes it an array.
 """
@@ -30,7 +30,7 @@ NON_LEAF_GRAD = (
 class Tensor:
     """An n-dimensional array that autograd can follow.
 
-    Made by `pullback.tensor`, the factories and every op. `value` is the NumPy array, `node` says where it came from:
+    Made by `pullback.methods`, the factories and every op. `value` is the NumPy array, `node` says where it came from:
     None (nothing to follow), `LEAF` (a leaf that requires grad), a `Node` or a `Slot` of one.
     """
 
@@ -49,7 +49,7 @@ class Tensor:
     if TYPE_CHECKING:
         value: Any
 
-        # operators and methods come from the op table (pullback.tensor attaches them)
+        # operators and methods come from the op table (pullback.methods attaches them)
         def __getattr__(self, name: str) -> Any: ...
         def __add__(self, other: Any) -> Any: ...
         def __radd__(self, other: Any) -> Any: ...

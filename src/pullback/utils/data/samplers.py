@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from pullback.compat.data.datasets import Subset
+from pullback.utils.data.datasets import Subset
 
 T_co = TypeVar("T_co", covariant=True)
 pb: Any = importlib.import_module("pullback")  # its names are made at run time

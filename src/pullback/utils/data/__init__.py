@@ -4,8 +4,8 @@ Read `loader` first. Orders follow torch's random stream, so a shuffled loader g
 seed. May import: its own files.
 """
 
-from pullback.compat.data.collate import default_collate, default_convert
-from pullback.compat.data.datasets import (
+from pullback.utils.data.collate import default_collate, default_convert
+from pullback.utils.data.datasets import (
     ChainDataset,
     ConcatDataset,
     Dataset,
@@ -14,8 +14,8 @@ from pullback.compat.data.datasets import (
     Subset,
     TensorDataset,
 )
-from pullback.compat.data.loader import DataLoader, get_worker_info
-from pullback.compat.data.samplers import (
+from pullback.utils.data.loader import DataLoader, get_worker_info
+from pullback.utils.data.samplers import (
     BatchSampler,
     RandomSampler,
     Sampler,

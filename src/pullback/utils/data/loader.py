@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pullback.compat.data.collate import default_collate, default_convert
-from pullback.compat.data.datasets import IterableDataset, fetch
-from pullback.compat.data.samplers import (
+from pullback.utils.data.collate import default_collate, default_convert
+from pullback.utils.data.datasets import IterableDataset, fetch
+from pullback.utils.data.samplers import (
     BatchSampler,
     RandomSampler,
     SequentialSampler,

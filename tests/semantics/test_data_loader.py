@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from pullback.compat import data
-from pullback.compat.data import collate, samplers
+from pullback.utils import data
+from pullback.utils.data import collate, samplers
 
 
 class Pair(NamedTuple):
