@@ -1,11 +1,13 @@
 """In-place ops: the out-of-place op on the old value, then a checked write into the same memory.
 
-Read `in_place` first. A recorded write re-roots the tensor (its node becomes the op's), its base and its views; the version counter
-is bumped so that saved values that were overwritten are noticed. May import `graph`, `families.op`, `families.structural`.
+Read `in_place` first. A recorded write re-roots the tensor (its node becomes the op's), its base and its views (`regions`); the
+version counter is bumped so that saved values that were overwritten are noticed. Everything that can fail happens before the first
+change. May import `graph`, `families.op`, `families.elementwise`, `families.regions`.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,100 +15,106 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.elementwise import Elementwise
-from pullback.families.structural import reroot_base, reroot_views
-from pullback.graph.modes import QUIET, loud, quiet, state
-from pullback.graph.node import LEAF
-from pullback.graph.tensor import Tensor, wrap
+from pullback.families.op import Op
+from pullback.families.regions import reroot_base, reroot_views, view_error
+from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
+from pullback.graph.node import LEAF, Aval, Node, Slot
+from pullback.graph.record import annotate
+from pullback.graph.tensor import Tensor, edge_of, wrap
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
 LEAF_VIEW_WRITE = "a view of a leaf Variable that requires grad is being used in an in-place operation."
-NO_GRAD_VIEW = (
-    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is "
-    "ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both "
-    "inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be "
-    "tracked)."
-)
 CUSTOM_VIEW = (
     "Output {k} of {name} is a view and is being modified inplace. This view was created inside a custom Function (or because an "
     "input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated "
     "with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the "
     "output of the custom Function."
 )
-MULTI_VIEW = (
-    "Output {k} of {name} is a view and is being modified inplace. This view is the output of a function that returns multiple "
-    "views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by "
-    "an out-of-place one."
-)
 INFERENCE_WRITE = (
     "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before "
     "doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
+)
+VMAP_WRITE = (
+    "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has "
+    "more elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a vmap. "
+    "Please try to use out-of-place operators instead of inplace arithmetic. If said operator is being called inside the "
+    "PyTorch framework, please file a bug report instead."
 )
 
 
 def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..., Any]:
     """The in-place method `name` (such as add_) of an out-of-place function.
 
-    `op`, where given and elementwise with a ufunc, lets unrecorded writes on large arrays go straight into the memory.
+    `op`, where given, tells whether a rule reads the old value, and, with a ufunc, lets unrecorded writes go straight into the memory.
     """
     ufunc = op.eval if isinstance(op, Elementwise) and isinstance(op.eval, np.ufunc) else None
+    if ufunc is None and isinstance(op, Elementwise):
+        ufunc = _UFUNCS.get(op.name)
+    reads_old = op is None or op.keeps_arg(0)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if type(self) is not Tensor and self.foreign is not None:
+        if self.foreign is not None:
             return self.foreign_write(call, name, args, kwargs)
-        check_writable(self, recording_matters=_any_followed(self, args, kwargs))
+        check_writable(self, args, kwargs)
         v = self.value
-        if ufunc is not None and not state.grad and _direct(v, args, kwargs):
+        if ufunc is not None and not state.grad and len(args) == 1 and not kwargs and _direct(v, args[0]):
+            other = args[0]
             token = quiet(QUIET)
             try:
-                ufunc(v, args[0].value, out=v)
+                ufunc(v, other.value if isinstance(other, Tensor) else other, out=v)
             finally:
                 loud(token)
-            _bump(self)
+            bump(self)
             return self
-        return write(self, call(old_value(self), *args, **kwargs), name)
+        return write(self, call(old_value(self, reads_old), *args, **kwargs), name)
 
     method.__name__ = method.__qualname__ = name
     return method
 
 
-def _direct(v: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return (
-        not kwargs
-        and len(args) == 1
-        and type(args[0]) is Tensor
-        and isinstance(v, np.ndarray)
-        and args[0].value.dtype is v.dtype
-        and args[0].value.shape == v.shape
-        and v.dtype.kind == "f"
-    )
+# entries written with Python operators, which are faster on NumPy scalars, and the ufuncs that they stand for
+_UFUNCS: dict[str, Any] = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
 
 
-def _any_followed(self: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return self.node is not None or any(isinstance(a, Tensor) and a.node is not None for a in (*args, *kwargs.values()))
+def _direct(v: Any, other: Any) -> bool:
+    """May a ufunc write v op other into v? (Same float dtype and shape, or a Python number.)"""
+    if type(v) is not np.ndarray or v.dtype.kind != "f":
+        return False
+    if type(other) is Tensor:
+        w = other.value
+        return w.dtype is v.dtype and w.shape == v.shape
+    return type(other) is float or type(other) is int
 
 
-def old_value(t: Tensor) -> Tensor:
-    """The tensor as it is before the write, for the out-of-place op: rules that read it get this copy."""
-    if t.node is None or not state.grad:
-        old = wrap(t.value)
-        if state.grad:
-            old.value = np.array(t.value) if isinstance(t.value, np.ndarray) else t.value
-        return old
+def old_value(t: Tensor, reads_old: bool = True) -> Tensor:
+    """The tensor as it is before the write, for the out-of-place op: where rules read it, they get this copy."""
     v = t.value
-    old = wrap(v.copy() if isinstance(v, np.ndarray) else v, t.node)
-    if t.node is LEAF:
-        old.node = None
+    old = wrap(v)
+    if state.grad:
+        if reads_old and isinstance(v, np.ndarray):
+            old.value = v.copy()
+        if t.node is not LEAF and t.node is not None:
+            old.node = t.node
     return old
 
 
-def check_writable(t: Tensor, *, recording_matters: bool = True) -> None:
+# ---------------------------------------------------------------------- what may be written
+
+
+def check_writable(t: Tensor, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> None:
     """Raise PyTorch's error where a tensor must not be written in place; nothing has been changed then."""
     if t.from_inference and not state.inference:
-        raise RuntimeError(INFERENCE_WRITE)
+        raise RuntimeError(message(INFERENCE_WRITE))
     v = t.value
-    if isinstance(v, np.ndarray) and v.ndim and 0 in v.strides and any(
-        s == 0 and n > 1 for s, n in zip(v.strides, v.shape, strict=True)
-    ):
+    if isinstance(v, np.ndarray) and 0 in v.strides:
+        check_expanded(v)
+    if state.grad and (t.node is not None or t.base is not None):
+        check_recorded(t, args, kwargs)
+
+
+def check_expanded(v: Any) -> None:
+    """RuntimeError where several entries are one memory location."""
+    if any(s == 0 and n > 1 for s, n in zip(v.strides, v.shape, strict=True)) and v.size:
         raise RuntimeError(
             message(
                 "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
@@ -115,44 +123,61 @@ def check_writable(t: Tensor, *, recording_matters: bool = True) -> None:
                 "write into x.clone()",
             )
         )
-    if not state.grad:
-        return
+
+
+def check_recorded(t: Tensor, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> None:
+    """The checks that matter in grad mode: views of unknown history, leaves and views of leaves."""
+    base = t.base
     if t.view_kind is not None:
-        _check_view(t, recording_matters)
-    if t.node is LEAF and t.base is None:
+        _check_view(t, args, kwargs)
+    if t.node is LEAF and base is None:
         raise RuntimeError(
             message(
                 LEAF_WRITE,
-                f"the leaf of shape {list(v.shape)} requires grad; overwriting it would lose the value that gradients refer to",
+                f"the leaf of shape {list(t.value.shape)} requires grad; overwriting it would lose the value that gradients refer to",
                 "update it under torch.no_grad(), or use the out-of-place form",
             )
         )
-    base = t.base
-    if base is not None and base.node is LEAF:
+    if base is not None and (base.node is LEAF or t.node is LEAF):
         raise RuntimeError(
             message(
                 LEAF_VIEW_WRITE,
-                f"the view of shape {list(v.shape)} shares memory with a leaf of shape {list(base.value.shape)}",
+                f"the view of shape {list(t.value.shape)} shares memory with a leaf of shape {list(base.value.shape)}",
                 "write under torch.no_grad(), or build a new tensor (torch.where, torch.cat, clone())",
             )
         )
 
 
-def _check_view(t: Tensor, recording_matters: bool) -> None:
-    kind, _, rest = (t.view_kind or "").partition(":")
-    if kind == "no_grad":
-        if recording_matters:
-            raise RuntimeError(NO_GRAD_VIEW)
+def _check_view(t: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
+    values = (*args, *(kwargs or {}).values())
+    if t.node is None and not any(isinstance(a, Tensor) and a.node is not None for a in values):
         return
-    k, _, name = rest.partition(":")
-    if kind == "multi" and (t.node is not None or recording_matters):
-        raise RuntimeError(MULTI_VIEW.format(k=k, name=name))
+    kind, _, rest = (t.view_kind or "").partition(":")
     if kind == "custom":
-        raise RuntimeError(CUSTOM_VIEW.format(k=k, name=name))
+        k, _, name = rest.partition(":")
+        raise RuntimeError(message(CUSTOM_VIEW.format(k=k, name=name)))
+    raise view_error(t, t.node, "is being modified inplace")
+
+
+# ---------------------------------------------------------------------- writing
 
 
 def write(t: Tensor, result: Tensor, name: str) -> Tensor:
     """Put an op's result into t's memory and re-root what autograd follows."""
+    if result.foreign is not None:
+        raise RuntimeError(message(VMAP_WRITE))
+    result = fitted(t, result, name)
+    v, r = t.value, result.value
+    if isinstance(v, np.ndarray):
+        v[...] = r
+    else:
+        t.value = r if isinstance(r, np.generic) else r[()]
+    adopt(t, edge_of(result))
+    return t
+
+
+def fitted(t: Tensor, result: Tensor, name: str) -> Tensor:
+    """The result in t's shape and dtype; RuntimeError where it cannot have them."""
     v, r = t.value, result.value
     if r.shape != v.shape:
         raise RuntimeError(
@@ -162,43 +187,83 @@ def write(t: Tensor, result: Tensor, name: str) -> Tensor:
                 f"use the out-of-place form ({name.rstrip('_')})",
             )
         )
-    if r.dtype != v.dtype:
-        if "biufc".index(r.dtype.kind) // 1 > 2 >= "biufc".index(v.dtype.kind) or (r.dtype.kind == "c" and v.dtype.kind != "c") or (
-            r.dtype.kind != "b" and v.dtype.kind == "b"
-        ):
-            raise RuntimeError(
-                message(
-                    f"result type {result.dtype.word} can't be cast to the desired output type {t.dtype.word}",
-                    f"{name} writes into a tensor of dtype {t.dtype!r}",
-                    "convert the tensor first, for example x = x.float()",
-                )
+    if r.dtype == v.dtype:
+        return result
+    if result.dtype.category > t.dtype.category:
+        raise RuntimeError(
+            message(
+                f"result type {result.dtype.word} can't be cast to the desired output type {t.dtype.word}",
+                f"{name} writes into a tensor of dtype {t.dtype!r}",
+                "convert the tensor first, for example x = x.float()",
             )
-        result = result.to(t.dtype)
-        r = result.value
-    if isinstance(v, np.ndarray):
-        v[...] = r
-    else:
-        t.value = r
-    adopt(t, result)
-    return t
+        )
+    cast = result.to(t.dtype)
+    if type(cast.node) is Node and type(result.node) is Node:
+        cast.node.label = result.node.name
+    return cast
 
 
-def adopt(t: Tensor, result: Tensor) -> None:
-    """After the memory holds the result's value: bump the version and make the result's node t's own."""
-    _bump(t)
-    if not state.grad:
+def adopt(t: Tensor, edge: Any) -> None:
+    """After the memory holds the new value: bump the version and make `edge` (or a tensor's place) what t and its base come from."""
+    bump(t)
+    if isinstance(edge, Tensor):
+        edge = edge_of(edge)
+    base = t.base
+    if not state.grad or (edge is None and t.node is None and (base is None or base.node is None)):
         return
-    node = result.node
-    if node is None and t.node is None and (t.base is None or t.base.node is None):
+    if base is not None:
+        reroot_base(t, edge)
         return
-    if t.base is not None:
-        reroot_base(t, node)
-        return
-    t.node = None if node is LEAF else node
-    t.retains, t.stored_grad = False, None if t.retains else t.stored_grad
-    t.note_output()
+    set_node(t, edge)
     reroot_views(t)
 
 
-def _bump(t: Tensor) -> None:
+def set_node(t: Tensor, node: Any) -> None:
+    """Give a tensor that was written its new place in the record; a retained gradient moves along."""
+    if t.retains:
+        _forget_retained(t)
+    t.node = node
+    if t.retains:
+        t.retains = False
+        t.retain_grad()
+    t.note_output()
+
+
+def _forget_retained(t: Tensor) -> None:
+    node, index = (t.node.node, t.node.index) if type(t.node) is Slot else (t.node, 0)
+    if isinstance(node, Node) and node.retained is not None:
+        found = node.retained.get(index)
+        if found is not None and found() is t:
+            del node.retained[index]
+
+
+def bump(t: Tensor) -> None:
+    """Record one write to t's memory."""
     (t.counter or t.shared_counter()).bump()
+
+
+# ---------------------------------------------------------------------- in-place changes of the geometry
+
+
+def reshaped_in_place(t: Tensor, op: Op, params: dict[str, Any], label: str) -> Tensor:
+    """t_, unsqueeze_ and the like: the same memory seen in another shape; the version counts it as a write."""
+    if t.foreign is not None:
+        return t.foreign_write(lambda x: op(x, **params), label, (), {})
+    check_writable(t)
+    v = t.storage()
+    part = op.eval(v, **params)
+    counter = t.shared_counter()
+    t.value = part
+    bump(t)
+    if t.node is not None and state.grad:
+        node = Node(op, (Aval(v.shape, v.dtype),), (edge_of(t),), None, params, None)
+        node.label = label
+        if state.mode == CAREFUL:
+            annotate(node)
+        set_node(t, node)
+    if t.base is None:
+        counter.base = weakref.ref(t)
+    return t
+
+
+__all__ = ["adopt", "bump", "check_expanded", "check_recorded", "check_writable", "in_place", "old_value", "reshaped_in_place", "write"]

@@ -1,80 +1,132 @@
 """The structural family: ops that move entries (reshape, transpose, index, cat, pad, gather).
 
-Run the op on `arange` and the answer is its index map: from it follow the vjp (scatter back), the jvp (the op itself), batching
-and the exact dependency pattern. Entries may give a faster vjp. Read `structural` first, then `view`, then `take_ids` and
-`put_ids`, the two transposed primitives that everything else can fall back on. May import `graph`, `families.op`.
+Run the op on entry numbers and the answer is its index map: from it follow the vjp (scatter back), the jvp (the op itself), batching
+and the exact dependency pattern (`structural_facets`). Entries may give a faster vjp. Read `Structural` first, then `view`. May
+import `graph`, `families.op`, `families.structural_facets`.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pullback.families.op import Op, Rule, apply, finish
-from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
-from pullback.graph.node import LEAF, Aval, Node
+from pullback.families import structural_facets as derived
+from pullback.families.op import TABLE, Op, Rule, absent, apply
+from pullback.graph.modes import CAREFUL, state
+from pullback.graph.node import LEAF, Aval, Counter, Node, Slot
 from pullback.graph.record import annotate
-from pullback.graph.tensor import InferenceTensor, Tensor, edge_of, wrap
+from pullback.graph.tensor import InferenceTensor, Tensor, edge_of
 
 _new = object.__new__
+_ref = weakref.ref
 
 
 class Structural(Op):
-    """An op of one tensor argument whose outputs are copies of input entries (-1 in the index map: a constant)."""
+    """An op whose output entries are copies of input entries or constants."""
 
     def __init__(
         self,
         name: str,
         eval: Rule,  # noqa: A002 - the facet's name
         *,
-        vjp: Rule | None = None,
+        vjp: Rule | Sequence[Rule | None] | None = None,
         is_view: bool = False,
         backward: Any = None,
         torch_name: str | None = None,
+        data: Sequence[int] | None = (0,),
+        keeps: Sequence[bool] | None = None,
+        constants: dict[str, Any] | None = None,
+        lift: Callable[..., Any] | None = None,
+        samples: Sequence[Any] = (),
+        outputs: int = 1,
         facets: dict[str, Any] | None = None,
     ) -> None:
         """See `structural`."""
         self.is_view = is_view
         self.torch_name = torch_name or name
+        self.data = data
+        self.zeroed = constants or {}
+        self.lift = lift
+        rules: Any = vjp
+        if vjp is None:
+            rules = [self._scatter_back]
+        elif callable(vjp) and data is not None:
+            rules = [vjp]
+        if vjp is None or (keeps is None and data == (0,) and callable(vjp)):
+            keeps = (False,)
         super().__init__(
-            name,
-            "structural",
-            eval,
-            vjp=[vjp or self._scatter_back],
-            backward=backward,
-            keeps=(False,),
-            keeps_out=False,
-            facets={"jvp": self._push, **(facets or {})},
+            name, "structural", eval, vjp=rules, backward=backward, keeps=keeps, keeps_out=False, outputs=outputs
         )
+        # reverse sweeps on plain arrays call ops with arrays: no instance of anything is looked at then
+        self.jvp = self._push
+        self.type = self._type
+        self.batch = self._batch
+        self.depend = self._depend
+        self.zero = self._zero
+        self.samples = lambda: derived.make_samples(samples)
+        self.lower = absent("lowered by the compiler, which does not exist yet")
+        for facet, value in (facets or {}).items():
+            setattr(self, facet, value)
+
+    def is_data(self, i: int) -> bool:
+        """Does argument i carry entries that move (rather than say where to)?"""
+        return self.data is None or i in self.data
+
+    def constants(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Parameters that insert constants, set to 0: what makes the op linear."""
+        return {k: v for k, v in self.zeroed.items() if k in params}
 
     def ids(self, shape: tuple[int, ...], params: dict[str, Any]) -> Any:
-        """The index map: for each output entry the flat index of the input entry it copies, -1 for a constant."""
-        n = int(np.prod(shape))
-        return self.eval(np.arange(1, n + 1).reshape(shape), **params) - 1
+        """The index map of a one-argument op: the flat input index that each output entry copies, -1 for a constant."""
+        return derived.numbered(self, [shape], [None], params)[0] - 1
 
-    def _scatter_back(self, g: Any, _out: Any, x: Any, **params: Any) -> Any:
-        return put_ids(g, ids=self.ids(tuple(x.shape), params), shape=tuple(x.shape))
+    def pairs(self, avals: Sequence[Any], params: dict[str, Any], values: Sequence[Any]) -> list[Any]:
+        """Per argument, the (output, input) pairs of entries that are copied."""
+        return derived.pairs(self, avals, params, values)
 
-    def _push(self, tangents: Any, _out: Any, _x: Any, **params: Any) -> Any:
-        return self(tangents[0], **params)
+    def _scatter_back(self, g: Any, _out: Any, _x: Any, **params: Any) -> Any:
+        shape = tuple(_x.shape)
+        return put_ids(g, ids=self.ids(shape, params), shape=shape)
 
-    def run(self, x: Tensor, **params: Any) -> Tensor:
-        """Run on a tensor: as a view where the op is one."""
-        return view(self, x, params) if self.is_view else apply(self, (x,), params)
+    def _push(self, tangents: Any, _out: Any, *args: Any, **params: Any) -> Any:
+        return derived.push(self, tangents, args, params)
 
-    def __call__(self, x: Any, **params: Any) -> Any:
-        """Run on a tensor (recorded) or a plain array."""
-        return self.run(x, **params) if isinstance(x, Tensor) else self.eval(x, **params)
+    def _type(self, *avals: Any, **params: Any) -> Any:
+        return derived.type_of(self, avals, params)
+
+    def _depend(self, avals: Any, params: Any, values: Any) -> Any:
+        return derived.depend(self, avals, params, values)
+
+    def _zero(self, i: int, _out: Any, args: Any, params: Any) -> Any:
+        return derived.zero(self, i, args, params)
+
+    def _batch(self, size: int, dims: Any, args: Any, params: Any) -> Any:
+        return batch(self, size, dims, args, params)
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        """Run on tensors (recorded; as a view where the op is one) or on plain arrays."""
+        if self.is_view:
+            x = args[0]
+            return view(self, x, params) if isinstance(x, Tensor) else self.eval(x, **params)
+        for a in args:
+            if isinstance(a, Tensor):
+                return apply(self, args, params)
+        return self.eval(*args, **params)
 
 
 def structural(name: str, eval: Rule, **options: Any) -> Structural:  # noqa: A002 - the facet's name
-    """Declare a structural op: eval(x, **params) must only move entries (and pad with zeros).
+    """Declare a structural op: eval(*args, **params) only moves entries (and inserts constants).
 
-    vjp      a faster rule than scattering through the index map: vjp(g, out, x, **params) with x an Aval (shape, dtype)
-    is_view  the NumPy function returns a view, and so does PyTorch's
+    vjp        a faster rule than scattering through the index map: vjp(g, out, x, **params) with x an Aval (shape, dtype); a list of
+               rules, one per argument, for several arguments; one rule with data=None for any number of them
+    is_view    the NumPy function returns a view, and so does PyTorch's
+    data       the places of the arguments whose entries move (the others are indices and masks); None: all of them
+    constants  parameters that insert constants and the value (0) that removes them
+    lift       (params, ndim) -> params for an argument with one more dimension in front: a cheap batch rule
+    samples    (shape or array, ..., params) per sample
     """
     return Structural(name, eval, **options)
 
@@ -86,22 +138,49 @@ def view(op: Op, x: Tensor, params: dict[str, Any], kind: str | None = None) -> 
     """Run a view op: the result shares x's memory and version counter, and knows its base."""
     if x.foreign is not None:
         return x.foreign(op, (x,), params)
-    v = x.storage()
+    v = x.value
+    if not isinstance(v, np.ndarray):
+        v = x.storage()
+    return made_view(op, x, op.eval(v, **params), params, kind)
+
+
+def made_view(
+    op: Op, x: Tensor, part: Any, params: dict[str, Any], kind: str | None = None, record: bool = True
+) -> Tensor:
+    """The tensor around `part`, a view into x's memory that `op` gave: recorded, tied to x's base and counter."""
     t = _new(Tensor) if not x.from_inference else _new(InferenceTensor)
-    t.value = op.eval(v, **params)
-    mode = state.mode
+    t.value = part
     node = x.node
+    base = x.base
+    t.base = x if base is None else base
+    counter = x.counter
+    if counter is None:
+        counter = x.shared_counter()
+    t.counter = counter
+    mode = state.mode
     if node is not None:
-        if mode and state.grad:
+        if not record and state.grad:
+            pass
+        elif mode and state.grad:
+            v = x.value
             t.node = made = Node(op, (Aval(v.shape, v.dtype),), (x if node is LEAF else node,), None, params, None)
+            made.out_versions = {0: (counter, counter.start + len(counter.bumps))}
             if mode == CAREFUL:
                 annotate(made)
         else:
             # PyTorch: a view taken under no_grad still says requires_grad, as a leaf
-            t.node, t.view_kind = LEAF, "no_grad"
-    share(x, t)
+            t.node = LEAF
+    if not mode:
+        t.view_kind = "no_grad"
     if kind is not None:
         t.view_kind = kind
+    elif x.view_kind is not None and mode:
+        t.view_kind = x.view_kind
+    # Counter.track, without the call
+    views = counter.views
+    views.append(_ref(t))
+    if len(views) > counter.limit:
+        prune(counter)
     return t
 
 
@@ -111,49 +190,61 @@ def share(x: Tensor, t: Tensor) -> None:
     t.counter = counter = x.counter if x.counter is not None else x.shared_counter()
     if t.node is not None and t.node is not LEAF:
         t.note_output()
-    counter.track(weakref.ref(t))
+    counter.track(_ref(t))
 
 
-def region_ids(base: Any, part: Any) -> Any:
-    """The flat indices of `base`'s entries that the array `part` (a view into the same memory) covers, in part's shape."""
-    item = base.itemsize
-    start = base.__array_interface__["data"][0]
-    low = start + sum(min(0, (n - 1) * s) for n, s in zip(base.shape, base.strides, strict=True))
-    high = start + sum(max(0, (n - 1) * s) for n, s in zip(base.shape, base.strides, strict=True))
-    slots = np.full((high - low) // item + 1, -1, np.int64)
-    as_strided = np.lib.stride_tricks.as_strided
-
-    def window(a: Any) -> Any:
-        offset = (a.__array_interface__["data"][0] - low) // item
-        strides = [s // item * 8 for s in a.strides]
-        return as_strided(slots[offset:] if a.size else slots[:0], a.shape, strides)
-
-    window(base)[...] = np.arange(base.size).reshape(base.shape)
-    return window(part).copy()
+def prune(counter: Counter) -> None:
+    """Forget the views that are gone."""
+    counter.views = [r for r in counter.views if r() is not None]
+    counter.limit = 2 * len(counter.views) + 16
 
 
-# ---------------------------------------------------------------------- the two primitives
+def several_views(op: Op, x: Tensor, params: dict[str, Any]) -> tuple[Tensor, ...]:
+    """Several views of one tensor from one recorded op (unbind, split); none of them may be written in place."""
+    if x.foreign is not None:
+        return tuple(x.foreign(op, (x,), params))
+    parts = op.eval(x.storage(), **params)
+    made = tuple(made_view(op, x, part, params, "multi", record=False) for part in parts)
+    if x.node is not None and state.grad:
+        v = x.value
+        node = Node(op, (Aval(v.shape, v.dtype),), (edge_of(x),), None, params, None)
+        node.count = len(parts)
+        node.out_avals = tuple(Aval(p.shape, p.dtype) for p in parts)
+        if state.mode == CAREFUL:
+            annotate(node)
+        for k, t in enumerate(made):
+            t.node = Slot(node, k)
+            t.note_output()
+    return made
 
 
-def _take(x: Any, *, ids: Any, shape: Any = None) -> Any:
-    flat = np.asarray(x).reshape(-1)
-    if flat.size == 0:
-        return np.zeros(ids.shape, flat.dtype)
-    r = flat[ids]
+# ---------------------------------------------------------------------- moving by an index map
+
+
+def _take(x: Any, *, ids: Any, lead: int = 0) -> Any:
+    x = np.asarray(x)
+    flat = x.reshape((*x.shape[:lead], -1)) if x.size else x.reshape((*x.shape[:lead], derived.size_of(x.shape[lead:])))
+    if flat.shape[-1] == 0:
+        return np.zeros(flat.shape[:-1] + ids.shape, flat.dtype)
+    r = flat[..., ids]
     return np.where(ids < 0, flat.dtype.type(0), r) if ids.size and ids.min() < 0 else r
 
 
-def _put(x: Any, *, ids: Any, shape: tuple[int, ...]) -> Any:
-    n = int(np.prod(shape))
-    x, ids = np.asarray(x).reshape(-1), ids.reshape(-1)
+def _put(x: Any, *, ids: Any, shape: tuple[int, ...], lead: int = 0) -> Any:
+    x = np.asarray(x)
+    front = x.shape[:lead]
+    n, m = derived.size_of(shape), derived.size_of(front)
+    x, ids = x.reshape(m, ids.size), ids.reshape(-1)
     if ids.size and ids.min() < 0:
-        x, ids = x[ids >= 0], ids[ids >= 0]
-    out = np.zeros(n, x.dtype)
+        x, ids = x[:, ids >= 0], ids[ids >= 0]
+    out = np.zeros((m, n), x.dtype)
     if ids.size <= n and not _repeats(ids, n):
-        out[ids] = x
+        out[:, ids] = x
+    elif m == 1:
+        np.add.at(out[0], ids, x[0])
     else:
-        np.add.at(out, ids, x)
-    return out.reshape(shape)
+        np.add.at(out.T, ids, x.T)
+    return out.reshape((*front, *shape))
 
 
 def _repeats(ids: Any, n: int) -> bool:
@@ -162,99 +253,52 @@ def _repeats(ids: Any, n: int) -> bool:
     return int(seen.sum()) != ids.size
 
 
-take_ids = Op(
+take_ids = structural(
     "take_ids",
-    "structural",
     _take,
-    vjp=[lambda g, _out, x, *, ids, shape=None: put_ids(g, ids=ids, shape=tuple(x.shape))],
-    keeps=(False,),
-    keeps_out=False,
+    vjp=lambda g, _out, _x, *, ids, lead=0: put_ids(g, ids=ids, shape=tuple(_x.shape)[lead:], lead=lead),
     backward="AsStridedBackward0",
-    facets={"jvp": lambda tangents, _out, _x, **params: take_ids(tangents[0], **params)},
+    lift=lambda params, _ndim: {**params, "lead": params.get("lead", 0) + 1},
+    samples=[((2, 3), {"ids": np.array([[0, 5, -1], [2, 2, 4]])}), ((2, 3), {"ids": np.array([2, 0]), "lead": 1})],
 )
-put_ids = Op(
+put_ids = Structural(
     "put_ids",
-    "structural",
     _put,
-    vjp=[lambda g, _out, _x, *, ids, shape: take_ids(g, ids=ids)],
-    keeps=(False,),
-    keeps_out=False,
+    vjp=lambda g, _out, _x, *, ids, shape, lead=0: take_ids(g, ids=ids, lead=lead),
     backward="PutBackward0",
-    facets={"jvp": lambda tangents, _out, _x, **params: put_ids(tangents[0], **params)},
+    lift=lambda params, _ndim: {**params, "lead": params.get("lead", 0) + 1},
+    samples=[((4,), {"ids": np.array([0, 5, -1, 2]), "shape": (2, 3)}), ((2, 3), {"ids": np.array([0, 3, 3]), "shape": (4,), "lead": 1})],
 )
 
 
-def _overwrite(base: Any, part: Any, *, ids: Any) -> Any:
-    out = np.array(base)
-    out.reshape(-1)[ids] = part
-    return out
+def _put_pairs(avals: Any, params: dict[str, Any], _values: Any) -> list[Any]:
+    # put adds what lands on one place, so its pattern is the transpose of take's
+    shape, lead = tuple(params["shape"]), params.get("lead", 0)
+    back = take_ids.pairs([Aval((*tuple(avals[0].shape)[:lead], *shape), None)], {"ids": params["ids"], "lead": lead}, [None])
+    rows, cols = back[0]
+    return [(cols, rows)]
 
 
-copy_slices = Op(
-    "copy_slices",
-    "structural",
-    _overwrite,
-    vjp=[
-        lambda g, _out, _base, _part, *, ids: g - put_ids(take_ids(g, ids=ids), ids=ids, shape=tuple(g.shape)),
-        lambda g, _out, _base, _part, *, ids: take_ids(g, ids=ids),
-    ],
-    keeps=(False, False),
-    keeps_out=False,
-    backward="CopySlices",
-    facets={
-        "jvp": lambda tangents, _out, base, part, *, ids: copy_slices(
-            _or_zeros(tangents[0], base), _or_zeros(tangents[1], part), ids=ids
-        )
-    },
-)
+put_ids.pairs = _put_pairs
 
 
-def _or_zeros(t: Any, like: Any) -> Any:
-    return t if t is not None else wrap(np.zeros(like.shape, like.dtype))
+# ---------------------------------------------------------------------- batching
 
 
-def reroot_base(written: Tensor, node: Any) -> None:
-    """After a recorded write through a view: the base becomes the output of CopySlices, every live view a slice of it."""
-    base = written.base
-    assert base is not None
-    array = base.storage()
-    ids = region_ids(array, written.value)
-    base.node = Node(
-        copy_slices,
-        (Aval(array.shape, array.dtype), Aval(written.value.shape, array.dtype)),
-        (edge_of(base), node),
-        None,
-        {"ids": ids},
-        None,
-    )
-    base.note_output()
-    reroot_views(base)
+def batch(op: Structural, size: int, dims: Sequence[Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """One more dimension: lifted parameters where the entry gives them, the index map for one-argument ops, else sample by sample."""
+    if len(args) == 1:
+        x = args[0].movedim(dims[0], 0)
+        shape = tuple(x.shape)[1:]
+        if op.lift is not None:
+            return op(x, **op.lift(params, len(shape))), 0
+        out = take_ids(x, ids=op.ids(shape, params), lead=1)
+        return out, 0
+    results: list[Any] = []
+    for b in range(size):
+        one = [a if d is None else a.select(d, b) for a, d in zip(args, dims, strict=True)]
+        results.append(op(*one, **params))
+    return TABLE["stack"](*results, dim=0), 0
 
 
-def reroot_views(base: Tensor) -> None:
-    """Make every live view of a re-rooted base a slice of its new value."""
-    counter, node = base.counter, base.node
-    if counter is None or node is None or node is LEAF:
-        return
-    array = base.storage()
-    for reference in counter.views:
-        t = reference()
-        if t is None or t is base or t.base is not base:
-            continue
-        params = {"ids": region_ids(array, t.value)}
-        t.node = Node(take_ids, (Aval(array.shape, array.dtype),), (node,), None, params, None)
-        if t.view_kind == "no_grad":
-            t.view_kind = None
-        t.note_output()
-
-
-def run_plain(function: Callable[..., Any], *values: Any, **params: Any) -> Any:
-    """Call a NumPy function with floating-point warnings off."""
-    token = quiet(QUIET)
-    try:
-        return function(*values, **params)
-    finally:
-        loud(token)
-
-
-__all__ = ["Structural", "copy_slices", "finish", "put_ids", "region_ids", "reroot_base", "reroot_views", "structural", "take_ids", "view"]
+__all__ = ["Structural", "batch", "made_view", "prune", "put_ids", "several_views", "share", "structural", "take_ids", "view"]

@@ -6,6 +6,21 @@ May import `families`, `graph`, `dtypes`, `errors`, and other ops modules; nothi
 
 from __future__ import annotations
 
-from pullback.ops import compare, complex_numbers, convert, pointwise, randomness, select, special
+from pullback.ops import (
+    arrange,
+    compare,
+    complex_numbers,
+    convert,
+    create,
+    index,
+    join,
+    memory,
+    pointwise,
+    randomness,
+    scatter,
+    select,
+    shape,
+    special,
+)
 
-MODULES = (convert, pointwise, randomness, select, special, compare, complex_numbers)
+MODULES = (arrange, create, index, join, memory, scatter, shape, convert, pointwise, randomness, select, special, compare, complex_numbers)
