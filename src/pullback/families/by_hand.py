@@ -22,6 +22,7 @@ class ByHand(Op):
 
     core: Core | None = None
     groups: Callable[..., Any] | None = None
+    linear: tuple[int, ...] = ()
 
 
 def by_hand(
@@ -34,6 +35,7 @@ def by_hand(
     leading: bool = False,
     core: Core | None = None,
     groups: Callable[..., Any] | None = None,
+    linear: tuple[int, ...] = (),
     outputs: int = 1,
     backward: Any = None,
     keeps: Sequence[bool] | None = None,
@@ -49,6 +51,7 @@ def by_hand(
     core      the same with other numbers of mixed dimensions: ((per tensor argument), (per output)); implies leading
     groups    (avals, params) -> (ids per argument, ids of the output): integer arrays, entries with the same id are
               coupled, all others independent (softmax: one group per row). With several outputs their entries follow one another
+    linear    arguments in which the op is linear, where one rule for all arguments does not show it
     """
     given: dict[str, Any] = dict(facets or {})
     if samples is not None:
@@ -60,6 +63,7 @@ def by_hand(
     )
     op.core = core if core is not None or not leading else ((2,) * 8, (2,) * 8)
     op.groups = groups
+    op.linear = linear
     for facet, value in {**derive(op), **given}.items():
         setattr(op, facet, value)
     return op

@@ -113,8 +113,8 @@ def push(op: Any, tangents: Sequence[Any], out: Any, args: Sequence[Any], params
 
 def _leaf(a: Aval, guests: Sequence[Tensor]) -> Tensor:
     u = wrap(np.zeros(a.shape, a.dtype))
-    if guests:  # inside vmap the stand-in is batched too, or samples would be added up
-        u = (u + guests[0].detach().reshape((-1,))[0] * 0).to(u.dtype)
+    for guest in guests:  # inside vmap the stand-in is batched too, or samples would be added up
+        u = (u + guest.new_filled(0).sum()).to(u.dtype)
     u.node = LEAF
     return u
 
@@ -198,10 +198,14 @@ def one_by_one(op: Any, size: int, dims: Sequence[Any], args: Sequence[Any], par
         op(*(a if d is None else a.select(d, k) for a, d in zip(args, dims, strict=True)), **params)
         for k in range(size)
     ]
-    stack = TABLE["stack"]
     if isinstance(runs[0], tuple):
-        return tuple(stack(*column, dim=0) for column in zip(*runs, strict=True)), (0,) * len(runs[0])
-    return stack(*runs, dim=0), 0
+        return tuple(map(_stacked, zip(*runs, strict=True))), (0,) * len(runs[0])
+    return _stacked(runs), 0
+
+
+def _stacked(parts: Sequence[Any]) -> Any:
+    # the op stands in a module above this one: it is found in the table
+    return TABLE["stack"](*parts, dim=0)
 
 
 # ---------------------------------------------------------------------- pattern
@@ -279,7 +283,7 @@ def second(op: Any, args: Sequence[int]) -> frozenset[tuple[int, int]]:
     found: set[tuple[int, int]] = set()
     for i in args:
         if op.reads is None:
-            found |= {(i, j) for j in args}
+            found |= {(i, j) for j in args if i != j or i not in op.linear}
             continue
         reads = op.reads[i] or ()
         by_out = bool(reads) and reads[0]

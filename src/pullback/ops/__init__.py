@@ -10,10 +10,12 @@ from pullback.ops import (
     arrange,
     compare,
     complex_numbers,
+    contract,
     convert,
     create,
     index,
     join,
+    linalg,
     memory,
     pointwise,
     randomness,
@@ -23,4 +25,4 @@ from pullback.ops import (
     special,
 )
 
-MODULES = (arrange, create, index, join, memory, scatter, shape, convert, pointwise, randomness, select, special, compare, complex_numbers)
+MODULES = (contract, linalg, arrange, create, index, join, memory, scatter, shape, convert, pointwise, randomness, select, special, compare, complex_numbers)

@@ -1,0 +1,133 @@
+"""The Cholesky factor: linalg.cholesky, cholesky_ex, torch.cholesky.
+
+A = L L^H: the cotangent is L^-H sym(Phi(L^H gL)) L^-1, Phi taking the lower triangle with half the diagonal (Murray 2016). One triangle is
+read; the gradient is that of the symmetric matrix. May import `families`, `linalg.common`, `linalg.triangular`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from pullback.families.arguments import named_result
+from pullback.families.by_hand import by_hand
+from pullback.families.contraction import named
+from pullback.families.elementwise import write_out
+from pullback.graph.tensor import wrap
+from pullback.ops.linalg.common import (
+    Sample,
+    each_matrix,
+    failed,
+    guarded,
+    matrices,
+    mH,
+    spd,
+    triangle,
+    which,
+)
+from pullback.ops.linalg.triangular import triangular_op
+
+NOT_POSITIVE = (
+    "{name}: {where}The factorization could not be completed because the input is not positive-definite (the leading minor of order "
+    "{k} is not positive-definite)."
+)
+
+
+def _minor(a: Any, *, upper: bool = False) -> int:
+    """The order of the first leading minor that is not positive; 0 where there is none (LAPACK's info)."""
+    for k in range(1, a.shape[-1] + 1):
+        try:
+            np.linalg.cholesky(mH(a[:k, :k]) if upper else a[:k, :k])
+        except np.linalg.LinAlgError:
+            return k
+    return 0
+
+
+def _not_positive(a: Any, *, upper: bool = False, name: str = "linalg.cholesky") -> Exception:
+    info = each_matrix(lambda m: _minor(m, upper=upper), a)
+    k = int(info.reshape(-1)[np.argmax(info.reshape(-1) > 0)])
+    todo = "a covariance needs more samples than dimensions, or a multiple of the identity added: A + 1e-6 * torch.eye(n)"
+    return failed(NOT_POSITIVE.format(name=name, where=which(info > 0), k=k), a, todo)
+
+
+def _cholesky(a: Any, *, upper: bool = False) -> Any:
+    return mH(np.linalg.cholesky(mH(a))) if upper else np.linalg.cholesky(a)
+
+
+def _pull(g: Any, out: Any, _a: Any, *, upper: bool = False) -> Any:
+    low, gl = (mH(out), mH(g)) if upper else (out, g)
+    p = mH(low) @ gl
+    below = triangle(p, upper=False, k=0) + triangle(p, upper=False, k=-1)
+    middle = (below + mH(below)) * 0.25
+    half = triangular_op(mH(low), middle, upper=True)
+    return triangular_op(low, half, upper=False, left=False)
+
+
+def _push(tangents: Any, out: Any, _a: Any, *, upper: bool = False) -> Any:
+    low = mH(out) if upper else out
+    t = tangents[0]
+    t = (t + mH(t)) * 0.5
+    p = triangular_op(mH(low), triangular_op(low, t, upper=False), upper=True, left=False)
+    below = (triangle(p, upper=False, k=0) + triangle(p, upper=False, k=-1)) * 0.5
+    return mH(low @ below) if upper else low @ below
+
+
+cholesky_op = by_hand(
+    "linalg_cholesky_ex",
+    guarded(_cholesky, _not_positive),
+    vjp=[_pull],
+    jvp=_push,
+    keeps=(False,),
+    keeps_out=True,
+    core=((2,), (2,)),
+    samples=lambda: [
+        Sample((a,), {"upper": upper}, smooth=False, note="one triangle is read, the gradient is symmetrised")
+        for a, upper in ((spd(3, 3), False), (spd(2, 2, 2), False), (spd(3, 3), True))
+    ],
+)
+
+
+def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
+    """The lower triangular L with A = L L^H (or U with A = U^H U) of a positive definite matrix; one triangle is read.
+
+    LinAlgError where the matrix is not positive definite.
+
+    >>> import pullback as torch
+    >>> cholesky(torch.tensor([[4., 2.], [2., 5.]]))
+    tensor([[2., 0.],
+            [1., 2.]])
+    """
+    matrices("cholesky", A, square=True, loop="cholesky_cpu", argument="input")
+    t = cholesky_op(A, upper=upper)
+    return t if out is None else write_out(cholesky_op, out, t, (A,))
+
+
+_result = named_result("linalg_cholesky_ex", "L", "info")
+
+
+def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
+    """`cholesky` and LAPACK's info (0, or the order of the minor that fails) instead of an error; such a factor is NaN."""
+    matrices("cholesky", A, square=True, loop="cholesky_cpu", argument="input")
+    info = np.asarray(each_matrix(lambda m: _minor(m, upper=upper), A.value)).astype(np.int32)
+    if not info.any():
+        return _result((cholesky_op(A, upper=upper), wrap(info)))
+    if check_errors:
+        raise _not_positive(A.value, upper=upper, name="linalg.cholesky_ex")
+    bad = wrap((info > 0).reshape((*info.shape, 1, 1)))
+    safe = A.masked_fill(bad, 0.0) + wrap(np.where(bad.value, np.eye(A.shape[-1]), 0).astype(A.value.dtype))
+    return _result((cholesky_op(safe, upper=upper).masked_fill(bad, float("nan")), wrap(info)))
+
+
+def torch_cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
+    """`linalg.cholesky` under its old name; deprecated in PyTorch with a warning."""
+    warnings.warn(
+        "torch.cholesky is deprecated in favor of torch.linalg.cholesky and will be removed in a future PyTorch release.\n"
+        "L = torch.cholesky(A)\nshould be replaced with\nL = torch.linalg.cholesky(A)\nand\nU = torch.cholesky(A, upper=True)\n"
+        "should be replaced with\nU = torch.linalg.cholesky(A).mH\n"
+        "This transform will produce equivalent results for all valid (symmetric positive definite) inputs.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return named(cholesky(input, upper=upper, out=out), "CholeskyBackward0")

@@ -1,0 +1,95 @@
+"""The matrix exponential: linalg.matrix_exp, torch.matrix_exp.
+
+The derivative of exp at A in direction D is the upper right block of exp([[A, D], [0, A]]) (Mathias 1996; Higham, Functions of
+Matrices, 2008, 3.6). May import `families`, `linalg.common`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pullback.families.by_hand import by_hand
+from pullback.families.structural import structural
+from pullback.ops.linalg.common import mH, matrices, noise, sample
+
+
+def _expm(a: Any) -> Any:
+    from scipy.linalg import expm  # noqa: PLC0415 - SciPy is imported where it is needed
+
+    if not a.size:
+        return a.copy()
+    if a.dtype == np.float16:
+        return expm(a.astype(np.float32)).astype(a.dtype)
+    if not np.isfinite(a).all():
+        return np.full_like(a, np.nan)
+    return np.asarray(expm(a)).astype(a.dtype)
+
+
+def _blocks(a: Any, d: Any) -> Any:
+    n = a.shape[-1]
+    r = np.zeros((*np.broadcast_shapes(a.shape[:-2], d.shape[:-2]), 2 * n, 2 * n), a.dtype)
+    r[..., :n, :n] = a
+    r[..., n:, n:] = a
+    r[..., :n, n:] = d
+    return r
+
+
+# [[A, D], [0, A]]
+blocks = by_hand(
+    "matrix_blocks",
+    _blocks,
+    vjp=[
+        lambda g, _out, _a, _d: (
+            g[..., : _a.shape[-1], : _a.shape[-1]] + g[..., _a.shape[-1] :, _a.shape[-1] :]
+        ),
+        lambda g, _out, _a, _d: g[..., : _d.shape[-1], _d.shape[-1] :],
+    ],
+    core=((2, 2), (2,)),
+    samples=lambda: [sample(noise(2, 2), noise(2, 2, seed=2))],
+)
+corner = structural(
+    "matrix_corner",
+    lambda x: x[..., : x.shape[-1] // 2, x.shape[-1] // 2 :].copy(),
+    lift=lambda params, _ndim: params,
+    samples=[((4, 4), {}), ((2, 2, 2), {})],
+)
+
+
+def _directional(a: Any, d: Any) -> Any:
+    return corner(expm_op(blocks(a, d)))
+
+
+expm_op = by_hand(
+    "linalg_matrix_exp",
+    _expm,
+    vjp=[lambda g, _out, a: _directional(mH(a), g)],
+    jvp=lambda tangents, _out, a: _directional(a, tangents[0]),
+    core=((2,), (2,)),
+    samples=lambda: [
+        sample(noise(3, 3)),
+        sample(noise(2, 2, 2)),
+        sample(np.zeros((2, 2))),
+        sample(noise(2, 2) * 3),
+    ],
+)
+
+
+def matrix_exp(A: Any) -> Any:
+    """exp(A) = I + A + A A / 2 + ... of a square matrix or a stack of them.
+
+    >>> import pullback as torch
+    >>> matrix_exp(torch.zeros(2, 2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    half = getattr(getattr(A, "dtype", None), "name", "") == "float16"
+    if not half:
+        matrices("matrix_exp", A, square=True, argument="input")
+    return expm_op(A)
+
+
+def linalg_matrix_exp(A: Any) -> Any:
+    """`matrix_exp` in the linalg room."""
+    return matrix_exp(A)
