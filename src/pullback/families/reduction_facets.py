@@ -68,7 +68,7 @@ def type_of(op: Any, x: Any, params: dict[str, Any]) -> Any:
 
 
 def jvp_of(op: Any) -> Any:
-    """The tangent: the op itself if linear, the picked tangents, or the fiber's sum of gradient times tangent."""
+    """The tangent: the op itself if linear, the picked tangents, or a sum of gradient times tangent."""
     if op.linear:
         return lambda tangents, _out, _x, **params: op(tangents[0], **params)
     if op.layout == "select":
@@ -192,7 +192,7 @@ def _pairs(op: Any, positions: Any, inside: Any) -> tuple[Any, Any]:
 
 
 def local(op: Any, _i: int, out: Any, args: Any, params: dict[str, Any]) -> Local:
-    """The local derivative on `depend`'s pairs: one vjp per position of an output fiber, all fibers at once."""
+    """The local derivative on `depend`'s pairs: one vjp per position of an output fiber."""
     x = np.asarray(args[0])
     plain = Aval(x.shape, x.dtype)
     inside, outs = geometry(op, plain, params)

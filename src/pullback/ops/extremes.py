@@ -234,7 +234,7 @@ def _three_forms(name: str, whole_op: FiberOp, dim_op: FiberOp) -> Any:
             )
         given = dict(zip(("dim", "keepdim"), args, strict=False)) | kwargs
         if not is_int(given.get("dim")) or set(given) - {"dim", "keepdim"}:
-            todo = f"pass nothing, one integer dim (and keepdim), or another tensor; a{name} takes a tuple of dims"
+            todo = f"pass nothing, one integer dim (and keepdim), or a tensor; a{name} takes a tuple of dims"
             raise invalid_combination(name, tuple(given.values()), todo)
         _no_complex(name, input, f"{name}(): does not support complex input", RuntimeError)
         d = one_dim(name, given["dim"], input.ndim)

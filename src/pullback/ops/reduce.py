@@ -7,7 +7,6 @@ Read `sum_` and its public form first. Each op works on canonical parameters (`d
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -30,8 +29,7 @@ from pullback.families.fibers import (
 )
 from pullback.families.op import absent
 from pullback.families.parallel import BIG, map_pieces
-from pullback.families.reduction import UNSET, fast_total, labelled, reduction, run
-from pullback.families.reduction_facets import standard_samples
+from pullback.families.reduction import UNSET, fast_total, reduction, run
 from pullback.graph.node import Node
 from pullback.ops import scans
 from pullback.ops.pointwise import exp
@@ -64,7 +62,8 @@ def _sum(x: Any, *, dim: Any, keepdim: bool = False) -> Any:
     return sum_along(x, dim, keepdim)
 
 
-def _mean(x: Any, *, dim: Any, keepdim: bool = False) -> Any:
+def along_mean(x: Any, *, dim: Any, keepdim: bool = False) -> Any:
+    """The mean along dimensions; float16 through float32."""
     n = count(x.shape, dim)
     if x.dtype.itemsize == 2:
         return (_reduce(x, dim, np.float32, None, keepdim) / np.float32(n)).astype(x.dtype)
@@ -86,7 +85,7 @@ sum_ = reduction(
 )
 mean_ = reduction(
     "mean",
-    _mean,
+    along_mean,
     lambda g, _out, _x, *, dim, keepdim=False: spread(  # noqa: ARG005
         over(g, _x.shape, dim) / _x.dtype.type(count(_x.shape, dim)), _x.shape
     ),
@@ -267,147 +266,6 @@ def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     return run(prod_, x, {"dim": dims_of("prod", dim, input.ndim), "keepdim": keepdim}, out)
 
 
-# ---------------------------------------------------------------------- variances
-
-
-def _var(x: Any, *, dim: Any, keepdim: bool = False, correction: float = 1) -> Any:
-    wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
-    centred = wide - _mean(wide, dim=dim, keepdim=True)
-    squares = (centred * centred.conj()).real if x.dtype.kind == "c" else centred * centred
-    free = squares.dtype.type(max(0.0, count(x.shape, dim) - correction))
-    r = _reduce(squares, dim, None, None, keepdim) / free
-    return r.astype(x.dtype) if x.dtype.itemsize == 2 else r
-
-
-def _std(x: Any, *, dim: Any, keepdim: bool = False, correction: float = 1) -> Any:
-    return np.sqrt(_var(x, dim=dim, keepdim=keepdim, correction=correction))
-
-
-def _var_vjp(g: Any, _out: Any, x: Any, *, dim: Any, keepdim: bool = False, correction: float = 1) -> Any:
-    del keepdim  # g arrives in either shape
-    free = count(x.shape, dim) - correction
-    factor = 2 / free if free > 0 else float("inf")
-    return (x - mean_(x, dim=dim, keepdim=True)) * (over(g, x.shape, dim) * factor)
-
-
-def _std_vjp(g: Any, out: Any, x: Any, **params: Any) -> Any:
-    return _var_vjp(choose(out != 0, g / (out * 2)), None, x, **params)
-
-
-_var_notes = {
-    "why_zero": "the entry equals the mean of its fiber; moving it away from the mean brings the "
-    "derivative to life",
-    "why_nonfinite": "a fiber has no degrees of freedom: it needs more entries than `correction`",
-}
-var_ = reduction(
-    "var",
-    _var,
-    _var_vjp,
-    notes=_var_notes,
-    samples=lambda: (
-        standard_samples(var_, {"correction": 0}, empty=False)[2:6]
-        + standard_samples(var_, {"correction": 1}, empty=False)[2:6]
-    ),
-)
-std_ = reduction(
-    "std",
-    _std,
-    _std_vjp,
-    notes=_var_notes,
-    samples=lambda: (
-        standard_samples(std_, {"correction": 0}, empty=False)[2:6]
-        + standard_samples(std_, {"correction": 1}, empty=False)[2:6]
-    ),
-)
-
-
-def _spread_of(name: str, op: Any, args: tuple[Any, ...], correction: Any, out: Any = None) -> Any:
-    """var and std: sort out PyTorch's forms (unbiased or correction), warn, run."""
-    x, dim, unbiased, keepdim = args
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    if unbiased is not None and correction is not UNSET:
-        raise invalid_combination(name, (x, unbiased, correction), "pass either unbiased= or correction=")
-    if unbiased is not None:
-        correction = int(unbiased)
-    elif correction is UNSET or correction is None:
-        correction = 1
-    if x.dtype.category < 2:
-        raise RuntimeError(
-            message(
-                f"{name if 'mean' in name else 'std and var'} only support floating point and complex dtypes",
-                f"{name} of a tensor of dtype {x.dtype!r}",
-                "convert it first: x.float()",
-            )
-        )
-    dims = dims_of(name, dim, x.ndim)
-    if count(x.shape, dims) - correction <= 0:
-        warnings.warn(
-            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
-            "factor (input "
-            "numel divided by output numel).",
-            UserWarning,
-            stacklevel=4,
-        )
-    return run(op, x, {"dim": dims, "keepdim": keepdim, "correction": correction}, out)
-
-
-@public("var")
-def var(
-    input: Any,
-    dim: Any = None,
-    unbiased: Any = None,
-    keepdim: bool = False,
-    *,
-    correction: Any = UNSET,
-    out: Any = None,
-) -> Any:
-    """The variance; the sum of squares is divided by n - correction (1 unless given).
-
-    UserWarning and NaN or infinity where n - correction is not positive.
-    """
-    return _spread_of("var", var_, (input, dim, unbiased, keepdim), correction, out)
-
-
-@public("std")
-def std(
-    input: Any,
-    dim: Any = None,
-    unbiased: Any = None,
-    keepdim: bool = False,
-    *,
-    correction: Any = UNSET,
-    out: Any = None,
-) -> Any:
-    """The square root of the variance; its gradient is 0 where the variance is 0."""
-    return _spread_of("std", std_, (input, dim, unbiased, keepdim), correction, out)
-
-
-@public("var_mean")
-def var_mean(
-    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = UNSET
-) -> Any:
-    """The variance and the mean, as a tuple."""
-    return _with_mean("var_mean", var_, (input, dim, unbiased, keepdim), correction)
-
-
-@public("std_mean")
-def std_mean(
-    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = UNSET
-) -> Any:
-    """The standard deviation and the mean, as a tuple."""
-    return _with_mean("std_mean", std_, (input, dim, unbiased, keepdim), correction)
-
-
-def _with_mean(name: str, op: Any, args: tuple[Any, ...], correction: Any) -> tuple[Any, Any]:
-    x, dim, _, keepdim = args
-    first = _spread_of(name, op, args, correction)
-    dims = None if isinstance(dim, bool) else dims_of(name, dim, x.ndim)
-    second = run(mean_, x, {"dim": dims, "keepdim": keepdim})
-    label = "VarMeanBackward0" if op is var_ else "StdMeanBackward0"
-    return labelled(first, label), labelled(second, label)
-
-
 # ---------------------------------------------------------------------- logsumexp
 
 
@@ -499,14 +357,10 @@ PUBLIC: dict[str, Any] = {
     "nansum": nansum,
     "nanmean": nanmean,
     "prod": prod,
-    "var": var,
-    "std": std,
-    "var_mean": var_mean,
-    "std_mean": std_mean,
     "logsumexp": logsumexp,
     "any": any,
     "all": all,
     "count_nonzero": count_nonzero,
 }
-METHODS: dict[str, Any] = {k: v for k, v in PUBLIC.items() if k not in ("var_mean", "std_mean")}
+METHODS: dict[str, Any] = dict(PUBLIC)
 IN_PLACE: dict[str, Any] = {}
