@@ -114,6 +114,13 @@ class Elementwise(Op):
             return lambda g, _out, *_args, **_params: g if p == 1 else -g
         return lambda g, out, *args, **params: self.term(i, g, out, args, params)
 
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        """Run on tensors (checked, promoted, recorded) or on plain arrays: what rules use."""
+        for a in args:
+            if isinstance(a, Tensor):
+                return general(self, args, params) if params else self.call(*args)
+        return self.eval(*args, **params)
+
     def pull(self, node: Node, g: Any, tensors: bool) -> Any:
         """g times each partial, with the strong zero, summed over what broadcasting stretched."""
         if tensors:
@@ -247,7 +254,7 @@ def conjugate(d: Any) -> Any:
 
 def in_dtype(values: list[Any], d: Any) -> list[Any]:
     """Saved values in the dtype the rules compute in, the cotangent's (booleans and complex values stay)."""
-    if d.kind != "f":
+    if d.kind not in "fc":
         return values
     return [
         v.astype(d) if isinstance(v, ndarray | np.generic) and v.dtype != d and v.dtype.kind in "iuf" else v for v in values

@@ -184,7 +184,7 @@ def samples(op: Any) -> list[Sample]:
         for shapes, note in _shapes(op.arity):
             found.append(Sample(tuple(_draw(op, k, s) for k, s in enumerate(shapes)), dict(params), note=note))
         if op.scalars and op.arity == 2:
-            found.append(Sample((_draw(op, 0, (4,)), float(_draw(op, 1, (3,))[1])), dict(params), note="a number"))
+            found.append(Sample((_draw(op, 0, (4,)), _draw(op, 1, (3,))[1].item()), dict(params), note="a number"))
         for kink in op.kinks:
             points = kink if isinstance(kink, tuple) else (kink,) * op.arity
             args = tuple(np.array([p], bool if op.domain_of(k) == "bool" else float) for k, p in enumerate(points))
@@ -212,5 +212,7 @@ def _draw(op: Any, k: int, shape: tuple[int, ...]) -> Any:
     u = np.mod((np.arange(n) + 1) * 0.6180339887498949 + 0.2347 * (k + 1), 1.0)
     if domain == "bool":
         return (u > 0.5).reshape(shape)
+    if domain == "integer":
+        return (u * 6).astype(np.int64).reshape(shape)
     low, high = DOMAINS[domain] if isinstance(domain, str) else domain
     return (low + (high - low) * u).reshape(shape)

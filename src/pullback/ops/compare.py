@@ -32,7 +32,7 @@ def _logical(name: str, function: Any, arity: int = 2) -> Any:
 
 def _bits(name: str, function: Any, kernel: str = "", kinds: str = "fc") -> Any:
     return elementwise(
-        name, function, d=[None, None], discrete=True, first=True, refuse=_without(kernel or f"{name}_cpu", kinds), domain="bool",
+        name, function, d=[None, None], discrete=True, first=True, refuse=_without(kernel or f"{name}_cpu", kinds), domain="integer",
         zero="an integer result",
     )  # fmt: skip
 
@@ -59,7 +59,7 @@ bitwise_xor = _bits("bitwise_xor", np.bitwise_xor)
 left_shift = _bits("bitwise_left_shift", np.left_shift, "lshift_cpu", "fcb")
 right_shift = _bits("bitwise_right_shift", np.right_shift, "rshift_cpu", "fcb")
 bitwise_not = elementwise(
-    "bitwise_not", np.invert, d=[None], discrete=True, refuse=_without("bitwise_not_cpu", "fc"), domain="bool", zero="an integer result"
+    "bitwise_not", np.invert, d=[None], discrete=True, refuse=_without("bitwise_not_cpu", "fc"), domain="integer", zero="an integer result"
 )
 
 

@@ -14,7 +14,7 @@ from pullback import dtypes
 from pullback.errors import message
 from pullback.families.calls import NUMBER, general, not_tensor, operator_call
 from pullback.families.elementwise import elementwise
-from pullback.graph.tensor import Tensor
+from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.select import choose
 from pullback.ops.special import exp, exp2, log
 
@@ -160,8 +160,14 @@ def _base_partial(_out: Any, x: Any, y: Any) -> Any:
     return choose(y == 0, 0.0, y * power(x, y - 1))
 
 
+def _exponent_partial(out: Any, x: Any, y: Any) -> Any:
+    # a negative real base has a logarithm where the exponent is complex
+    base = x + 0j if (y.value if isinstance(y, Tensor) else y).dtype.kind == "c" else x
+    return choose((y.real >= 0) & (x == 0), 0.0, out * log(base))
+
+
 power = elementwise(
-    "pow", _pow, d=[_base_partial, lambda out, x, y: choose((y.real >= 0) & (x == 0), 0.0, out * log(x))], first=True,
+    "pow", _pow, d=[_base_partial, _exponent_partial], first=True,
     names=("input", "exponent"), backward={"tt": "PowBackward1", "ts": "PowBackward0", "st": "PowBackward2"}, check=_no_negative,
     domain=["positive", "real"], kinks=[0.0], refuse=missing("pow", "b"),
     zero="the base is zero (exponent above 1) or the exponent is zero", nonfinite="the base is zero and the exponent below 1",
@@ -304,12 +310,17 @@ logaddexp2 = elementwise(
 )  # fmt: skip
 
 
+def beside(y: Any, x: Any) -> Any:
+    """A saved number as a tensor where x is one, so that it keeps its width in promotion."""
+    return wrap(y) if isinstance(x, Tensor) and isinstance(y, np.generic) else y
+
+
 def _xlogy(x: Any, y: Any) -> Any:
     return np.where((x == 0) & (y == y), y.dtype.type(0), x * np.log(y))[()]
 
 
 xlogy = elementwise(
-    "xlogy", _xlogy, d=[lambda _out, x, y: choose((x == 0) & (y <= 0), 0.0, log(y)), lambda _out, x, y: x / y], result="float", first=True,
+    "xlogy", _xlogy, d=[lambda _out, x, y: choose((x == 0) & (y <= 0), 0.0, log(beside(y, x))), lambda _out, x, y: x / y], result="float", first=True,
     backward={"tt": "XlogyBackward0", "st": "XlogyBackward1", "ts": "XlogyBackward2"}, domain=["real", "positive"], kinks=[0.0],
     zero="x is zero, or y is one", nonfinite="y is zero",
 )  # fmt: skip

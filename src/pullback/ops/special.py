@@ -134,7 +134,7 @@ rad2deg = elementwise(
 
 
 def _sigmoid(x: Any) -> Any:
-    if not isinstance(x, np.ndarray):
+    if not x.ndim:
         return 1 / (1 + np.exp(-x))
     r = np.negative(x)
     np.exp(r, out=r)
