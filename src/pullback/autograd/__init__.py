@@ -10,7 +10,6 @@ from pullback.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from pullback.autograd.function import Function
 from pullback.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from pullback.autograd.public import backward, grad
-from pullback.graph.tensor import Tensor as Variable
 
 # rooms that are imported on first use, so that `import pullback` stays light (gradcheck is a module that can be called)
 _ROOMS = ("anomaly_mode", "forward_ad", "functional", "gradcheck")
@@ -27,7 +26,6 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Function",
-    "Variable",
     "backward",
     "detect_anomaly",
     "enable_grad",

@@ -41,74 +41,129 @@ def sweep(
     roots    (edge, cotangent) pairs; cotangents are plain values, or tensors if `tensors`
     keep     keep what the nodes saved (retain_graph)
     wanted   if given, only these edges matter: nodes that do not lead to one are not visited
-    Returns the leaves' cotangents and those of the wanted nodes, hooks applied.
+    Returns the leaves' cotangents and those of the wanted nodes, hooks applied. Nothing is freed and no `.grad` is touched
+    before the last rule has run, so a sweep that fails leaves everything as it was.
     """
-    heap: list[tuple[int, Node]] = []
-    grads: dict[Any, Any] = {}
-    leaves: dict[Tensor, Any] = {}
-    captured: dict[Key, Any] = {}
-    allowed = None if wanted is None else _leading_to([e for e, _ in roots], wanted)
-
-    def deliver(edge: Any, c: Any) -> None:
-        kind = type(edge)
-        if kind is Node:
-            if edge in grads:
-                grads[edge] = grads[edge] + c
-            else:
-                if allowed is not None and edge not in allowed:
-                    return
-                grads[edge] = c
-                heappush(heap, (-edge.number, edge))
-        elif kind is Slot:
-            node = edge.node
-            slots = grads.get(node)
-            if slots is None:
-                if allowed is not None and node not in allowed:
-                    return
-                slots = grads[node] = [None] * node.count
-                heappush(heap, (-node.number, node))
-            have = slots[edge.index]
-            slots[edge.index] = c if have is None else have + c
-        else:
-            have = leaves.get(edge)
-            leaves[edge] = c if have is None else have + c
-
+    tape = _Sweep(tensors, wanted, None if wanted is None else _leading_to([e for e, _ in roots], wanted))
+    heap, grads, allowed = tape.heap, tape.grads, tape.allowed
+    done: list[Node] = []
+    careful = wanted is not None or state.anomaly
+    following: Node | None = None  # the next node where only one waits: chains never touch the heap
     token = quiet(QUIET)
     try:
         for edge, c in roots:
-            deliver(edge, c)
-        while heap:
-            node = heappop(heap)[1]
-            g = grads.pop(node)
-            if node.special or wanted is not None:
-                g = _closer_look(node, g, tensors or node.lanes, wanted, captured)
+            tape.deliver(edge, c)
+        while True:
+            if following is not None:
+                node, following = following, None
+            elif heap:
+                node = heappop(heap)[1]
+            else:
+                break
+            op = node.op
             if node.args is None:
                 raise trouble.second_time(node)
-            if node.packed is not None:
-                unpack(node)
             if node.number < writes.last:
                 trouble.check_versions(node)
-            cotangents = node.op.pull(node, g, tensors or node.lanes)
-            if state.anomaly:
-                trouble.check_finite(node, cotangents)
-            if node.node_hooks is not None:
-                cotangents = _run_node_hooks(node, cotangents, g)
-            if not keep and node.op.saves:
-                node.op.free(node)
-            for edge, c in zip(node.edges, cotangents, strict=False):
+            if careful or node.special:
+                cotangents = tape.special(node)
+            else:
+                cotangents = op.pull(node, grads.pop(node), tensors)
+            if op.saves and not keep:
+                done.append(node)
+            for edge, c in zip(node.edges, cotangents):  # noqa: B905 - equal lengths; the keyword costs time here
                 if c is None or edge is None:
                     continue
-                if type(edge) is Node:  # the common case of `deliver`, without the call
-                    if edge in grads:
-                        grads[edge] = grads[edge] + c
-                    elif allowed is None or edge in allowed:
-                        grads[edge] = c
+                if type(edge) is not Node:
+                    tape.deliver(edge, c)
+                elif edge in grads:
+                    grads[edge] = grads[edge] + c
+                elif allowed is None or edge in allowed:
+                    grads[edge] = c
+                    if following is None and not heap:
+                        following = edge
+                    else:
                         heappush(heap, (-edge.number, edge))
-                else:
-                    deliver(edge, c)
+            if following is not None and heap:
+                heappush(heap, (-following.number, following))
+                following = None
     finally:
         loud(token)
-    return leaves, captured
+    for node in done:
+        node.op.free(node)
+    for holder, c in tape.retained:
+        accumulate(holder, c, tensors or isinstance(c, Tensor))
+    return tape.leaves, tape.captured
+
+
+class _Sweep:
+    """The state of one sweep that its uncommon branches share."""
+
+    __slots__ = ("allowed", "captured", "grads", "heap", "leaves", "retained", "tensors", "wanted")
+
+    def __init__(self, tensors: bool, wanted: set[Key] | None, allowed: set[Node] | None) -> None:
+        self.heap: list[tuple[int, Node]] = []
+        self.grads: dict[Node, Any] = {}
+        self.leaves: dict[Tensor, Any] = {}
+        self.captured: dict[Key, Any] = {}
+        self.retained: list[tuple[Tensor, Any]] = []
+        self.tensors, self.wanted, self.allowed = tensors, wanted, allowed
+
+    def deliver(self, edge: Any, c: Any) -> None:
+        """Add a cotangent to what waits at an edge of any kind."""
+        grads, allowed = self.grads, self.allowed
+        kind = type(edge)
+        if kind is Node or kind is Slot:
+            node = edge if kind is Node else edge.node
+            if node not in grads:
+                if allowed is not None and node not in allowed:
+                    return
+                grads[node] = None if kind is Node else [None] * node.count
+                heappush(self.heap, (-node.number, node))
+            if kind is Node:
+                have = grads[node]
+                grads[node] = c if have is None else have + c
+            else:
+                slots = grads[node]
+                have = slots[edge.index]
+                slots[edge.index] = c if have is None else have + c
+        else:
+            leaves = self.leaves
+            have = leaves.get(edge)
+            leaves[edge] = c if have is None else have + c
+
+    def special(self, node: Node) -> Any:
+        """One step with everything that a node or a mode may ask for: hooks, captures, packed values, lanes, anomaly checks."""
+        tensors = self.tensors or node.lanes
+        g = self._outputs(node, self.grads.pop(node), tensors)
+        if node.packed is not None:
+            unpack(node)
+        cotangents = node.op.pull(node, g, tensors)
+        if state.anomaly:
+            trouble.check_finite(node, cotangents)
+        return cotangents if node.node_hooks is None else _run_node_hooks(node, cotangents, g)
+
+    def _outputs(self, node: Node, g: Any, tensors: bool) -> Any:
+        """Run prehooks and tensor hooks, note retained gradients, capture wanted ones."""
+        several = node.count is not None
+        outputs = list(g) if several else [g]
+        if node.node_prehooks is not None:
+            outputs = _run_prehooks(node, outputs, tensors)
+        for i, c in enumerate(outputs):
+            if c is None:
+                continue
+            hooks = node.hooks.get(i) if node.hooks is not None else None
+            if hooks:
+                outputs[i] = c = run_hooks(hooks, c, tensors)  # noqa: PLW2901
+            if node.retained is not None and i in node.retained and self.wanted is None:
+                holder = node.retained[i]()
+                if holder is not None:
+                    self.retained.append((holder, c))
+            if self.wanted is not None:
+                key = (node, i) if several else node
+                if key in self.wanted:
+                    self.captured[key] = c
+        return outputs if several else outputs[0]
 
 
 def _leading_to(edges: Sequence[Any], wanted: set[Key]) -> set[Node]:
@@ -140,29 +195,6 @@ def _leading_to(edges: Sequence[Any], wanted: set[Key]) -> set[Node]:
 
 def _number(node: Node) -> int:
     return node.number
-
-
-def _closer_look(node: Node, g: Any, tensors: bool, wanted: set[Key] | None, captured: dict[Key, Any]) -> Any:
-    """Run prehooks and tensor hooks, fill retained gradients, capture wanted ones."""
-    several = node.count is not None
-    outputs = list(g) if several else [g]
-    if node.node_prehooks is not None:
-        outputs = _run_prehooks(node, outputs, tensors)
-    for i, c in enumerate(outputs):
-        if c is None:
-            continue
-        hooks = node.hooks.get(i) if node.hooks is not None else None
-        if hooks:
-            outputs[i] = c = run_hooks(hooks, c, tensors)
-        if node.retained is not None and i in node.retained and wanted is None:
-            holder = node.retained[i]()
-            if holder is not None:
-                accumulate(holder, c, tensors)
-        if wanted is not None:
-            key = (node, i) if several else node
-            if key in wanted:
-                captured[key] = c
-    return outputs if several else outputs[0]
 
 
 def run_hooks(hooks: Sequence[Any], c: Any, tensors: bool) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from pullback.autograd.hooks import RemovableHandle
 from pullback.autograd.trouble import SECOND_TIME
 from pullback.errors import message
-from pullback.families.op import saved_values
+from pullback.families.op import produced, saved_values
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.tensor import Tensor, wrap
 
@@ -58,6 +58,7 @@ class GradFn:
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call hook(grad_inputs, grad_outputs) after this node's rule ran; a returned tuple replaces grad_inputs."""
+        self.node.special = True
         if self.node.node_hooks is None:
             self.node.node_hooks = []
         return RemovableHandle(self.node.node_hooks, hook)
@@ -191,18 +192,20 @@ def grad_fn_of(t: Tensor) -> GradFn | None:
 
 
 def output_aval(node: Node) -> Aval:
-    """The shape and dtype of a node's only output: kept, or found by the op's type facet."""
-    if node.out is not None:
-        return Aval(node.out.shape, node.out.dtype)
-    if node.out_avals is not None:
-        return node.out_avals[0]
-    if node.args is None:
-        raise RuntimeError(message(SECOND_TIME))
-    if node.meta is None and node.op.family == "elementwise":
-        kept = next(a for a in node.args if isinstance(a, Tensor | Aval))
-        return Aval(tuple(kept.shape), kept.value.dtype if isinstance(kept, Tensor) else kept.dtype)
-    avals = [Aval(a.value.shape, a.value.dtype) if isinstance(a, Tensor) else a for a in node.args]
-    return node.op.type(*avals, **node.params)
+    """The shape and dtype of a node's only output: kept, or as its producers and its op's type facet say."""
+    while node.out is None:
+        if node.args is None:
+            raise RuntimeError(message(SECOND_TIME))
+        if node.meta is not None or any(isinstance(a, Tensor | Aval) for a in node.args):
+            return produced(node)
+        edge = next(e for e in node.edges if e is not None)  # neither kept nor said: equal to an argument's
+        if isinstance(edge, Tensor):
+            return Aval(edge.value.shape, edge.value.dtype)
+        if type(edge) is Slot:
+            return edge.node.out_avals[edge.index]
+        node = edge
+    out = node.out.value if isinstance(node.out, Tensor) else node.out
+    return Aval(out.shape, out.dtype)
 
 
 class GradientEdge(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from pullback.autograd.engine import accumulate, finish_leaves, key_of, run_hooks, seed_from, seed_like, sweep
 from pullback.autograd.handles import GradientEdge, output_aval
 from pullback.errors import message
-from pullback.graph.modes import ON, state
+from pullback.graph.modes import OFF, ON, state
 from pullback.graph.node import LEAF, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of, wrap
 
@@ -59,13 +59,13 @@ def tensor_backward(
 def _grad_off_sweep(roots: Any, keep: bool) -> None:
     mode = state.mode
     if mode == ON:
-        state.mode, state.grad = 0, False
+        state.mode, state.grad = OFF, False
         try:
             leaves, _ = sweep(roots, keep=keep, tensors=False)
         finally:
-            state.mode, state.grad = 1, True
+            state.mode, state.grad = ON, True
     else:
-        leaves, _ = sweep(roots, keep=keep, tensors=False)
+        leaves, _ = run(roots, keep=keep, create_graph=False, wanted=None)
     finish_leaves(leaves, False, None)
 
 
@@ -330,9 +330,9 @@ def _as_grads(grads: Any, n: int) -> tuple[Any, ...]:
     if grads is None:
         return (None,) * n
     found = (grads,) if isinstance(grads, Tensor) else tuple(grads)
-    if len(found) != n:
-        raise RuntimeError(f"got {n} tensors and {len(found)} gradients")
-    return found
+    if len(found) < n:
+        raise RuntimeError(message(f"got {n} tensors and {len(found)} gradients", "", "give one upstream (or None) per output"))
+    return found[:n]  # PyTorch ignores further ones
 
 
 __all__ = ["Node", "backward", "captured_cotangents", "grad", "tensor_backward"]

@@ -22,7 +22,7 @@ from pullback.families import elementwise_facets as derived
 from pullback.families.calls import F32, F64, binary_call, broadcast_error, general, operator_call, unary_call, write_out
 from pullback.families.op import Op, Rule, absent, apply, cast, reads, saved_values, strong, unbroadcast
 from pullback.families.parallel import BIG, split
-from pullback.graph.node import Node
+from pullback.graph.node import Aval, Node
 from pullback.graph.tensor import Tensor, wrap
 
 Partial = Rule | int | None
@@ -152,6 +152,18 @@ class Elementwise(Op):
                     c = cast(c, dtype)
             result.append(c)
         return result
+
+    def push(self, node: Node, tangents: Sequence[Any]) -> Any:
+        """The sum of partial * tangent; where no rule reads the output, its shape and dtype follow from the arguments'."""
+        args, out = saved_values(node, True)
+        if out is None:
+            if node.meta is None:
+                v = next(t.value for t in tangents if t is not None)
+                out = Aval(v.shape, v.dtype)
+            else:
+                known = [a if m is None else Aval(*m) for a, m in zip(args, node.meta, strict=True)]
+                out = derived.type_of(self, known, node.params)
+        return self.jvp(tangents, out, *args, **node.params)
 
     def term(self, i: int, g: Any, out: Any, values: Sequence[Any], params: dict[str, Any]) -> Any:
         """The cotangent of argument i before broadcasting is undone, on plain values."""

@@ -77,7 +77,7 @@ def push(op: Any, tangents: Sequence[Any], out: Any, args: Sequence[Any], params
             continue
         term = op.push_term(i, t, out, args, params)
         total = term if total is None else total + term
-    shape, dtype = out.value.shape, out.value.dtype
+    shape, dtype = tuple(out.shape), out.value.dtype if isinstance(out, Tensor) else out.dtype
     if total is None:
         t = next(t for t in tangents if t is not None)
         return t * 0 if t.foreign is not None else wrap(np.zeros(shape, dtype))

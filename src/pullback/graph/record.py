@@ -38,7 +38,7 @@ def pack(node: Node) -> None:
     node.args = tuple(kept)
     if node.out is not None and not isinstance(node.out, tuple):
         node.out = Packed(pack_hook(wrap(node.out)), unpack_hook)
-    node.packed = {}
+    node.packed, node.special = {}, True
 
 
 def unpack(node: Node) -> None:

@@ -252,7 +252,7 @@ def _record(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, lev
     )
     outs = out if isinstance(out, tuple) else (out,)
     node = make_node(op, lifted, params, tuple(outs) if isinstance(out, tuple) else out)
-    node.lanes = True
+    node.lanes = node.special = True
     if hasattr(op, "partials"):
         node.meta = tuple((a.value.shape, a.value.dtype) if isinstance(a, Tensor) else None for a in lifted)
     if op.keeps_out:
@@ -364,7 +364,7 @@ def leave(t: Tensor, level: Level) -> Tensor:
     if t.node is not None and state.grad:
         v = r.value
         r.node = Node(_leave, (Aval(v.shape, v.dtype),), (edge_of(t),), None, {"level": level}, None)
-        r.node.lanes = isinstance(r, BatchedTensor)
+        r.node.lanes = r.node.special = isinstance(r, BatchedTensor)
     return r
 
 

@@ -38,7 +38,7 @@ def fresh(x: Tensor) -> Tensor:
     v = x.value
     t.node = Node(alias, (Aval(v.shape, v.dtype),), (edge_of(x),), None, {}, None)
     if x.foreign is not None:
-        t.node.lanes = True
+        t.node.lanes = t.node.special = True
     else:
         share(x, t)
         t.base = None
