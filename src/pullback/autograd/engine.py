@@ -155,7 +155,7 @@ class _Sweep:
             hooks = node.hooks.get(i) if node.hooks is not None else None
             if hooks:
                 outputs[i] = c = run_hooks(hooks, c, tensors)  # noqa: PLW2901
-            if node.retained is not None and i in node.retained and self.wanted is None:
+            if node.retained is not None and i in node.retained:
                 holder = node.retained[i]()
                 if holder is not None:
                     self.retained.append((holder, c))

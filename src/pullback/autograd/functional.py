@@ -35,20 +35,28 @@ Function = Callable[..., Any]
 class Call:
     """One call of a function at a point: its inputs as fresh tensors, its outputs, and which of the two were tuples."""
 
-    def __init__(self, name: str, func: Function, inputs: Any, create_graph: bool, strict: bool, single: bool = False) -> None:
-        """Run func; `single` asks for one output of one element. TypeError for anything but tensors and tuples of them."""
-        self.create_graph, self.strict = create_graph, strict
+    tuple_out: bool
+    outputs: list[Tensor]
+
+    def __init__(self, name: str, inputs: Any, create_graph: bool, strict: bool) -> None:
+        """Take the inputs. TypeError for anything but a tensor or a tuple of them."""
+        self.name, self.create_graph, self.strict = name, create_graph, strict
         self.tuple_in, given = tensors_of(inputs, "inputs", name)
         with enable_grad():
             self.inputs = [_fresh(x, create_graph) for x in given]
-            self.tuple_out, self.outputs = tensors_of(func(*self.inputs), "outputs of the user-provided function", name)
-        check_depends(self.outputs, "outputs", strict)
-        if single:
-            check_single(name, self.tuple_out, self.outputs)
 
-    def vector(self, v: Any, name: str, like: Sequence[Tensor], is_tuple: bool) -> list[Tensor]:
+    def run(self, func: Function, single: bool = False) -> Call:
+        """Run func on the inputs; `single` asks for one output of one element."""
+        with enable_grad():
+            self.tuple_out, self.outputs = tensors_of(func(*self.inputs), "outputs of the user-provided function", self.name)
+        check_depends(self.outputs, "outputs", self.strict)
+        if single:
+            check_single(self.name, self.tuple_out, self.outputs)
+        return self
+
+    def vector(self, v: Any, like: Sequence[Tensor], is_tuple: bool) -> list[Tensor]:
         """v checked against the tensors it multiplies, detached unless a graph is kept."""
-        found = tensors_of(v, "v", name)[1]
+        found = tensors_of(v, "v", self.name)[1]
         found = [x if self.create_graph and x.requires_grad else x.detach() for x in found]
         check_v(found, like, is_tuple)
         return found
@@ -103,7 +111,7 @@ def jacobian(
     check_strategy(strategy, create_graph, strict, vectorize)
     if strategy == "forward-mode":
         return _forward_jacobian(func, inputs)
-    call = Call("jacobian", func, inputs, create_graph, strict)
+    call = Call("jacobian", inputs, create_graph, strict).run(func)
     rows = _mapped_rows if vectorize else _recorded_rows if create_graph else _plain_rows
     table = [tuple(rows(call, i, out)) for i, out in enumerate(call.outputs)]
     return _nested(table, call.tuple_out, call.tuple_in)
@@ -268,10 +276,10 @@ def vjp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
     >>> torch.autograd.functional.vjp(lambda x: x.sin(), torch.zeros(2), torch.ones(2))
     (tensor([0., 0.]), tensor([1., 1.]))
     """
-    call = Call("vjp", func, inputs, create_graph, strict)
+    call = Call("vjp", inputs, create_graph, strict).run(func)
     vector = None
     if v is not None:
-        vector = call.vector(v, "vjp", call.outputs, call.tuple_out)
+        vector = call.vector(v, call.outputs, call.tuple_out)
     elif len(call.outputs) != 1 or call.outputs[0].numel() != 1:
         raise no_vector("the user-provided function returns")
     with _recording(create_graph):
@@ -285,8 +293,9 @@ def jvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
 
     Differentiates u^T J, which is linear in u, with respect to u, so that it needs no more than backward rules.
     """
-    call = Call("jvp", func, inputs, create_graph, strict)
-    vector = _input_vector(call, v, "jvp")
+    call = Call("jvp", inputs, create_graph, strict)
+    vector = _input_vector(call, v)
+    call.run(func)
     with enable_grad():
         dummies = [_zeros(t).requires_grad_() for t in call.outputs]
         pulled = _grad(call.outputs, call.inputs, dummies, create_graph=True)
@@ -298,8 +307,9 @@ def jvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
 
 def vhp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
     """(func(inputs), v^T H) with H the Hessian of a function with a one-element output; v has the inputs' structure and shapes."""
-    call = Call("vhp", func, inputs, create_graph, strict, single=True)
-    vector = _input_vector(call, v, "vhp")
+    call = Call("vhp", inputs, create_graph, strict)
+    vector = _input_vector(call, v)
+    call.run(func, single=True)
     with enable_grad():
         gradient = _grad(call.outputs, call.inputs, create_graph=True)
         check_depends(gradient, "jacobian", strict)
@@ -310,8 +320,9 @@ def vhp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
 
 def hvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
     """(func(inputs), H v): equal to `vhp` for functions with continuous second derivatives, but slower (one more pass)."""
-    call = Call("hvp", func, inputs, create_graph, strict, single=True)
-    vector = _input_vector(call, v, "hvp")
+    call = Call("hvp", inputs, create_graph, strict)
+    vector = _input_vector(call, v)
+    call.run(func, single=True)
     with enable_grad():
         gradient = _grad(call.outputs, call.inputs, create_graph=True)
         check_depends(gradient, "jacobian", strict)
@@ -323,9 +334,9 @@ def hvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
     return call.answer(product, call.tuple_in)
 
 
-def _input_vector(call: Call, v: Any, name: str) -> list[Tensor]:
+def _input_vector(call: Call, v: Any) -> list[Tensor]:
     if v is not None:
-        return call.vector(v, name, call.inputs, call.tuple_in)
+        return call.vector(v, call.inputs, call.tuple_in)
     if len(call.inputs) != 1 or call.inputs[0].numel() != 1:
         raise no_vector("the input to the user-provided function is")
     return [wrap(np.ones(x.value.shape, x.value.dtype)) for x in call.inputs]

@@ -32,8 +32,9 @@ class GradFn:
         self.node = node
 
     def name(self) -> str:
-        """The name that printing shows, such as MulBackward0."""
-        return self.node.name
+        """The name, such as MulBackward0 (printing leaves the namespace of CopySlices away)."""
+        name = self.node.name
+        return f"torch::autograd::{name}" if name in ("CopySlices", "CopyBackwards") else name
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -43,9 +44,12 @@ class GradFn:
     def _edges(self) -> list[Any]:
         node = self.node
         tensors = [isinstance(a, Tensor) or hasattr(a, "dtype") for a in node.args or ()]
+        rules = node.op.vjp if isinstance(getattr(node.op, "vjp", None), list | tuple) else None
         return [
             e
             for i, e in enumerate(node.edges)
+            # an argument without a rule (an index, a mask) is not listed
+            if (rules is None or (i < len(rules) and rules[i] is not None))
             if e is not None or node.args is None or (i < len(tensors) and tensors[i]) or len(node.edges) > 1
         ]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.autograd.engine import accumulate, finish_leaves, key_of, run_hooks, seed_from, seed_like, sweep
+from pullback.autograd.engine import finish_leaves, key_of, run_hooks, seed_from, seed_like, sweep
 from pullback.autograd.handles import GradientEdge, output_aval
 from pullback.errors import message
 from pullback.graph.modes import OFF, ON, state
@@ -105,11 +105,8 @@ def backward(
             if isinstance(t, Tensor):
                 t.retain_grad()
         wanted = {key_of(place(t)) for t in targets}
-    leaves, captured = run(roots, keep=keep, create_graph=create_graph, wanted=wanted)
+    leaves, _ = run(roots, keep=keep, create_graph=create_graph, wanted=wanted)
     finish_leaves(leaves, create_graph, wanted)
-    for t in targets or ():
-        if isinstance(t, Tensor) and not t.is_leaf and key_of(edge_of(t)) in captured:
-            accumulate(t, captured.pop(key_of(edge_of(t))), create_graph)
 
 
 def grad(

@@ -50,7 +50,7 @@ def check_versions(node: Node) -> None:
         for i, (counter, version) in node.out_versions.items():
             if counter.version != version and _needed(op, reads, node, 0):
                 owner = counter.base() if counter.base is not None else None
-                raise modified(node, owner, version, counter=counter, index=i)
+                raise modified(node, owner, version, counter=counter, index=i, maker=node)
 
 
 def _needed(op: Any, reads: Any, node: Node, place: int) -> bool:
@@ -73,13 +73,17 @@ def type_word(t: Tensor) -> str:
     return f"torch.{t.dtype.word}Tensor {list(t.value.shape)}"
 
 
-def modified(node: Node, t: Tensor | None, expected: int, counter: Any = None, index: int = 0) -> RuntimeError:
+def modified(
+    node: Node, t: Tensor | None, expected: int, counter: Any = None, index: int = 0, maker: Node | None = None
+) -> RuntimeError:
     """The error for a saved value that was written in place."""
     if t is None:
         what, made_by, version = "torch.Tensor", "", counter.version
     else:
         made = t.node
-        if made is None or made is LEAF:
+        if maker is not None:  # a saved output is named by the op that made it
+            made_by = f", which is output {index} of {_short(maker.name)},"
+        elif made is None or made is LEAF:
             made_by = ""
         else:
             k = made.index if type(made) is Slot else index

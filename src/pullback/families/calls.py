@@ -17,7 +17,7 @@ from pullback.errors import message
 from pullback.families.op import Op, finish
 from pullback.families.parallel import BIG, split
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
-from pullback.graph.node import LEAF, Node
+from pullback.graph.node import LEAF, Node, next_number
 from pullback.graph.tensor import Tensor, wrap
 
 F32, F64 = np.dtype("f4"), np.dtype("f8")
@@ -56,14 +56,15 @@ def unary_call(op: Any) -> Call:
                 t.value = r
                 e = input.node
                 if e is not None and mode and records:
-                    t.node = Node(
-                        op,
-                        (input,) if keep else none,
-                        (input if e is LEAF else e,),
-                        r if keeps_out else None,
-                        no_params,
-                        None,
-                    )
+                    # Node(...) written out: a call of the class costs as much as the arithmetic on a scalar
+                    t.node = node = _new(Node)
+                    node.op = op
+                    node.args = (input,) if keep else none
+                    node.edges = (input if e is LEAF else e,)
+                    node.out = r if keeps_out else None
+                    node.params = no_params
+                    node.meta = None
+                    node.number = next_number()
                 return t
         return general(op, (input,), {}, out)
 
@@ -100,21 +101,24 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:
                         try:
                             r = split(function, (v, w)) if type(v) is ndarray and v.size > BIG else function(v, w)
                         except ValueError:
-                            raise broadcast_error(op.torch_name, (v.shape, w.shape)) from None
+                            raise refused(op.torch_name, (v.shape, w.shape)) from None
                         finally:
                             loud(token)
                         t = _new(Tensor)
                         t.value = r
                         e, f = input.node, other.node
                         if mode and (e is not None or f is not None) and records:
-                            t.node = Node(
-                                op,
-                                (input, other) if keep else none,
-                                (input if e is LEAF else e, other if f is LEAF else f),
-                                r if keeps_out else None,
-                                no_params,
-                                None if v.shape == w.shape else ((v.shape, d), (w.shape, d)),
-                            )
+                            t.node = node = _new(Node)
+                            node.op = op
+                            node.args = (input, other) if keep else none
+                            node.edges = (input if e is LEAF else e, other if f is LEAF else f)
+                            node.out = r if keeps_out else None
+                            node.params = no_params
+                            if type(r) is not ndarray or v.shape == w.shape:
+                                node.meta = None
+                            else:
+                                node.meta = ((v.shape, d), (w.shape, d))
+                            node.number = next_number()
                         return t
                 elif (kind is float or kind is int) and numbers:
                     w = d.type(other)
@@ -127,14 +131,14 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:
                     t.value = r
                     e = input.node
                     if mode and e is not None and records:
-                        t.node = node = Node(
-                            op,
-                            (input if keep_with_number else None, w),
-                            (input if e is LEAF else e, None),
-                            r if out_with_number else None,
-                            no_params,
-                            None,
-                        )
+                        t.node = node = _new(Node)
+                        node.op = op
+                        node.args = (input if keep_with_number else None, w)
+                        node.edges = (input if e is LEAF else e, None)
+                        node.out = r if out_with_number else None
+                        node.params = no_params
+                        node.meta = None
+                        node.number = next_number()
                         if number_label is not None:
                             node.label = number_label
                     return t
@@ -241,7 +245,7 @@ def run(op: Any, values: list[Any], params: dict[str, Any]) -> Any:
             return split(lambda *pieces: op.eval(*pieces, **params), tuple(values))
         return op.eval(*values, **params)
     except ValueError:
-        raise broadcast_error(op.torch_name, [v.shape for v in values if hasattr(v, "shape")]) from None
+        raise refused(op.torch_name, [v.shape for v in values if hasattr(v, "shape")]) from None
 
 
 def _with_tensors(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -308,8 +312,14 @@ def promoted(op: Any, args: tuple[Any, ...]) -> tuple[list[Any], dtypes.dtype]:
     return values, dtype
 
 
-def broadcast_error(name: str, shapes: Sequence[tuple[int, ...]]) -> Exception:
-    """PyTorch's error for shapes that do not broadcast."""
+def refused(name: str, shapes: Sequence[tuple[int, ...]]) -> Exception:
+    """The error to raise where NumPy refused operands."""
+    known = broadcast_error(name, shapes)
+    return known or ValueError(f"{name}: NumPy refused operands of shapes {[list(s) for s in shapes]}")
+
+
+def broadcast_error(name: str, shapes: Sequence[tuple[int, ...]]) -> RuntimeError | None:
+    """PyTorch's error for shapes that do not broadcast, None where they do."""
     rank = max(map(len, shapes), default=0)
     for dim in range(rank - 1, -1, -1):
         sizes = [s[dim - rank + len(s)] for s in shapes if dim - rank + len(s) >= 0]
@@ -324,7 +334,7 @@ def broadcast_error(name: str, shapes: Sequence[tuple[int, ...]]) -> Exception:
                     "insert a dimension with unsqueeze or indexing by None",
                 )
             )
-    return ValueError(f"{name}: NumPy refused operands of shapes {[list(s) for s in shapes]}")
+    return None
 
 
 def write_out(op: Op, out: Tensor, result: Tensor, args: Sequence[Any]) -> Tensor:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pullback.errors import message
-from pullback.families.elementwise import broadcast_error
+from pullback.families.calls import broadcast_error
 from pullback.graph.tensor import Tensor
 
 # the names of C++ types that matrix products print
@@ -143,6 +145,14 @@ def _check_batched(x: Any, y: Any) -> None:
         )
 
 
+def check_broadcast(name: str, *shapes: tuple[int, ...]) -> None:
+    """PyTorch's error unless the shapes broadcast."""
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise broadcast_error(name, list(shapes)) from None
+
+
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> list[int]:
     n = max(len(a), len(b))
     a, b = (1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b
@@ -243,9 +253,7 @@ def check_cross(x: Any, y: Any, dim: int) -> int:
     if x.shape[d] != 3 or y.shape[d] != 3:
         first = f"linalg.cross: inputs dimension {dim} must have length 3. Got {x.shape[d]} and {y.shape[d]}"
         raise RuntimeError(message(first, _shapes(x, y), "name the dimension of size 3 with dim="))
-    error = broadcast_error("linalg.cross", [tuple(x.shape), tuple(y.shape)])
-    if error is not None:
-        raise error
+    check_broadcast("linalg.cross", tuple(x.shape), tuple(y.shape))
     if x.dtype is not y.dtype:
         raise RuntimeError(
             message(f"expected scalar type {x.dtype.word} but found {y.dtype.word}", _dtypes(x, y), _SAME)
