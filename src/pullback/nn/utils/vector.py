@@ -1,0 +1,27 @@
+"""All parameters as one vector, and back. May import `graph`, `ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pullback.errors import message
+from pullback.families.op import TABLE
+from pullback.graph.tensor import Tensor
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """The entries of all parameters in one vector, followed by autograd."""
+    return TABLE["cat"].call([p.reshape(-1) for p in parameters])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Make each parameter's memory a part of the vector's. TypeError unless vec is a tensor."""
+    if not isinstance(vec, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(message(f"expected torch.Tensor, but got: {type(vec).__name__}"))
+    start = 0
+    memory = vec.storage()
+    for p in parameters:
+        n = p.value.size
+        p.value = memory[start : start + n].reshape(p.value.shape)
+        p.counter = vec.shared_counter()
+        start += n

@@ -1,0 +1,372 @@
+"""Convolution in one to three dimensions, and its transpose.
+
+Read `_columns` first: the windows of the padded input, seen through strides, are the columns of one matrix product per group
+(BLAS). Convolution is linear in the input and in the weight, so three ops closed under differentiation carry everything:
+`convolve` (output from input and weight), `spread` (input from output and weight: the transposed convolution) and
+`correlate` (weight from input and output). May import `families`, `graph`, `errors`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback.errors import message
+from pullback.families.by_hand import by_hand
+from pullback.families.facets import Sample
+from pullback.families.op import apply
+
+Ints = tuple[int, ...]
+
+
+# ---------------------------------------------------------------------- windows
+
+
+def _padded(x: Any, padding: Ints) -> Any:
+    if not any(padding):
+        return x
+    out = np.zeros(x.shape[:2] + tuple(n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)), x.dtype)
+    out[(slice(None), slice(None), *(slice(p, p + n) for n, p in zip(x.shape[2:], padding, strict=True)))] = x
+    return out
+
+
+def out_size(n: int, k: int, stride: int, padding: int, dilation: int) -> int:
+    """How many windows of k entries fit into a dimension of n."""
+    return (n + 2 * padding - dilation * (k - 1) - 1) // stride + 1
+
+
+def _columns(x: Any, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
+    """The windows as a copy of shape (N, groups, C/groups * prod(kernel), prod(out))."""
+    sizes = tuple(map(out_size, x.shape[2:], kernel, stride, padding, dilation))
+    x = _padded(x, padding)
+    steps = x.strides[2:]
+    strides = (
+        *x.strides[:2],
+        *(s * d for s, d in zip(steps, dilation, strict=True)),
+        *(s * t for s, t in zip(steps, stride, strict=True)),
+    )
+    windows = np.lib.stride_tricks.as_strided(x, (*x.shape[:2], *kernel, *sizes), strides, writeable=False)
+    rows = x.shape[1] // groups * int(np.prod(kernel))
+    return windows.reshape(x.shape[0], groups, rows, int(np.prod(sizes)))
+
+
+def _scatter(cols: Any, shape: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Any:
+    """The transpose of `_columns`: add every window back into an input of this shape."""
+    sizes = tuple(map(out_size, shape[2:], kernel, stride, padding, dilation))
+    cols = cols.reshape(shape[0], shape[1], *kernel, *sizes)
+    out = np.zeros((*shape[:2], *(n + 2 * p for n, p in zip(shape[2:], padding, strict=True))), cols.dtype)
+    for place in itertools.product(*map(range, kernel)):
+        target = tuple(
+            slice(i * d, i * d + s * (m - 1) + 1, s) for i, d, s, m in zip(place, dilation, stride, sizes, strict=True)
+        )
+        out[(slice(None), slice(None), *target)] += cols[(slice(None), slice(None), *place)]
+    crop = tuple(slice(p, p + n) for n, p in zip(shape[2:], padding, strict=True))
+    return out[(slice(None), slice(None), *crop)]
+
+
+# ---------------------------------------------------------------------- the three ops
+
+
+def _convolve(x: Any, w: Any, b: Any = None, *, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
+    kernel = w.shape[2:]
+    cols = _columns(x, kernel, stride, padding, dilation, groups)
+    sizes = tuple(map(out_size, x.shape[2:], kernel, stride, padding, dilation))
+    out = np.matmul(w.reshape(groups, w.shape[0] // groups, cols.shape[2]), cols)
+    out = out.reshape(x.shape[0], w.shape[0], *sizes)
+    return out if b is None else out + b.reshape(-1, *(1,) * len(kernel))
+
+
+def _spread(g: Any, w: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
+    n, o = g.shape[:2]
+    weights = np.conj(w).reshape(groups, o // groups, -1)
+    cols = np.matmul(weights.transpose(0, 2, 1), np.ascontiguousarray(g).reshape(n, groups, o // groups, -1))
+    shape = (n, w.shape[1] * groups, *size)
+    return _scatter(cols, shape, w.shape[2:], stride, padding, dilation)
+
+
+def _correlate(x: Any, g: Any, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
+    cols = np.conj(_columns(x, kernel, stride, padding, dilation, groups))
+    n, o = g.shape[:2]
+    flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, -1)
+    w = np.add.reduce(np.matmul(flat, cols.transpose(0, 1, 3, 2)), axis=0)
+    return w.reshape(o, x.shape[1] // groups, *kernel)
+
+
+def _bias_back(g: Any, _out: Any, _x: Any, _w: Any, _b: Any, **_params: Any) -> Any:
+    return g.sum((0, *range(2, g.ndim)))
+
+
+def _sum(a: Any, b: Any) -> Any:
+    return b if a is None else a if b is None else a + b
+
+
+def _convolve_push(tangents: Any, _out: Any, x: Any, w: Any, b: Any = None, **p: Any) -> Any:
+    dx, dw, db = (*tangents, None)[:3]
+    t = _sum(convolve(dx, w, None, **p) if dx is not None else None, convolve(x, dw, None, **p) if dw is not None else None)
+    if b is None or db is None:
+        return t
+    db = db.reshape([-1] + [1] * (w.ndim - 2))
+    return t + db if t is not None else convolve(x * 0, w, None, **p) + db
+
+
+def _samples() -> list[Sample]:
+    def values(*shape: int, phase: float = 0.0) -> Any:
+        return np.sin(1.7 * np.arange(int(np.prod(shape))) + phase).reshape(shape)
+
+    def p(n: int, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1) -> dict[str, Any]:
+        return {"stride": (stride,) * n, "padding": (padding,) * n, "dilation": (dilation,) * n, "groups": groups}
+
+    return [
+        Sample((values(2, 2, 6), values(3, 2, 3, phase=1), values(3, phase=2)), p(1), note="1-D with bias"),
+        Sample((values(1, 2, 5, 4), values(2, 2, 2, 3, phase=1), None), p(2, 2, 1), note="2-D, strided, padded"),
+        Sample((values(1, 4, 7), values(4, 2, 2, phase=1), None), p(1, 1, 0, 2, 2), note="dilated, in two groups"),
+    ]
+
+
+convolve = by_hand(
+    "convolution",
+    _convolve,
+    vjp=[
+        lambda g, _out, x, w, _b=None, **p: spread(g, w, size=tuple(x.shape[2:]), **p),
+        lambda g, _out, x, w, _b=None, **p: correlate(x, g, kernel=tuple(w.shape[2:]), **p),
+        _bias_back,
+    ],
+    jvp=_convolve_push,
+    samples=_samples,
+    backward="ConvolutionBackward0",
+)
+spread = by_hand(
+    "convolution_input",
+    _spread,
+    vjp=[
+        lambda u, _out, _g, w, *, size, **p: convolve(u, w, None, **p),  # noqa: ARG005
+        lambda u, _out, g, w, *, size, **p: correlate(u, g, kernel=tuple(w.shape[2:]), **p),  # noqa: ARG005
+    ],
+    jvp=lambda tangents, _out, g, w, **p: _sum(
+        spread(tangents[0], w, **p) if tangents[0] is not None else None,
+        spread(g, tangents[1], **p) if tangents[1] is not None else None,
+    ),
+    samples=lambda: [
+        Sample(
+            (np.sin(np.arange(12.0)).reshape(1, 2, 2, 3), np.cos(np.arange(12.0)).reshape(2, 1, 2, 3)),
+            {"size": (4, 5), "stride": (2, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1},
+        )
+    ],
+    backward="ConvolutionBackward0",
+)
+correlate = by_hand(
+    "convolution_weight",
+    _correlate,
+    vjp=[
+        lambda u, _out, x, g, *, kernel, **p: spread(g, u, size=tuple(x.shape[2:]), **p),  # noqa: ARG005
+        lambda u, _out, x, _g, *, kernel, **p: convolve(x, u, None, **p),  # noqa: ARG005
+    ],
+    jvp=lambda tangents, _out, x, g, **p: _sum(
+        correlate(tangents[0], g, **p) if tangents[0] is not None else None,
+        correlate(x, tangents[1], **p) if tangents[1] is not None else None,
+    ),
+    samples=lambda: [
+        Sample(
+            (np.sin(np.arange(12.0)).reshape(1, 2, 6), np.cos(np.arange(9.0)).reshape(1, 3, 3)),
+            {"kernel": (2,), "stride": (2,), "padding": (0,), "dilation": (1,), "groups": 1},
+        )
+    ],
+    backward="ConvolutionWeightBackward0",
+)
+
+
+# ---------------------------------------------------------------------- public calls
+
+
+def tuple_of(value: Any, n: int, name: str) -> Ints:
+    """One number per spatial dimension, from a number or a sequence. RuntimeError for another length."""
+    if isinstance(value, int | np.integer):
+        return (int(value),) * n
+    found = tuple(int(v) for v in value)
+    if len(found) == 1:
+        return found * n
+    if len(found) != n:
+        raise RuntimeError(
+            message(f"expected {name} to be a single integer value or a list of {n} values to match the convolution dimensions, "
+                    f"but got {name}={list(found)}")
+        )
+    return found
+
+
+def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = False) -> None:
+    a, k = list(x.shape), list(w.shape)
+    name = f"conv{'_transpose' if transposed else ''}{n}d"
+    if len(k) != n + 2:
+        raise RuntimeError(message(f"Expected {n + 2}D weight for {name}", f"the weight has shape {k}"))
+    if len(a) not in (n + 1, n + 2):
+        raise RuntimeError(
+            message(
+                f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {a}",
+                "",
+                "the input is (N, C, ...) or (C, ...)",
+            )
+        )
+    channels = a[-n - 1]
+    if x.value.dtype != w.value.dtype:
+        raise RuntimeError(
+            message(f"Input type ({x.dtype.word}) and weight type ({w.dtype.word}) should be the same", "", "convert one of them")
+        )
+    if transposed and channels != k[0] or not transposed and channels != k[1] * groups:
+        here = "transposed=1, " if transposed else ""
+        wanted = k[0] if transposed else k[1] * groups
+        raise RuntimeError(
+            message(
+                f"Given {here}groups={groups}, weight of size {k}, expected input{a} to have {wanted} channels, but got "
+                f"{channels} channels instead",
+            )
+        )
+    if b is not None and tuple(b.shape) != ((k[1] * groups,) if transposed else (k[0],)):
+        size = k[1] * groups if transposed else k[0]
+        raise RuntimeError(
+            message(
+                f"Given weight of size {k}, expected bias to be 1-dimensional with {size} elements, but got bias of size "
+                f"{list(b.shape)} instead"
+            )
+        )
+
+
+def _fits(x: Any, w: Any, padding: Ints, dilation: Ints) -> None:
+    sizes = tuple(n + 2 * p for n, p in zip(x.shape[-len(padding) :], padding, strict=True))
+    kernel = tuple(d * (k - 1) + 1 for k, d in zip(w.shape[2:], dilation, strict=True))
+    if any(n < k for n, k in zip(sizes, kernel, strict=True)):
+        a, b = " x ".join(map(str, sizes)), " x ".join(map(str, kernel))
+        raise RuntimeError(
+            message(
+                f"Calculated padded input size per channel: ({a}). Kernel size: ({b}). Kernel size can't be greater than actual "
+                "input size"
+            )
+        )
+
+
+def _same_padding(x: Any, w: Any, n: int, stride: Ints, dilation: Ints) -> tuple[Any, Ints]:
+    if any(s != 1 for s in stride):
+        raise RuntimeError(message("padding='same' is not supported for strided convolutions"))
+    total = [d * (k - 1) for k, d in zip(w.shape[2:], dilation, strict=True)]
+    extra = [t % 2 for t in total]
+    if any(extra):  # PyTorch pads the far side by one more
+        from pullback.nn.functional import pad  # noqa: PLC0415
+
+        x = pad(x, [v for e in reversed(extra) for v in (0, e)])
+    return x, tuple(t // 2 for t in total)
+
+
+def _conv(x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any, groups: int, n: int) -> Any:
+    _check(x, w, b, n, groups)
+    stride, dilation = tuple_of(stride, n, "stride"), tuple_of(dilation, n, "dilation")
+    if any(s <= 0 for s in stride):
+        raise RuntimeError(message("non-positive stride is not supported", f"stride={stride}"))
+    if padding == "same":
+        x, padding = _same_padding(x, w, n, stride, dilation)
+    elif padding == "valid":
+        padding = (0,) * n
+    elif isinstance(padding, str):
+        raise ValueError(message(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'"))
+    padding = tuple_of(padding, n, "padding")
+    _fits(x, w, padding, dilation)
+    params = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if x.ndim == n + 1:
+        return apply(convolve, (x.unsqueeze(0), w, b), params).squeeze(0)
+    return apply(convolve, (x, w, b), params)
+
+
+def conv1d(
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Any:
+    """Cross-correlation of (N, C, L) with weight (O, C / groups, K): (N, O, L').
+
+    padding may be 'valid' or 'same'. RuntimeError for shapes that do not fit.
+    """
+    return _conv(input, weight, bias, stride, padding, dilation, groups, 1)
+
+
+def conv2d(
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Any:
+    """Cross-correlation of (N, C, H, W) with weight (O, C / groups, KH, KW): (N, O, H', W'), as `conv1d`.
+
+    >>> import pullback as torch
+    >>> torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2))
+    tensor([[[[4., 4.],
+              [4., 4.]]]])
+    """
+    return _conv(input, weight, bias, stride, padding, dilation, groups, 2)
+
+
+def conv3d(
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Any:
+    """Cross-correlation of (N, C, D, H, W) with weight (O, C / groups, KD, KH, KW), as `conv1d`."""
+    return _conv(input, weight, bias, stride, padding, dilation, groups, 3)
+
+
+def _conv_transpose(
+    x: Any, w: Any, b: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any, n: int
+) -> Any:
+    _check(x, w, b, n, groups, transposed=True)
+    stride, padding = tuple_of(stride, n, "stride"), tuple_of(padding, n, "padding")
+    dilation, extra = tuple_of(dilation, n, "dilation"), tuple_of(output_padding, n, "output_padding")
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
+        raise RuntimeError(
+            message(
+                "output padding must be smaller than either stride or dilation, but got "
+                + " ".join(
+                    f"output_padding_{a}: {e} stride_{a}: {s} dilation_{a}: {d}"
+                    for a, e, s, d in zip(("height", "width", "depth"), extra, stride, dilation, strict=False)
+                )
+            )
+        )
+    single = x.ndim == n + 1
+    x = x.unsqueeze(0) if single else x
+    size = tuple(
+        (m - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for m, s, p, d, k, e in zip(x.shape[2:], stride, padding, dilation, w.shape[2:], extra, strict=True)
+    )
+    params = {"size": size, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    r = apply(spread, (x, w.conj() if w.value.dtype.kind == "c" else w), params)
+    if b is not None:
+        r = r + b.reshape([-1] + [1] * n)
+        if r.node is not None:
+            r.node.label = "ConvolutionBackward0"
+    return r.squeeze(0) if single else r
+
+
+def conv_transpose1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    """The transpose of `conv1d` as a linear map of its input: (N, C, L) with weight (C, O / groups, K)."""
+    return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, 1)
+
+
+def conv_transpose2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    """The transpose of `conv2d` as a linear map of its input: (N, C, H, W) with weight (C, O / groups, KH, KW)."""
+    return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, 2)
+
+
+_CALLS: Sequence[Any] = (conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d)
+PUBLIC: dict[str, Any] = {f.__name__: f for f in _CALLS}
+METHODS: dict[str, Any] = {}
+IN_PLACE: dict[str, Any] = {}
