@@ -7,7 +7,6 @@ change. May import `graph`, `families.op`, `families.elementwise`, `families.reg
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import Op
-from pullback.families.regions import reroot_base, reroot_views, view_error
+from pullback.families.regions import SpoiledView, reroot_base, reroot_views, view_error
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.record import annotate
@@ -53,10 +52,17 @@ def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..
     reads_old = op is None or op.keeps_arg(0)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if self.foreign is not None:
-            return self.foreign_write(call, name, args, kwargs)
+        if type(self) is not Tensor:
+            if type(self) is SpoiledView:
+                check_writable(self, args, kwargs)
+            if self.foreign is not None:
+                return self.foreign_write(call, name, args, kwargs)
         check_writable(self, args, kwargs)
         v = self.value
+        if self.counter is not None:
+            for a in args:
+                if isinstance(a, Tensor) and a.counter is self.counter and a is not self:
+                    check_overlap(v, a.value)
         if ufunc is not None and not state.grad and len(args) == 1 and not kwargs and _direct(v, args[0]):
             other = args[0]
             token = quiet(QUIET)
@@ -105,11 +111,11 @@ def check_writable(t: Tensor, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
     """Raise PyTorch's error where a tensor must not be written in place; nothing has been changed then."""
     if t.from_inference and not state.inference:
         raise RuntimeError(message(INFERENCE_WRITE))
+    if state.grad and (t.node is not None or t.base is not None):
+        check_recorded(t, args, kwargs)
     v = t.value
     if isinstance(v, np.ndarray) and 0 in v.strides:
         check_expanded(v)
-    if state.grad and (t.node is not None or t.base is not None):
-        check_recorded(t, args, kwargs)
 
 
 def check_expanded(v: Any) -> None:
@@ -123,6 +129,29 @@ def check_expanded(v: Any) -> None:
                 "write into x.clone()",
             )
         )
+
+
+def check_overlap(v: Any, w: Any) -> None:
+    """RuntimeError where an operand lies partly in the memory that is written (the same entries in the same places are fine)."""
+    dense = all(x.flags.c_contiguous or x.flags.f_contiguous for x in (v, w))
+    if not dense or not v.size or not w.size:
+        return
+    if v.__array_interface__["data"][0] == w.__array_interface__["data"][0] and v.size == w.size:
+        return
+    if np.may_share_memory(v, w):
+        raise overlap_error()
+
+
+def overlap_error() -> RuntimeError:
+    """PyTorch's error for an operand in the memory that is being written."""
+    return RuntimeError(
+        message(
+            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+            "Please clone() the tensor before performing the operation.",
+            "an operand is a view of the tensor that is written",
+            "x.add_(x[0].clone())",
+        )
+    )
 
 
 def check_recorded(t: Tensor, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> None:
@@ -205,12 +234,13 @@ def fitted(t: Tensor, result: Tensor, name: str) -> Tensor:
 
 def adopt(t: Tensor, edge: Any) -> None:
     """After the memory holds the new value: bump the version and make `edge` (or a tensor's place) what t and its base come from."""
-    bump(t)
     if isinstance(edge, Tensor):
         edge = edge_of(edge)
     base = t.base
     if not state.grad or (edge is None and t.node is None and (base is None or base.node is None)):
+        bump(t)
         return
+    (t.counter or t.shared_counter()).bump()
     if base is not None:
         reroot_base(t, edge)
         return
@@ -238,8 +268,13 @@ def _forget_retained(t: Tensor) -> None:
 
 
 def bump(t: Tensor) -> None:
-    """Record one write to t's memory."""
-    (t.counter or t.shared_counter()).bump()
+    """Count a write to t's memory that is not recorded; views of it that are followed start from the base anew."""
+    counter = t.counter or t.shared_counter()
+    counter.bump()
+    if counter.views:
+        base = counter.base()
+        if base is not None:
+            reroot_views(base)
 
 
 # ---------------------------------------------------------------------- in-place changes of the geometry
@@ -252,17 +287,14 @@ def reshaped_in_place(t: Tensor, op: Op, params: dict[str, Any], label: str) -> 
     check_writable(t)
     v = t.storage()
     part = op.eval(v, **params)
-    counter = t.shared_counter()
     t.value = part
-    bump(t)
+    t.shared_counter().bump()
     if t.node is not None and state.grad:
         node = Node(op, (Aval(v.shape, v.dtype),), (edge_of(t),), None, params, None)
         node.label = label
         if state.mode == CAREFUL:
             annotate(node)
         set_node(t, node)
-    if t.base is None:
-        counter.base = weakref.ref(t)
     return t
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from pullback.dtypes import get_default_dtype
 from pullback.errors import message
 from pullback.families.structural import Structural, prune, structural
 from pullback.graph.modes import state
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of
+from pullback.printing import tensor_text
 
 class Region:
     """The entries of a base that a view covers, in the view's shape.
@@ -153,8 +155,8 @@ def reroot_base(written: Tensor, edge: Any) -> None:
 
 def reroot_views(base: Tensor) -> None:
     """Make every live view of a re-rooted base a region of its new value."""
-    counter, node = base.counter, base.node
-    if counter is None or node is None or node is LEAF or not counter.views:
+    counter, node = base.counter, edge_of(base)
+    if counter is None or node is None or not counter.views:
         return
     prune(counter)
     array = base.storage()
@@ -189,6 +191,11 @@ MULTI_TAIL = (
 )
 
 
+def short_name(name: str) -> str:
+    """SelectBackward0 -> Select: the spelling of these error texts."""
+    return name.replace("Backward0", "").replace("Backward", "")
+
+
 def view_error(t: Tensor, node: Any, verb: str) -> RuntimeError:
     """PyTorch's error for writing, directly or through the base, a view from unbind or split or one made under no_grad."""
     if node is None or node is LEAF:
@@ -197,7 +204,9 @@ def view_error(t: Tensor, node: Any, verb: str) -> RuntimeError:
     else:
         k = node.index if type(node) is Slot else 0
         maker = node.node if type(node) is Slot else node
-        who, extra = f"Output {k} of {maker.name.rstrip('0123456789').removesuffix('Backward')} is a view and ", ""
+        who, extra = f"Output {k} of {short_name(maker.name)} is a view and ", ""
+        if t.view_kind == "no_grad":
+            who, extra = who.replace("is a view and", "is a view of a view which was created in no_grad mode and"), " with grad mode enabled"
     tail = NO_GRAD_TAIL if t.view_kind == "no_grad" else MULTI_TAIL
     todo = (
         "clone() the view before writing, or move view and write into the same grad mode"
@@ -219,6 +228,11 @@ class SpoiledView(Tensor):
         if state.grad:
             raise self._refuse()
         return None
+
+    def __repr__(self) -> str:
+        return tensor_text(self.value, default_float=get_default_dtype().numpy, grad_fn="Invalid")
+
+    __str__ = __repr__
 
     @property
     def grad_fn(self) -> Any:

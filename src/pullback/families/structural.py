@@ -125,7 +125,7 @@ def structural(name: str, eval: Rule, **options: Any) -> Structural:  # noqa: A0
     is_view    the NumPy function returns a view, and so does PyTorch's
     data       the places of the arguments whose entries move (the others are indices and masks); None: all of them
     constants  parameters that insert constants and the value (0) that removes them
-    lift       (params, ndim) -> params for an argument with one more dimension in front: a cheap batch rule
+    lift       (params, ndim) -> params for an argument with one more dimension in front: a cheap batch rule (None: the index map)
     samples    (shape or array, ..., params) per sample
     """
     return Structural(name, eval, **options)
@@ -290,8 +290,9 @@ def batch(op: Structural, size: int, dims: Sequence[Any], args: Sequence[Any], p
     if len(args) == 1:
         x = args[0].movedim(dims[0], 0)
         shape = tuple(x.shape)[1:]
-        if op.lift is not None:
-            return op(x, **op.lift(params, len(shape))), 0
+        lifted = op.lift(params, len(shape)) if op.lift is not None else None
+        if lifted is not None:
+            return op(x, **lifted), 0
         out = take_ids(x, ids=op.ids(shape, params), lead=1)
         return out, 0
     results: list[Any] = []

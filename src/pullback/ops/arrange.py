@@ -33,10 +33,10 @@ flip_op = structural(
 )
 roll_op = structural(
     "roll",
-    lambda x, *, shifts, dims: np.roll(x, shifts, dims) if x.ndim else np.array(x),
+    lambda x, *, shifts, dims: np.roll(x, shifts if dims else shifts[0], dims or None) if x.ndim else np.array(x),
     vjp=lambda g, _out, _x, *, shifts, dims: roll_op(g, shifts=tuple(-s for s in shifts), dims=dims),
-    lift=lambda params, n: {"shifts": params["shifts"], "dims": _up(params["dims"])} if n else {"shifts": (), "dims": ()},
-    samples=[((2, 3), {"shifts": (1, -1), "dims": (0, 1)}), ((4,), {"shifts": (2,), "dims": (0,)})],
+    lift=lambda params, n: {"shifts": params["shifts"], "dims": _up(params["dims"])} if n and params["dims"] else None,
+    samples=[((2, 3), {"shifts": (1, -1), "dims": (0, 1)}), ((4,), {"shifts": (2,), "dims": (0,)}), ((2, 3), {"shifts": (1,), "dims": ()})],
 )
 rot90_op = structural(
     "rot90",
@@ -271,8 +271,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     moves = ints_of("roll", "shifts", 1, (shifts,))
     axes = () if dims is None else ints_of("roll", "dims", 2, (dims,))
     if not axes and len(moves) == 1:
-        shape = input.value.shape
-        return roll(input.reshape(-1), moves, 0).reshape(shape) if len(shape) != 1 else roll(input, moves, 0)
+        return apply(roll_op, (input,), {"shifts": moves, "dims": ()})
     if len(moves) != len(axes):
         raise RuntimeError(message(f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(axes)}", "", "one shift per dimension"))
     found = tuple(dim_of(d, input.value.ndim, "roll") for d in axes)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pullback.errors import message
-from pullback.families.inplace import adopt, bump, check_expanded, check_recorded, check_writable, old_value, write
+from pullback.families.inplace import adopt, bump, check_expanded, check_recorded, check_writable, old_value, overlap_error, write
 from pullback.families.op import apply, unbroadcast
 from pullback.families.regions import Region, copy_slices, reroot_views
 from pullback.families.sizes import an_int, dim_of, need_tensor
@@ -53,7 +53,7 @@ def _basic_name(node: Node) -> str:
             return "SelectBackward0"
         if item != FULL:
             return "SliceBackward0"
-    return "SliceBackward0" if items else "AliasBackward0"
+    return "SliceBackward0" if items else "AliasBackward0"  # x[:] and x[...]
 
 
 slice_op = structural(
@@ -282,7 +282,7 @@ Parsed = tuple[tuple[Any, ...], tuple[int, ...], tuple[Tensor, ...]]
 def _as_items(index: Any) -> tuple[Any, ...]:
     if isinstance(index, tuple):
         return index  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(index, list) and len(index) < 32 and any(  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(index, str) or isinstance(index, list) and len(index) < 32 and any(  # pyright: ignore[reportUnknownArgumentType]
         i is None or i is Ellipsis or isinstance(i, slice | list | tuple | Tensor | np.ndarray | str)
         for i in index  # pyright: ignore[reportUnknownVariableType]
     ):
@@ -506,6 +506,8 @@ def getitem(self: Tensor, index: Any) -> Tensor:
             return made_view(slice_op, self, v[index, ...], {"index": (index,)})
     basic, places, tensors = parsed(self.value.shape, index)
     x = self
+    if not isinstance(index, slice) and all(b == FULL for b in basic):
+        basic = ()
     if not tensors or any(b != FULL for b in basic):
         x = view(slice_op, x, {"index": basic})
     return apply(index_op, (x, *tensors), {"places": places}) if tensors else x
@@ -579,7 +581,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         else:
             check_number(self, value)
     basic, places, tensors = parsed(self.value.shape, index)
-    if self.foreign is not None or (isinstance(value, Tensor) and value.foreign is not None) or any(t.foreign is not None for t in tensors):
+    if not isinstance(self.value, np.ndarray | np.generic) or (isinstance(value, Tensor) and value.foreign is not None) or any(t.foreign is not None for t in tensors):
         _set_batched(self, basic, places, tensors, value)
     elif tensors:
         _set_advanced(self, basic, places, tensors, value)
@@ -622,6 +624,8 @@ def _set_basic(t: Tensor, basic: tuple[Any, ...], value: Any) -> None:
         part[...] = source
         bump(t)
         return
+    if t.view_kind is not None:
+        check_recorded(view(slice_op, t, {"index": basic}), (value,))
     check_as_view(t, (value,))
     root = t if t.base is None else t.base
     if root.node is None and edge is None and t.node is None:
@@ -642,7 +646,7 @@ def _set_basic(t: Tensor, basic: tuple[Any, ...], value: Any) -> None:
     if state.mode == CAREFUL:
         annotate(node)
     part[...] = source
-    bump(t)
+    t.shared_counter().bump()
     if v.dtype.kind in "fc":
         adopt_base(root, node)
 
@@ -743,7 +747,7 @@ def _check_values(have: tuple[int, ...], target: tuple[int, ...]) -> None:
     if not fits:
         raise RuntimeError(
             message(
-                f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape {list(target)}",
+                f"shape mismatch: value tensor of shape {list(inner)} cannot be broadcast to indexing result of shape {list(target)}",
                 "",
                 "the values must have the shape that the same index reads",
             )
@@ -760,7 +764,9 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     """`index_put` that writes into the tensor itself."""
     if self.foreign is not None:
         return self.foreign_write(index_put, "index_put_", (indices, values, accumulate), {})
-    check_writable(self, (values,))
+    check_writable(self, ())
+    if values.counter is not None and values.counter is self.counter and np.may_share_memory(self.value, values.value):
+        raise overlap_error()
     x, values, tensors, places = _put_arguments("__setitem__" if not values.value.ndim else "index_put_", self, indices, values)
     if not (state.grad and (self.node is not None or values.node is not None or self.base is not None)):
         v = self.storage()

@@ -22,7 +22,8 @@ from pullback.families.sizes import dim_of, given, ints_of, need_tensor, shape_o
 from pullback.families.structural import several_views, structural
 from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor, wrap
-from pullback.ops.shape import expand, movedim, reshape, reshape_plain, unsqueeze
+from pullback.ops.memory import contiguous_op
+from pullback.ops.shape import expand, labelled, movedim, reshape, reshape_plain, unsqueeze
 
 F32, F64 = np.dtype("f4"), np.dtype("f8")
 
@@ -427,7 +428,11 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, ou
                 f"{shape[d]}"
             )
         )
-    places = np.repeat(np.arange(shape[d]), counts.reshape(-1) if counts.ndim else counts)
+    if not counts.ndim:
+        k = int(counts)
+        wide = expand(unsqueeze(input, d + 1), (*shape[: d + 1], k, *shape[d + 1 :]))
+        return reshape(apply(contiguous_op, (wide,), {}), (*shape[:d], shape[d] * k, *shape[d + 1 :]))
+    places = np.repeat(np.arange(shape[d]), counts)
     return input.index_select(d, wrap(places))
 
 
@@ -484,7 +489,7 @@ def block_diag(*tensors: Any) -> Tensor:
         n, m = shape_of(b)
         rows.append(cat([b.new_zeros(n, left), b, b.new_zeros(n, width - left - m)], 1))
         left += m
-    return cat(rows, 0)
+    return labelled(cat(rows, 0), "BlockDiagBackward0")
 
 
 _both = {

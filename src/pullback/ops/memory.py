@@ -18,6 +18,7 @@ from pullback.graph.modes import CAREFUL, state
 from pullback.graph.node import LEAF, Aval, Node
 from pullback.graph.record import annotate
 from pullback.graph.tensor import InferenceTensor, Tensor, edge_of, wrap
+from pullback.ops.shape import common_shape
 
 VIEW_DETACH = (
     "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and "
@@ -101,8 +102,8 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
 
 def detach(self: Tensor) -> Tensor:
     """The same memory, followed by nobody; writes to it are counted, so saved values that they change are noticed."""
-    if self.foreign is not None:
-        return self.foreign_detach() if hasattr(self, "foreign_detach") else strip(self)
+    if not isinstance(self.value, np.ndarray | np.generic):
+        return strip(self)
     t = object.__new__(Tensor) if not self.from_inference else object.__new__(InferenceTensor)
     t.value = self.storage()
     if not self.from_inference:
@@ -124,7 +125,7 @@ def detach_(self: Tensor) -> Tensor:
 
 def _get_data(self: Tensor) -> Tensor:
     """The same memory without history and without the version counter: changes through it are not noticed."""
-    if self.foreign is not None:
+    if not isinstance(self.value, np.ndarray | np.generic):
         return strip(self)
     return wrap(self.storage())
 
@@ -194,18 +195,10 @@ def _foreign_copy(t: Tensor, src: Tensor) -> Tensor:
 
 
 def _check_fits(target: tuple[int, ...], have: tuple[int, ...]) -> None:
-    for i in range(1, min(len(target), len(have)) + 1):
-        if have[-i] not in (1, target[-i]):
-            dim = max(len(target), len(have)) - i
-            raise RuntimeError(
-                message(
-                    f"The size of tensor a ({target[-i]}) must match the size of tensor b ({have[-i]}) at non-singleton dimension {dim}",
-                    f"copy_ of shape {list(have)} into shape {list(target)}",
-                )
-            )
-    if len(have) > len(target):
+    wide = common_shape("copy_", [target, have])
+    if wide != target:
         raise RuntimeError(
-            message(f"output with shape {list(target)} doesn't match the broadcast shape {list(have)}", "copy_ cannot enlarge its target")
+            message(f"output with shape {list(target)} doesn't match the broadcast shape {list(wide)}", "copy_ cannot enlarge its target")
         )
 
 

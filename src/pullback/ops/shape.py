@@ -241,6 +241,8 @@ def _view_dtype(x: Tensor, d: dtypes.dtype) -> Tensor:
             raise RuntimeError(message(f"self.stride(-1) must be 1 to view {here} as {there} (different element sizes), but got {v.strides[-1] // have}"))
     t = wrap(v.view(d.numpy))
     share(x, t)
+    if x.node is not None:
+        t.base = None  # reading bits is not differentiable: autograd does not know this view
     return t
 
 
@@ -502,7 +504,8 @@ def expanded_shape(have: tuple[int, ...], sizes: tuple[int, ...], word: str = ""
     if extra == 0 and sizes == have:
         return sizes
     found: list[int] = []
-    for i, s in enumerate(sizes):
+    for i in range(len(sizes) - 1, -1, -1):
+        s = sizes[i]
         n = have[i - extra] if i >= extra else None
         if s == -1 and n is not None:
             found.append(n)
@@ -519,7 +522,7 @@ def expanded_shape(have: tuple[int, ...], sizes: tuple[int, ...], word: str = ""
             )
         else:
             found.append(s)
-    return tuple(found)
+    return tuple(reversed(found))
 
 
 def expand(self: Tensor, *size: Any, implicit: bool = False, **kwargs: Any) -> Tensor:  # noqa: ARG001 - PyTorch's argument
@@ -614,14 +617,18 @@ def stride(self: Tensor, dim: Any = None) -> Any:
 
 
 def _strides(v: Any) -> tuple[int, ...]:
-    if v.flags.c_contiguous:  # where a size is 0 or 1 NumPy's stride is arbitrary; PyTorch's is the row-major one
+    if not v.size:  # NumPy's strides are arbitrary then; PyTorch's are the row-major ones
         found: list[int] = []
         step = 1
         for n in reversed(v.shape):
             found.append(step)
             step *= max(n, 1)
         return tuple(reversed(found))
-    return tuple(s // v.itemsize for s in v.strides)
+    found = [s // v.itemsize for s in v.strides]
+    for i in range(v.ndim - 1, -1, -1):
+        if v.shape[i] == 1 and not found[i]:  # NumPy gives a new dimension the stride 0
+            found[i] = found[i + 1] * v.shape[i + 1] if i + 1 < v.ndim else 1
+    return tuple(found)
 
 
 def storage_offset(self: Tensor) -> int:
