@@ -109,8 +109,9 @@ def modified(
 
 def _short(name: str) -> str:
     """MulBackward0 -> Mul: the spelling of this one error text."""
-    head = name.rstrip("0123456789")
-    return head.removesuffix("Backward") if head.endswith("Backward") else f"torch::autograd::{name}" if name == "CopySlices" else name
+    if name in ("CopySlices", "CopyBackwards"):
+        return f"torch::autograd::{name}"
+    return name.replace("Backward0", "").replace("Backward", "")
 
 
 def check_finite(node: Node, cotangents: Any) -> None:

@@ -213,7 +213,7 @@ def text(self: Tensor) -> str:
     if self.foreign is not None:
         return self.text()
     node = self.node
-    name = None if node is None or node is LEAF else self.grad_fn.name()
+    name = None if node is None or node is LEAF else self.grad_fn.name().removeprefix("torch::autograd::")
     if name == "not_implemented":
         name = "NotImplemented"
     return printing.tensor_text(
