@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pullback.families.facets import Dependence, Local
-from pullback.families.op import TABLE
+from pullback.families.op import TABLE, absent
 from pullback.graph.modes import QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of, wrap
@@ -40,8 +40,11 @@ def derive(op: Any) -> dict[str, Any]:
     def zero(i: int, out: Any, args: Any, params: dict[str, Any]) -> Local:
         return local(op, i, out, args, params)
 
-    facets = {"type": type_, "batch": batch, "depend": depend}
-    return {**facets, "jvp": jvp, "zero": zero} if op.differentiable else facets
+    lower = absent("lowered by the compiler, which does not exist yet")
+    facets = {"type": type_, "batch": batch, "depend": depend, "lower": lower}
+    if not op.differentiable:
+        return {**facets, "jvp": op.vjp, "zero": op.vjp}
+    return {**facets, "jvp": jvp, "zero": zero}
 
 
 # ---------------------------------------------------------------------- type

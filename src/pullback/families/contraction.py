@@ -247,7 +247,8 @@ def _size(shape: Shape) -> int:
 
 def _name(node: Node) -> str:
     # PyTorch multiplies where nothing is summed, and else ends with a view of a batched matrix product
-    return "ViewBackward0" if plan(node.params["spec"]).inner else "MulBackward0"
+    p = plan(node.params["spec"])
+    return "ViewBackward0" if p.inner or p.sum_x or p.sum_y else "MulBackward0"
 
 
 def _product_samples() -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pullback.families.facets import Dependence, Local
+from pullback.families.op import absent
 from pullback.graph.node import Aval
 
 WHY_ZERO = (
@@ -40,7 +41,8 @@ def derive(op: Any, samples: Callable[[], list[Any]] | None) -> dict[str, Any]:
         rows, cols = pairs(op, i, args, params)
         return Local(rows, cols, _factor(op, i, args, params), WHY_ZERO, WHY_NONFINITE)
 
-    found: dict[str, Any] = {"type": type_, "jvp": jvp, "depend": depend, "zero": zero}
+    lower = absent("lowered by the compiler, which does not exist yet")
+    found: dict[str, Any] = {"type": type_, "jvp": jvp, "depend": depend, "zero": zero, "lower": lower}
     if samples is not None:
         found["samples"] = samples
     return found

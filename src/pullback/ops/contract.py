@@ -14,7 +14,7 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.contraction import Contraction, conj, contraction, fast_ok, named, product, record
-from pullback.families.elementwise import write_out
+from pullback.families.calls import write_out
 from pullback.families.facets import Sample
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import Node

@@ -128,9 +128,7 @@ def _check_batched(x: Any, y: Any) -> None:
             raise RuntimeError(message(first, _shapes(x, y), f"the vector needs {a[-1]} entries"))
         return
     _check_dtypes("bmm", x, y)
-    error = broadcast_error("matmul", [a[:-2], b[:-2]])
-    if error is not None:
-        raise error
+    check_broadcast("matmul", a[:-2], b[:-2])
     if a[-1] != b[-2]:
         stack = 1
         for n in _broadcast(a[:-2], b[:-2]):

@@ -13,8 +13,7 @@ import numpy as np
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
 from pullback.families.contraction import conj, named
-from pullback.families.elementwise import write_out
-from pullback.families.facets import Sample
+from pullback.families.calls import write_out
 from pullback.families.op import is_plain
 from pullback.graph.tensor import wrap
 from pullback.ops.linalg.common import (

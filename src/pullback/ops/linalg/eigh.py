@@ -14,7 +14,7 @@ import numpy as np
 from pullback.errors import LinAlgError, message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
-from pullback.families.elementwise import write_out
+from pullback.families.calls import write_out
 from pullback.ops.linalg.common import Sample, add, from_diagonal, matrices, mH, row, spd
 from pullback.ops.linalg.svd import gaps
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pullback.errors import message
 from pullback.families.by_hand import by_hand
 from pullback.families.structural import structural
 from pullback.ops.linalg.common import mH, matrices, noise, sample
@@ -18,6 +19,8 @@ from pullback.ops.linalg.common import mH, matrices, noise, sample
 def _expm(a: Any) -> Any:
     from scipy.linalg import expm  # noqa: PLC0415 - SciPy is imported where it is needed
 
+    if a.dtype.char not in "efdFD":
+        raise TypeError(message(f"linalg.matrix_exp: no exponential for entries of type {a.dtype}"))
     if not a.size:
         return a.copy()
     if a.dtype == np.float16:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
-from pullback.families.elementwise import write_out
+from pullback.families.calls import write_out
 from pullback.graph.tensor import wrap
 from pullback.ops.linalg.common import (
     each_matrix,

@@ -11,7 +11,7 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.arguments import dims_of
-from pullback.families.elementwise import write_out
+from pullback.families.calls import write_out
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.linalg.common import matrices, need_square, tensor_argument
 from pullback.ops.linalg.eigh import eigh_op

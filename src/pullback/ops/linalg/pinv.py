@@ -14,7 +14,7 @@ from pullback.errors import message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
 from pullback.families.contraction import named
-from pullback.families.elementwise import write_out
+from pullback.families.calls import write_out
 from pullback.families.op import unbroadcast
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.linalg.common import mH, need_square, noise, sample, well

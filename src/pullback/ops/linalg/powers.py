@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from pullback.errors import message
+from pullback.families.calls import write_out
 from pullback.families.contraction import conj, named
-from pullback.families.elementwise import broadcast_error
 from pullback.graph.tensor import wrap
 from pullback.ops.contract import matmul, mm
+from pullback.ops.contract_checks import check_broadcast
+from pullback.ops.join import cat
 from pullback.ops.linalg.common import need_square, tensor_argument
 from pullback.ops.linalg.inv import inv
 from pullback.ops.linalg.solve import solve
-from pullback.families.elementwise import write_out
 
 
 def matrix_power(A: Any, n: Any, *, out: Any = None) -> Any:
@@ -71,9 +72,7 @@ def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
             f"{y.dtype.word} instead"
         )
         raise RuntimeError(message(first, "", "convert one of them, for example y.to(x.dtype)"))
-    error = broadcast_error("linalg.vecdot", [tuple(x.shape), tuple(y.shape)])
-    if error is not None:
-        raise error
+    check_broadcast("linalg.vecdot", tuple(x.shape), tuple(y.shape))
     t = (conj(x) * y).sum(dim)
     return t if out is None else write_out(mm, out, t, (x, y))
 
@@ -95,10 +94,8 @@ def vander(x: Any, *, N: int | None = None) -> Any:
     powers = x.unsqueeze(-1).expand(*tuple(x.shape), max(n - 1, 0)).cumprod(-1)
     if x.dtype.category < 2:
         powers = powers.to(x.dtype) if x.dtype.category else powers
-    from pullback.families.op import TABLE  # noqa: PLC0415
-
     ones = powers.new_ones((*tuple(x.shape), min(n, 1)))
-    return TABLE["cat"](ones, powers, dim=x.ndim)
+    return cat([ones, powers], dim=x.ndim)
 
 
 def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:

@@ -13,9 +13,10 @@ from pullback.errors import message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
 from pullback.families.contraction import named
-from pullback.families.elementwise import broadcast_error, write_out
+from pullback.families.calls import write_out
 from pullback.families.op import unbroadcast
 from pullback.graph.tensor import wrap
+from pullback.ops.contract_checks import check_broadcast
 from pullback.ops.linalg.common import (
     add,
     each_matrix,
@@ -97,9 +98,7 @@ def check_system(name: str, a: Any, b: Any, *, left: bool, vector: bool) -> None
                 "the sizes next to each other must agree",
             )
         )
-    error = broadcast_error(f"linalg.{name}", [tuple(a.shape)[:-2], tuple(b.shape)[: -1 if vector else -2]])
-    if error is not None:
-        raise error
+    check_broadcast(f"linalg.{name}", tuple(a.shape)[:-2], tuple(b.shape)[: -1 if vector else -2])
 
 
 def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
