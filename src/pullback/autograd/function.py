@@ -42,6 +42,7 @@ class FunctionCtx(GradFn):
     _no_gradient: tuple[Any, ...] = ()
     _entries: list[Any] | None = None
     _node: Any = None
+    _pushing = False  # while jvp runs, saved_tensors are those of save_for_forward
 
     def __init__(self) -> None:
         """Empty; `Function.apply` fills it in."""
@@ -86,6 +87,8 @@ class FunctionCtx(GradFn):
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """The saved tensors; RuntimeError once freed, or where one was written in place since."""
+        if self._pushing and self._for_forward:
+            return self._for_forward
         if self._entries is None:
             if self._node is None:
                 return self._to_save if self._to_save else self._for_forward
@@ -102,7 +105,7 @@ class _Saved:
 
     def __init__(self, t: Tensor, index: int | None) -> None:
         self.index = index
-        self.tensor = wrap(t.value) if index is not None else t
+        self.tensor = _again(t) if index is not None else t
         self.counter = t.shared_counter()
         self.version = self.counter.version
 
@@ -113,7 +116,18 @@ class _Saved:
             raise modified(node, owner, self.version, self.counter)
         if self.index is None:
             return self.tensor
-        return wrap(self.tensor.value, Slot(node, self.index) if node.count is not None else node)
+        return _again(self.tensor, Slot(node, self.index) if node.count is not None else node)
+
+
+def _again(t: Tensor, node: Any = None) -> Tensor:
+    """A tensor with the same value and another place in the graph (batched ones stay batched)."""
+    if t.foreign is None:
+        return wrap(t.value, node)
+    new = object.__new__(type(t))
+    new.value = t.value
+    if node is not None:
+        new.node = node
+    return new
 
 
 class FunctionMeta(type):
@@ -226,9 +240,9 @@ def _context_type(name: str) -> type[FunctionCtx]:
     return type(name, (FunctionCtx,), {"__module__": "torch.autograd.function"})
 
 
-def run_function(cls: type[Function], args: tuple[Any, ...]) -> Any:
-    """Run forward with recording off, then record one node for all outputs."""
-    if state.transforms and not separate_setup(cls):
+def run_function(cls: type[Function], args: tuple[Any, ...], forward: Callable[..., Any] | None = None) -> Any:
+    """Run forward (or what stands for it, beside setup_context) with recording off, then record one node for all outputs."""
+    if (state.transforms or state.levels) and not separate_setup(cls):
         raise RuntimeError(NEED_SETUP)
     ctx = _context_type(cls.__name__ + "Backward")()
     ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.node is not None for a in args)
@@ -237,7 +251,7 @@ def run_function(cls: type[Function], args: tuple[Any, ...]) -> Any:
     state.update(grad=False)
     try:
         if separate_setup(cls):
-            output = cls.forward(*args)
+            output = (forward or cls.forward)(*args)
             cls.setup_context(ctx, args, output)
         else:
             output = cls.forward(ctx, *args)
@@ -258,6 +272,7 @@ def _node(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs:
     edges = tuple(edge_of(a) if isinstance(a, Tensor) else None for a in args)
     node = Node(FunctionOp.of(cls), kept, edges, None, {}, None)
     node.label = cls.__name__ + "Backward"
+    node.lanes = node.special = any(isinstance(a, Tensor) and a.foreign is not None for a in args)
     node.__dict__["context"] = ctx
     node.out_avals = tuple(Aval(o.value.shape, o.value.dtype) if isinstance(o, Tensor) else None for o in outputs)
     if len(outputs) > 1:
@@ -286,11 +301,16 @@ def _connect(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outpu
             continue
         place = None if node is None else (Slot(node, i) if node.count is not None else node)
         if id(o) in dirty:
-            _write_back(o, place)
+            if o.foreign is None:
+                _write_back(o, place)
+            elif place is not None:
+                o.node = place
             results.append(o)
             continue
         t = o
-        if id(o) in inputs or (o.base is not None and id(o.base) in inputs):
+        if o.foreign is not None:
+            t = _again(o)
+        elif id(o) in inputs or (o.base is not None and id(o.base) in inputs):
             t = wrap(o.storage())
             share(o, t)
             t.view_kind = f"custom:{i}:{cls.__name__}Backward"
@@ -367,10 +387,19 @@ class FunctionOp(Op):
         ]
 
     def push(self, node: Node, tangents: Sequence[Any]) -> Any:
-        """Call the user's jvp."""
+        """Call the user's jvp; missing tangents are zeros unless the context asked for None."""
         cls = self.function()
         assert cls is not None
-        return cls.jvp(node.__dict__["context"], *tangents)
+        ctx: FunctionCtx = node.__dict__["context"]
+        given = [_grad_output(ctx, t, a, True) if hasattr(a, "dtype") else t for t, a in zip(tangents, node.args, strict=True)]
+        ctx._pushing = True  # noqa: SLF001 - the context is this module's own
+        try:
+            returned = cls.jvp(ctx, *given)
+        finally:
+            ctx._pushing = False  # noqa: SLF001
+        if node.count is None:
+            return returned[0] if isinstance(returned, tuple) else returned
+        return returned if isinstance(returned, tuple) else (returned,)
 
 
 def _grad_output(ctx: FunctionCtx, c: Any, aval: Any, tensors: bool) -> Any:

@@ -154,18 +154,23 @@ class Op:
 
     def free(self, node: Node) -> None:
         """Drop what a node saved, if it saved a tensor: a second pass through it is then an error."""
-        if node.out is not None or any(isinstance(a, Tensor) for a in node.args):
+        if node.out is not None or any(isinstance(a, _SAVED) for a in node.args):
             node.args = None
             node.out = None
 
     def push(self, node: Node, tangents: Sequence[Any]) -> Any:
         """The tangent(s) of the output for tensor tangents of the arguments (None where an argument has none)."""
         args, out = saved_values(node, True)
+        if out is None:
+            out = produced(node, next(t for t in tangents if t is not None))
         return self.jvp(tangents, out, *args, **node.params)
 
     def __repr__(self) -> str:
         return f"<op {self.name} ({self.family})>"
 
+
+# a number that a rule reads counts as saved, as it does in PyTorch: (x * 3).backward() twice is an error
+_SAVED = (Tensor, np.generic)
 
 TABLE: dict[str, Op] = {}
 
@@ -195,6 +200,24 @@ def saved_output(node: Node) -> Any:
     if isinstance(out, tuple):
         return tuple(wrap(v, Slot(node, i)) if v.dtype.kind in "fc" else wrap(v) for i, v in enumerate(out))
     return wrap(out, node)
+
+
+def produced(node: Node, like: Any = None) -> Any:
+    """The aval of an output that a node did not keep; `like` stands for the arguments where it kept none of them either.
+
+    (A node that keeps neither has arguments of the output's shape and dtype, or says their shapes in `meta`.)
+    """
+    if node.out_avals is not None:
+        return node.out_avals if node.count is not None else node.out_avals[0]
+    if isinstance(node.op.type, Absent):
+        return None
+    if node.meta is not None:
+        avals = [a if m is None else Aval(*m) for a, m in zip(node.args, node.meta, strict=True)]
+    else:
+        avals = [Aval(a.value.shape, a.value.dtype) if isinstance(a, Tensor) else a for a in node.args]
+    if not any(isinstance(a, Aval) for a in avals):
+        return Aval(tuple(like.shape), like.value.dtype if isinstance(like, Tensor) else like.dtype)
+    return node.op.type(*avals, **node.params)
 
 
 def _with_edge(a: Tensor, edge: Any) -> Tensor:
