@@ -71,6 +71,28 @@ def unary_call(op: Any) -> Call:
     return call
 
 
+def call_with(op: Any, input: Any, params: dict[str, Any], out: Any = None) -> Any:  # noqa: A002 - PyTorch's name
+    """Run a one-argument op that has parameters."""
+    mode = state.mode
+    if type(input) is not Tensor or out is not None or mode == CAREFUL or op.refuse.get("f"):
+        return general(op, (input,), params, out)
+    v = input.value
+    d = v.dtype
+    if d is not F32 and d is not F64:
+        return general(op, (input,), params, out)
+    token = quiet(QUIET)
+    try:
+        r = run(op, [v], params)
+    finally:
+        loud(token)
+    e = input.node
+    if e is None or not mode:
+        return wrap(r)
+    kept = (input,) if op.keeps_arg(0) else (None,)
+    edge = input if e is LEAF else e
+    return wrap(r, Node(op, kept, (edge,), r if op.keeps_out else None, params, None))
+
+
 def binary_call(op: Any, rest: Call | None = None) -> Call:
     """The call of a two-argument op; `rest` takes the calls that are not plain float tensors or numbers of one dtype."""
     function = op.eval

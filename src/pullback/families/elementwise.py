@@ -119,13 +119,15 @@ class Elementwise(Op):
         for a in args:
             if isinstance(a, Tensor):
                 return general(self, args, params) if params else self.call(*args)
-        return self.eval(*args, **params)
+        return self.eval(*args, **params) if params else self.eval(*args)
 
     def pull(self, node: Node, g: Any, tensors: bool) -> Any:
         """g times each partial, with the strong zero, summed over what broadcasting stretched."""
         if tensors:
             return self._pull_tensors(node, g)
         out, params, meta = node.out, node.params, node.meta
+        if meta is None and not params and type(g) is not ndarray:
+            return self._pull_scalar(node, g)
         values = [a.value if isinstance(a, Tensor) else a for a in node.args]
         if meta is not None:
             values = in_dtype(values, g.dtype)
@@ -164,6 +166,25 @@ class Elementwise(Op):
                 known = [a if m is None else Aval(*m) for a, m in zip(args, node.meta, strict=True)]
                 out = derived.type_of(self, known, node.params)
         return self.jvp(tangents, out, *args, **node.params)
+
+    def _pull_scalar(self, node: Node, g: Any) -> list[Any]:
+        """The same for NumPy scalars, which make the long chains of small programs."""
+        out, args = node.out, node.args
+        values = None
+        result: list[Any] = []
+        for e, p, rule in zip(node.edges, self.partials, self.direct):  # noqa: B905 - `strict` costs as much as an iteration
+            if e is None or p == 1:
+                result.append(g)
+            elif p is None or p == -1:
+                result.append(-g if p else g.dtype.type(0))
+            else:
+                if values is None:
+                    values = [a.value if isinstance(a, Tensor) else a for a in args]
+                r = g * p(out, *values) if rule is None else rule(g, out, *values)
+                if r != r or r.dtype.kind == "c":
+                    r = self.term(len(result), g, out, values, {})
+                result.append(r)
+        return result
 
     def term(self, i: int, g: Any, out: Any, values: Sequence[Any], params: dict[str, Any]) -> Any:
         """The cotangent of argument i before broadcasting is undone, on plain values."""

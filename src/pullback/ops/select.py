@@ -12,7 +12,7 @@ import numpy as np
 
 from pullback import dtypes
 from pullback.errors import message
-from pullback.families.calls import NUMBER, general, not_tensor, number_value
+from pullback.families.calls import NUMBER, call_with, general, not_tensor, number_value
 from pullback.families.selection import ZERO, gate, selection
 from pullback.graph.tensor import Tensor
 
@@ -148,10 +148,15 @@ def _clamp(x: Any, low: Any, high: Any, out: Any, name: str, numbers: Any, tenso
         raise not_tensor(name, "input", 0, x)
     bounds = [b for b in (low, high) if b is not None]
     if all(isinstance(b, NUMBER) for b in bounds):
-        dtype = dtypes.result_dtype([(x.dtype, x.value.ndim)], bounds)
-        x = x if x.dtype is dtype else x.to(dtype)
-        params = {k: b.item() if isinstance(b, np.generic) else b for k, b in (("min", low), ("max", high)) if b is not None}
-        return general(numbers, (x,), params, out)
+        if x.value.dtype.kind != "f":
+            dtype = dtypes.result_dtype([(x.dtype, x.value.ndim)], bounds)
+            x = x if x.dtype is dtype else x.to(dtype)
+        params: dict[str, Any] = {}
+        if low is not None:
+            params["min"] = low.item() if isinstance(low, np.generic) else low
+        if high is not None:
+            params["max"] = high.item() if isinstance(high, np.generic) else high
+        return call_with(numbers, x, params, out)
     if not all(isinstance(b, Tensor) for b in bounds):
         kinds = ", ".join(type(b).__name__ for b in bounds)
         raise TypeError(
@@ -262,7 +267,7 @@ replace_nonfinite = selection(
 
 def nan_to_num(input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, *, out: Any = None) -> Tensor:
     """Replace nan by `nan` and the infinities by `posinf` and `neginf` (default: the dtype's largest numbers)."""
-    return general(replace_nonfinite, (input,), {"nan": nan, "posinf": posinf, "neginf": neginf}, out)
+    return call_with(replace_nonfinite, input, {"nan": nan, "posinf": posinf, "neginf": neginf}, out)
 
 
 PUBLIC: dict[str, Any] = {

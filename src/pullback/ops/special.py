@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from pullback.errors import message
-from pullback.families.calls import general
+from pullback.families.calls import call_with
 from pullback.families.elementwise import elementwise
 from pullback.graph.tensor import Tensor
 from pullback.ops.select import choose
 
+# an array without dimensions is the cheapest constant for a ufunc on a small array of the same dtype
+ONE = {np.dtype(d): np.ones((), d) for d in ("f4", "f8")}
 LN2, LN10 = math.log(2), math.log(10)
 ROOT_PI = math.sqrt(math.pi)
 UNDERFLOW = "the value underflows to zero: move x up"
@@ -137,9 +139,9 @@ def _sigmoid(x: Any) -> Any:
     if not x.ndim:
         return 1 / (1 + np.exp(-x))
     r = np.negative(x)
-    np.exp(r, out=r)
-    np.add(r, 1, out=r)
-    return np.reciprocal(r, out=r)
+    np.exp(r, r)
+    np.add(r, ONE.get(r.dtype, 1), r)
+    return np.reciprocal(r, r)
 
 
 sigmoid = elementwise("sigmoid", _sigmoid, d=[lambda out, _x: (1 - out) * out], result="float", zero=SATURATED)
@@ -166,7 +168,7 @@ logit_op = elementwise(
 
 def logit(input: Tensor, eps: float | None = None, *, out: Any = None) -> Tensor:
     """log(x / (1 - x)); with eps, x is clamped to [eps, 1 - eps] first (gradient 0 outside)."""
-    return general(logit_op, (input,), {"eps": eps}, out)
+    return call_with(logit_op, input, {"eps": eps}, out)
 
 
 # ---------------------------------------------------------------------- special functions
@@ -224,7 +226,7 @@ def polygamma(n: int, input: Tensor, *, out: Any = None) -> Tensor:
     """
     if n < 0:
         raise RuntimeError(message("polygamma(n, x) does not support negative n."))
-    return digamma.call(input, out=out) if n == 0 else general(polygamma_op, (input,), {"n": n}, out)
+    return digamma.call(input, out=out) if n == 0 else call_with(polygamma_op, input, {"n": n}, out)
 
 
 # ---------------------------------------------------------------------- rounding and signs
@@ -260,7 +262,7 @@ def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Tensor:
     """
     if decimals == 0:
         return round_op.call(input, out=out)
-    return general(round_decimals, (input,), {"decimals": decimals}, out)
+    return call_with(round_decimals, input, {"decimals": decimals}, out)
 
 
 def _sign(x: Any) -> Any:
