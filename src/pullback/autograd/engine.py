@@ -44,15 +44,18 @@ def sweep(
     Returns the leaves' cotangents and those of the wanted nodes, hooks applied. Nothing is freed and no `.grad` is touched
     before the last rule has run, so a sweep that fails leaves everything as it was.
     """
-    tape = _Sweep(tensors, wanted, None if wanted is None else _leading_to([e for e, _ in roots], wanted))
-    heap, grads, allowed = tape.heap, tape.grads, tape.allowed
+    heap: list[tuple[int, Node]] = []
+    grads: dict[Any, Any] = {}
+    leaves: dict[Tensor, Any] = {}
+    allowed = None if wanted is None else _leading_to([e for e, _ in roots], wanted)
+    extras = _Extras(tensors, wanted) if wanted is not None or state.anomaly else None
+    careful = extras is not None
     done: list[Node] = []
-    careful = wanted is not None or state.anomaly
-    following: Node | None = None  # the next node where only one waits: chains never touch the heap
+    following: Any = None  # the next node where only one waits: chains never touch the heap
     token = quiet(QUIET)
     try:
         for edge, c in roots:
-            tape.deliver(edge, c)
+            _deliver(edge, c, heap, grads, leaves, allowed)
         while True:
             if following is not None:
                 node, following = following, None
@@ -66,7 +69,9 @@ def sweep(
             if node.number < writes.last:
                 trouble.check_versions(node)
             if careful or node.special:
-                cotangents = tape.special(node)
+                if extras is None:
+                    extras = _Extras(tensors, wanted)
+                cotangents = extras.pull(node, grads.pop(node))
             else:
                 cotangents = op.pull(node, grads.pop(node), tensors)
             if op.saves and not keep:
@@ -75,7 +80,7 @@ def sweep(
                 if c is None or edge is None:
                     continue
                 if type(edge) is not Node:
-                    tape.deliver(edge, c)
+                    _deliver(edge, c, heap, grads, leaves, allowed)
                 elif edge in grads:
                     grads[edge] = grads[edge] + c
                 elif allowed is None or edge in allowed:
@@ -91,51 +96,51 @@ def sweep(
         loud(token)
     for node in done:
         node.op.free(node)
-    for holder, c in tape.retained:
+    if extras is None:
+        return leaves, {}
+    for holder, c in extras.retained:
         accumulate(holder, c, tensors or isinstance(c, Tensor))
-    return tape.leaves, tape.captured
+    return leaves, extras.captured
 
 
-class _Sweep:
-    """The state of one sweep that its uncommon branches share."""
+def _deliver(
+    edge: Any, c: Any, heap: list[Any], grads: dict[Any, Any], leaves: dict[Tensor, Any], allowed: set[Node] | None
+) -> None:
+    """Add a cotangent to what waits at an edge of any kind."""
+    kind = type(edge)
+    if kind is not Node and kind is not Slot:
+        have = leaves.get(edge)
+        leaves[edge] = c if have is None else have + c
+        return
+    node = edge if kind is Node else edge.node
+    if node not in grads:
+        if allowed is not None and node not in allowed:
+            return
+        grads[node] = None if kind is Node else [None] * node.count
+        heappush(heap, (-node.number, node))
+    if kind is Node:
+        have = grads[node]
+        grads[node] = c if have is None else have + c
+    else:
+        slots = grads[node]
+        have = slots[edge.index]
+        slots[edge.index] = c if have is None else have + c
 
-    __slots__ = ("allowed", "captured", "grads", "heap", "leaves", "retained", "tensors", "wanted")
 
-    def __init__(self, tensors: bool, wanted: set[Key] | None, allowed: set[Node] | None) -> None:
-        self.heap: list[tuple[int, Node]] = []
-        self.grads: dict[Node, Any] = {}
-        self.leaves: dict[Tensor, Any] = {}
+class _Extras:
+    """What only some sweeps need: hooks, captures, retained gradients, packed values, lanes, anomaly checks."""
+
+    __slots__ = ("captured", "retained", "tensors", "wanted")
+
+    def __init__(self, tensors: bool, wanted: set[Key] | None) -> None:
         self.captured: dict[Key, Any] = {}
         self.retained: list[tuple[Tensor, Any]] = []
-        self.tensors, self.wanted, self.allowed = tensors, wanted, allowed
+        self.tensors, self.wanted = tensors, wanted
 
-    def deliver(self, edge: Any, c: Any) -> None:
-        """Add a cotangent to what waits at an edge of any kind."""
-        grads, allowed = self.grads, self.allowed
-        kind = type(edge)
-        if kind is Node or kind is Slot:
-            node = edge if kind is Node else edge.node
-            if node not in grads:
-                if allowed is not None and node not in allowed:
-                    return
-                grads[node] = None if kind is Node else [None] * node.count
-                heappush(self.heap, (-node.number, node))
-            if kind is Node:
-                have = grads[node]
-                grads[node] = c if have is None else have + c
-            else:
-                slots = grads[node]
-                have = slots[edge.index]
-                slots[edge.index] = c if have is None else have + c
-        else:
-            leaves = self.leaves
-            have = leaves.get(edge)
-            leaves[edge] = c if have is None else have + c
-
-    def special(self, node: Node) -> Any:
-        """One step with everything that a node or a mode may ask for: hooks, captures, packed values, lanes, anomaly checks."""
+    def pull(self, node: Node, g: Any) -> Any:
+        """One step with everything that a node or a mode may ask for."""
         tensors = self.tensors or node.lanes
-        g = self._outputs(node, self.grads.pop(node), tensors)
+        g = self._outputs(node, g, tensors)
         if node.packed is not None:
             unpack(node)
         cotangents = node.op.pull(node, g, tensors)

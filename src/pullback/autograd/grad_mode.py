@@ -96,8 +96,9 @@ class _Switch(Mode):
     flag = False
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        made = object.__new__(cls)
-        return made if function is None else Mode.__call__(made, function)
+        if function is None:
+            return _new(cls)
+        return Mode.__call__(_new(cls), function)
 
     def __enter__(self) -> None:
         self.before = state.grad
@@ -105,6 +106,9 @@ class _Switch(Mode):
 
     def __exit__(self, *_: object) -> None:
         set_grad(self.before)
+
+
+_new = object.__new__
 
 
 class no_grad(_Switch):  # noqa: N801 - PyTorch's name
@@ -118,6 +122,20 @@ class no_grad(_Switch):  # noqa: N801 - PyTorch's name
     """
 
     flag = False
+
+    def __enter__(self) -> None:
+        if state.mode == ON:  # the common case, without the call: training loops enter here once a step
+            self.before = True
+            state.mode, state.grad = OFF, False
+        else:
+            self.before = state.grad
+            set_grad(False)
+
+    def __exit__(self, *_: object) -> None:
+        if self.before and state.mode == OFF and not (state.anomaly or state.lines or state.saved_hooks):
+            state.mode, state.grad = ON, True
+        else:
+            set_grad(self.before)
 
 
 class enable_grad(_Switch):  # noqa: N801 - PyTorch's name

@@ -40,7 +40,7 @@ def tensor_backward(
     inputs        only these tensors accumulate
     RuntimeError if self is not followed, if the upstream is missing or has another shape, or if the graph was freed.
     """
-    if inputs is None and not create_graph and type(self) is Tensor and not state.levels and not state.transforms:
+    if inputs is None and not create_graph and type(self) is Tensor and not state.inside:
         # the common call, without the lists
         node = self.node
         if node is not None and (gradient is None or type(gradient) is Tensor):
@@ -291,7 +291,10 @@ def not_scalar(t: Tensor) -> RuntimeError:
 
 def check_gradient(i: int, t: Tensor, g: Tensor) -> None:
     """RuntimeError unless an upstream has exactly the output's shape and a matching kind."""
-    if tuple(g.shape) != tuple(t.shape):
+    v, w = t.value, g.value
+    if v.shape == w.shape and v.dtype is w.dtype:
+        return
+    if tuple(v.shape) != tuple(w.shape):
         raise RuntimeError(
             message(
                 f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape!r} and output[{i}] has a shape of {t.shape!r}.",

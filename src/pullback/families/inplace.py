@@ -16,7 +16,7 @@ from pullback.errors import message
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import Op
 from pullback.families.regions import SpoiledView, reroot_base, reroot_views, view_error
-from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
+from pullback.graph.modes import CAREFUL, OFF, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.record import annotate
 from pullback.graph.tensor import Tensor, edge_of, wrap
@@ -52,6 +52,19 @@ def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..
     reads_old = op is None or op.keeps_arg(0)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if state.mode == OFF and ufunc is not None and type(self) is Tensor and len(args) == 1 and not kwargs:
+            o, v = args[0], self.value
+            if type(o) is Tensor and type(v) is np.ndarray and v.flags.c_contiguous and _alike(v, o.value):
+                # the common update under no_grad: one memory, one dtype, no alias
+                counter = self.counter or self.shared_counter()
+                if o.counter is not counter or o is self:
+                    token = quiet(QUIET)
+                    try:
+                        ufunc(v, o.value, v)
+                    finally:
+                        loud(token)
+                    counter.bump()
+                    return self
         if type(self) is not Tensor:
             if type(self) is SpoiledView:
                 check_writable(self, args, kwargs)
@@ -80,6 +93,11 @@ def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..
 
 # entries written with Python operators, which are faster on NumPy scalars, and the ufuncs that they stand for
 _UFUNCS: dict[str, Any] = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
+
+
+def _alike(v: Any, w: Any) -> bool:
+    d = v.dtype
+    return d is w.dtype and d.kind == "f" and v.shape == w.shape
 
 
 def _direct(v: Any, other: Any) -> bool:
