@@ -1,8 +1,13 @@
 """The public calls of elementwise ops: a fast path for plain float tensors, `general` for everything else.
 
-Read `binary_call` first (the hot path of every operator), then `general`. Holds promotion, PyTorch's argument errors, broadcasting
-errors and `out=`. May import `graph`, `dtypes`, `errors`, `families.op`, `families.parallel`.
+Read `binary_call` first (the hot path of every operator), then `general`. Holds promotion, PyTorch's
+argument errors, broadcasting errors and `out=`. May import `graph`, `dtypes`, `errors`, `families.op`,
+`families.parallel`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -41,7 +46,7 @@ def unary_call(op: Any) -> Call:
     none = (None,)
     no_params: dict[str, Any] = {}
 
-    def call(input: Any, *, out: Any = None) -> Any:  # noqa: A002 - PyTorch's name
+    def call(input: Any, *, out: Any = None) -> Any:
         if type(input) is Tensor and out is None:
             v = input.value
             d = v.dtype
@@ -71,7 +76,7 @@ def unary_call(op: Any) -> Call:
     return call
 
 
-def call_with(op: Any, input: Any, params: dict[str, Any], out: Any = None) -> Any:  # noqa: A002 - PyTorch's name
+def call_with(op: Any, input: Any, params: dict[str, Any], out: Any = None) -> Any:
     """Run a one-argument op that has parameters."""
     mode = state.mode
     if type(input) is not Tensor or out is not None or mode == CAREFUL or op.refuse.get("f"):
@@ -94,7 +99,8 @@ def call_with(op: Any, input: Any, params: dict[str, Any], out: Any = None) -> A
 
 
 def binary_call(op: Any, rest: Call | None = None) -> Call:
-    """The call of a two-argument op; `rest` takes the calls that are not plain float tensors or numbers of one dtype."""
+    """The call of a two-argument op; `rest` takes the calls that are not plain float tensors or numbers of
+    one dtype."""
     function = op.eval
     keeps_out = op.keeps_out
     keep = op.keeps_arg(0) or op.keeps_arg(1)
@@ -109,7 +115,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:
     no_params: dict[str, Any] = {}
     slow = rest or _general_two(op)
 
-    def call(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002, C901, PLR0912 - a hot path, written flat
+    def call(input: Any, other: Any, *, out: Any = None) -> Any:
         if type(input) is Tensor and out is None:
             v = input.value
             d = v.dtype
@@ -121,7 +127,8 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:
                     if w.dtype is d:
                         token = quiet(QUIET)
                         try:
-                            r = split(function, (v, w)) if type(v) is ndarray and v.size > BIG else function(v, w)
+                            r = split(function,
+                            (v, w)) if type(v) is ndarray and v.size > BIG else function(v, w)
                         except ValueError:
                             raise refused(op.torch_name, (v.shape, w.shape)) from None
                         finally:
@@ -170,7 +177,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:
 
 
 def _general_two(op: Any) -> Call:
-    def call(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002 - PyTorch's name
+    def call(input: Any, other: Any, *, out: Any = None) -> Any:
         return general(op, (input, other), {}, out)
 
     return call
@@ -179,12 +186,13 @@ def _general_two(op: Any) -> Call:
 def operator_call(op: Any, symbol: str) -> Call:
     """The call behind a Python operator: NotImplemented for operands that PyTorch does not take.
 
-    A NumPy array may stand on the right of an arithmetic operator, where PyTorch hands the case to NumPy, or in == and !=.
+    A NumPy array may stand on the right of an arithmetic operator, where PyTorch hands the case to NumPy, or
+    in == and !=.
     """
     equality = symbol in ("__eq__", "__ne__")
     arrays = equality or (op.result != "bool" and not symbol.startswith("__r"))
 
-    def rest(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: A002, ARG001 - the shape of a call
+    def rest(input: Any, other: Any, *, out: Any = None) -> Any:
         if isinstance(other, OPERAND):
             return op.call(input, other)
         if isinstance(other, ndarray) and arrays:
@@ -196,7 +204,7 @@ def operator_call(op: Any, symbol: str) -> Call:
     return call
 
 
-def from_array(input: Tensor, other: Any) -> Tensor:  # noqa: A002 - PyTorch's name
+def from_array(input: Tensor, other: Any) -> Tensor:
     """The tensor that stands for a NumPy array next to a tensor in an operator.
 
     PyTorch hands this case to NumPy, which converts the tensor: hence its refusal and its warning.
@@ -210,7 +218,8 @@ def from_array(input: Tensor, other: Any) -> Tensor:  # noqa: A002 - PyTorch's n
             )
         )
     warnings.warn(
-        "__array_wrap__ must accept context and return_scalar arguments (positionally) in the future. (Deprecated NumPy 2.0) "
+        "__array_wrap__ must accept context and return_scalar arguments (positionally) in the future. "
+        "(Deprecated NumPy 2.0) "
         "Wrap the array first: torch.from_numpy(array)",
         DeprecationWarning,
         stacklevel=3,
@@ -222,7 +231,8 @@ def from_array(input: Tensor, other: Any) -> Tensor:  # noqa: A002 - PyTorch's n
 
 
 def general(op: Any, args: tuple[Any, ...], params: dict[str, Any], out: Any = None) -> Any:
-    """Check, promote, run and record: the path for mixed dtypes, numbers first, subclasses, modes and `out=`."""
+    """Check, promote, run and record: the path for mixed dtypes, numbers first, subclasses, modes and
+    `out=`."""
     args = _with_tensors(op, args)
     for a in args:
         if isinstance(a, Tensor) and a.foreign is not None:
@@ -271,13 +281,15 @@ def run(op: Any, values: list[Any], params: dict[str, Any]) -> Any:
 
 
 def _with_tensors(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Check that numbers stand only where PyTorch takes them; an op of numbers only makes the first one a tensor."""
+    """Check that numbers stand only where PyTorch takes them; an op of numbers only makes the first one a
+    tensor."""
     tensors = False
     for i, a in enumerate(args):
         if isinstance(a, Tensor):
             tensors = True
         elif not (isinstance(a, NUMBER) and (op.scalars if i else op.first)):
-            raise (wrong_kinds(op.torch_name, args) if op.overloads else not_tensor(op.torch_name, op.names[i], i, a))
+            raise (wrong_kinds(op.torch_name, args) if op.overloads else not_tensor(op.torch_name,
+            op.names[i], i, a))
     if tensors:
         return args
     first = args[0]
@@ -301,7 +313,8 @@ def wrong_kinds(name: str, args: Sequence[Any]) -> TypeError:
     return TypeError(
         message(
             f"{name}() received an invalid combination of arguments - got ({kinds}), but expected one of:\n"
-            " * (Tensor input, Tensor other, *, Tensor out = None)\n * (Tensor input, Number other, *, Tensor out = None)",
+            " * (Tensor input, Tensor other, *, Tensor out = None)\n * (Tensor input, Number other, *, "
+            "Tensor out = None)",
             "",
             "wrap the value: torch.tensor(value)",
         )
@@ -309,7 +322,8 @@ def wrong_kinds(name: str, args: Sequence[Any]) -> TypeError:
 
 
 def promoted(op: Any, args: tuple[Any, ...]) -> tuple[list[Any], dtypes.dtype]:
-    """The arguments' values in the dtype PyTorch computes in, and that dtype; the first `op.skip` stay as they are."""
+    """The arguments' values in the dtype PyTorch computes in, and that dtype; the first `op.skip` stay as
+    they are."""
     skip = op.skip
     joined = args[skip:]
     dtype = dtypes.result_dtype(
@@ -320,7 +334,8 @@ def promoted(op: Any, args: tuple[Any, ...]) -> tuple[list[Any], dtypes.dtype]:
         op.check(dtype, args)
     refused = op.refuse.get(dtype.numpy.kind)
     if refused is not None:
-        raise refused[0](message(refused[1].format(word=dtype.word), f"{op.torch_name} on dtype {dtype!r}", refused[2]))
+        raise refused[0](message(refused[1].format(word=dtype.word), f"{op.torch_name} on dtype {dtype!r}",
+        refused[2]))
     if op.result == "float" and dtype.category < 2:
         dtype = dtypes.get_default_dtype()
     d = dtype.numpy
@@ -350,7 +365,8 @@ def broadcast_error(name: str, shapes: Sequence[tuple[int, ...]]) -> RuntimeErro
             a, b = wide[0], next(n for n in wide if n != wide[0])
             return RuntimeError(
                 message(
-                    f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {dim}",
+                    f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton "
+                    f"dimension {dim}",
                     f"{name} of shapes {' and '.join(str(list(s)) for s in shapes)}",
                     "sizes are compared from the last dimension; each pair must be equal or contain a 1: "
                     "insert a dimension with unsqueeze or indexing by None",
@@ -362,13 +378,15 @@ def broadcast_error(name: str, shapes: Sequence[tuple[int, ...]]) -> RuntimeErro
 def write_out(op: Op, out: Tensor, result: Tensor, args: Sequence[Any]) -> Tensor:
     """Copy a result into `out=`.
 
-    RuntimeError where autograd would have to follow it or the dtype does not fit; a target of another shape is resized with
-    PyTorch's warning.
+    RuntimeError where autograd would have to follow it or the dtype does not fit; a target of another shape
+    is resized with PyTorch's warning.
     """
-    if state.grad and (out.node is not None or any(isinstance(a, Tensor) and a.node is not None for a in args)):
+    if state.grad and (out.node is not None or any(isinstance(a,
+    Tensor) and a.node is not None for a in args)):
         raise RuntimeError(
             message(
-                f"{getattr(op, 'torch_name', op.name)}(): functions with out=... arguments don't support automatic "
+                f"{getattr(op, 'torch_name', op.name)}(): functions with out=... arguments don't support "
+                "automatic "
                 "differentiation, but one of the arguments requires grad.",
                 "",
                 "drop out=, or compute under torch.no_grad()",
@@ -386,8 +404,10 @@ def write_out(op: Op, out: Tensor, result: Tensor, args: Sequence[Any]) -> Tenso
     if target.shape != value.shape:
         if target.size:
             warnings.warn(
-                f"An output with one or more elements was resized since it had shape {list(target.shape)}, which does not "
-                f"match the required output shape {list(value.shape)}. Pass an empty out=, or one of the right shape.",
+                f"An output with one or more elements was resized since it had shape {list(target.shape)}, "
+                "which does not "
+                f"match the required output shape {list(value.shape)}. Pass an empty out=, or one of the "
+                "right shape.",
                 UserWarning,
                 stacklevel=4,
             )

@@ -4,12 +4,17 @@ Read `elementwise` first, then `Elementwise.pull`. An entry gives
 
     exp = elementwise("exp", np.exp, d=[lambda out, _x: out])
 
-A partial is a function (out, *args) -> array, or the constant 1 or -1, or None where the derivative is zero everywhere (the
-output is discrete in that argument). The vjp is g * conj(partial) with a strong zero, summed over broadcast dimensions; the jvp is the
-sum of partial * tangent. A partial that meets real outputs of complex arguments (abs, angle) is the p of dout = Re(p dz), which makes
-both formulas right: gradients are conjugate Wirtinger derivatives, as PyTorch's are. `elementwise_facets` derives the other facets,
-`calls` holds the public calls. May import `graph`, `dtypes` and `families.op`.
+A partial is a function (out, *args) -> array, or the constant 1 or -1, or None where the derivative is zero
+everywhere (the output is discrete in that argument). The vjp is g * conj(partial) with a strong zero, summed
+over broadcast dimensions; the jvp is the sum of partial * tangent. A partial that meets real outputs of
+complex arguments (abs, angle) is the p of dout = Re(p dz), which makes both formulas right: gradients are
+conjugate Wirtinger derivatives, as PyTorch's are. `elementwise_facets` derives the other facets, `calls`
+holds the public calls. May import `graph`, `dtypes` and `families.op`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -19,7 +24,16 @@ from typing import Any
 import numpy as np
 
 from pullback.families import elementwise_facets as derived
-from pullback.families.calls import F32, F64, binary_call, broadcast_error, general, operator_call, unary_call, write_out
+from pullback.families.calls import (
+    F32,
+    F64,
+    binary_call,
+    broadcast_error,
+    general,
+    operator_call,
+    unary_call,
+    write_out,
+)
 from pullback.families.op import Op, Rule, absent, apply, cast, reads, saved_values, strong, unbroadcast
 from pullback.families.parallel import BIG, split
 from pullback.graph.node import Aval, Node
@@ -71,7 +85,8 @@ class Elementwise(Op):
         self.domain, self.kinks, self.variants = domain, kinks, variants
         self.why_zero, self.why_nonfinite, self.second = zero, nonfinite, second
         self.labels: dict[str, str] = backward if isinstance(backward, dict) else {}
-        # what each partial reads: what a node saves and which second derivatives can be non-zero follow from it
+        # what each partial reads: what a node saves and which second derivatives can be non-zero follow from
+        # it
         self.partial_reads = [None if p is None or isinstance(p, int) else reads_of(p) for p in self.partials]
         keeps, keeps_out = self._saved()
         named = self.labels.get("t" * self.arity) if self.labels else backward
@@ -79,7 +94,7 @@ class Elementwise(Op):
             name,
             "elementwise",
             function,
-            vjp=absent("its outputs are discrete: nothing to differentiate") if discrete else self._vjp_rules(),
+            vjp=absent("discrete outputs: nothing to differentiate") if discrete else self._vjp_rules(),
             backward=named,  # pyright: ignore[reportArgumentType]
             keeps=keeps,
             keeps_out=keeps_out,
@@ -90,7 +105,8 @@ class Elementwise(Op):
 
     def _saved(self) -> tuple[list[bool], bool]:
         have = [r for r in self.partial_reads if r is not None]
-        return [any(len(r) > i + 1 and r[i + 1] for r in have) for i in range(self.arity)], any(r[0] for r in have)
+        keeps = [any(len(r) > i + 1 and r[i + 1] for r in have) for i in range(self.arity)]
+        return keeps, any(r[0] for r in have)
 
     def _make_call(self) -> Callable[..., Any]:
         if self.arity == 1:
@@ -156,7 +172,8 @@ class Elementwise(Op):
         return result
 
     def push(self, node: Node, tangents: Sequence[Any]) -> Any:
-        """The sum of partial * tangent; where no rule reads the output, its shape and dtype follow from the arguments'."""
+        """The sum of partial * tangent; where no rule reads the output, its shape and dtype follow from the
+        arguments'."""
         args, out = saved_values(node, True)
         if out is None:
             if node.meta is None:
@@ -172,7 +189,7 @@ class Elementwise(Op):
         out, args = node.out, node.args
         values = None
         result: list[Any] = []
-        for e, p, rule in zip(node.edges, self.partials, self.direct):  # noqa: B905 - `strict` costs as much as an iteration
+        for e, p, rule in zip(node.edges, self.partials, self.direct):
             if e is None or p == 1:
                 result.append(g)
             elif p is None or p == -1:
@@ -249,11 +266,12 @@ def elementwise(name: str, function: Rule, d: Sequence[Partial], **options: Any)
 
     function   NumPy ufunc, operator or function of promoted arrays (and NumPy scalars)
     d          one partial per argument
-    pull       per argument, a rule (g, out, *args) -> g * partial where that is more exact or faster than the product
-    result     "same": the promoted dtype; "float": ints become the default float; "real": the real dtype of a complex one;
-               "bool": comparisons
-    backward   grad_fn's name if it is not the op's name in capitals + Backward0; a dict names it by the kinds of the arguments
-               ("tt" two tensors, "ts" a tensor and a number, ...)
+    pull       per argument, a rule (g, out, *args) -> g * partial where that is more exact or faster than
+               the product
+    result     "same": the promoted dtype; "float": ints become the default float; "real": the real dtype of
+               a complex one; "bool": comparisons
+    backward   grad_fn's name if it is not the op's name in capitals + Backward0; a dict names it by the
+               kinds of the arguments ("tt" two tensors, "ts" a tensor and a number, ...)
     scalars    may a Python number stand for a later argument? first: for the first one?
     overloads  PyTorch words a wrong argument as a wrong combination
     names      the arguments' names in error texts
@@ -290,14 +308,17 @@ def in_dtype(values: list[Any], d: Any) -> list[Any]:
     if d.kind not in "fc":
         return values
     return [
-        v.astype(d) if isinstance(v, ndarray | np.generic) and v.dtype != d and v.dtype.kind in "iuf" else v for v in values
+        v.astype(d) if isinstance(v,
+        ndarray | np.generic) and v.dtype != d and v.dtype.kind in "iuf" else v for v in values
     ]
 
 
 def strong_zero(g: Any, r: Any) -> Any:
-    """The product r of the cotangent g and a partial, with zero where an exactly zero g met an infinite or undefined one.
+    """The product r of the cotangent g and a partial, with zero where an exactly zero g met an infinite or
+    undefined one.
 
-    NaN is the only sign of that, and a sum of squares is NaN exactly if an entry is: one dot product in the common case.
+    NaN is the only sign of that, and a sum of squares is NaN exactly if an entry is: one dot product in the
+    common case.
     """
     d = r.dtype
     if type(r) is not ndarray:
@@ -311,4 +332,5 @@ def strong_zero(g: Any, r: Any) -> Any:
     return np.where(g == 0, d.type(0), r) if clash else r
 
 
-__all__ = ["Elementwise", "apply", "broadcast_error", "elementwise", "general", "operator_call", "wrap", "write_out"]
+__all__ = ["Elementwise", "apply", "broadcast_error", "elementwise", "general", "operator_call", "wrap",
+"write_out"]

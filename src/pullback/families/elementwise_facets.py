@@ -3,9 +3,12 @@
 Read `facets` first: one function per facet. May import `graph`, `dtypes`, `families.op`, `families.facets`.
 """
 
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,7 +73,8 @@ def type_of(op: Any, avals: Sequence[Any], _params: dict[str, Any]) -> Aval:
 
 
 def push(op: Any, tangents: Sequence[Any], out: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
-    """The sum of partial * tangent over the arguments that have one; zeros where the derivative is zero everywhere."""
+    """The sum of partial * tangent over the arguments that have one; zeros where the derivative is zero
+    everywhere."""
     total: Any = None
     for i, (t, p) in enumerate(zip(tangents, op.partials, strict=False)):
         if t is None or p is None:
@@ -85,8 +89,10 @@ def push(op: Any, tangents: Sequence[Any], out: Any, args: Sequence[Any], params
     return total if tuple(total.shape) == shape else total.expand(shape)
 
 
-def batch(op: Any, _size: int, dims: Sequence[Any], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, int]:
-    """Batched arguments get their batch dimension first and as many others as the widest argument has; then the op broadcasts."""
+def batch(op: Any, _size: int, dims: Sequence[Any], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any,
+int]:
+    """Batched arguments get their batch dimension first and as many others as the widest argument has; then
+    the op broadcasts."""
     logical = [
         Aval(tuple(np.delete(a.value.shape, d)) if d is not None else a.value.shape, a.value.dtype)
         if isinstance(a, Tensor)
@@ -114,7 +120,8 @@ def batch(op: Any, _size: int, dims: Sequence[Any], args: Sequence[Any], params:
 
 
 def depend(op: Any, avals: Sequence[Any], params: dict[str, Any], _values: Any) -> Dependence:
-    """Entry to entry, through broadcasting; second order where a partial reads an argument, or the output that depends on it."""
+    """Entry to entry, through broadcasting; second order where a partial reads an argument, or the output
+    that depends on it."""
     out = type_of(op, avals, params)
     live = [hasattr(a, "dtype") and a.dtype.kind in "fc" for a in avals]
     first = [
@@ -178,16 +185,20 @@ def _margin(op: Any, out: Any, plain: Sequence[Any], params: dict[str, Any], sha
 
 
 def samples(op: Any) -> list[Sample]:
-    """0-d, vectors, broadcasting, nothing at all, a number where one may stand, and every kink, for each parameter set."""
+    """0-d, vectors, broadcasting, nothing at all, a number where one may stand, and every kink, for each
+    parameter set."""
     found: list[Sample] = []
     for params in op.variants:
         for shapes, note in _shapes(op.arity):
-            found.append(Sample(tuple(_draw(op, k, s) for k, s in enumerate(shapes)), dict(params), note=note))
+            found.append(Sample(tuple(_draw(op, k, s) for k, s in enumerate(shapes)), dict(params),
+            note=note))
         if op.scalars and op.arity == 2:
-            found.append(Sample((_draw(op, 0, (4,)), _draw(op, 1, (3,))[1].item()), dict(params), note="a number"))
+            found.append(Sample((_draw(op, 0, (4,)), _draw(op, 1, (3,))[1].item()), dict(params),
+            note="a number"))
         for kink in op.kinks:
             points = kink if isinstance(kink, tuple) else (kink,) * op.arity
-            args = tuple(np.array([p], bool if op.domain_of(k) == "bool" else float) for k, p in enumerate(points))
+            args = tuple(np.array([p], bool if op.domain_of(k) == "bool" else float) for k,
+            p in enumerate(points))
             found.append(Sample(args, dict(params), smooth=False, note="kink, jump or pole"))
     return found
 

@@ -1,9 +1,14 @@
-"""Large arrays on all cores: `split` runs an elementwise function on slices, in threads and in cache-sized pieces.
+"""Large arrays on all cores: `split` runs an elementwise function on slices, in threads and in cache-sized
+pieces.
 
-NumPy's loops release the interpreter lock, so slices of one large array run side by side; an elementwise result does not depend
-on the split. Pieces that fit the cache make a formula of several NumPy calls cost one pass over memory. Read `split` first.
-May import NumPy and the standard library only.
+NumPy's loops release the interpreter lock, so slices of one large array run side by side; an elementwise
+result does not depend on the split. Pieces that fit the cache make a formula of several NumPy calls cost one
+pass over memory. Read `split` first. May import NumPy and the standard library only.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -72,15 +77,16 @@ def set_cores(n: int) -> None:
 def split(function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
     """function(*values) for an elementwise function, in pieces on all cores.
 
-    Arrays of the result's leading dimension are sliced along it (C-contiguous arrays of one shape along all of memory); whatever
-    broadcasts along it, numbers, None and other objects go to every piece as they are.
+    Arrays of the result's leading dimension are sliced along it (C-contiguous arrays of one shape along all
+    of memory); whatever broadcasts along it, numbers, None and other objects go to every piece as they are.
     """
     ufunc = UFUNCS.get(function, function)
     every = [v for v in values if isinstance(v, np.ndarray)]
     arrays = [v for v in every if v.size > 1]
     shape = np.broadcast_shapes(*(v.shape for v in every))
     if all(v.shape == shape and v.flags.c_contiguous for v in arrays):
-        parts: list[Any] = [v.reshape(-1 if v.size > 1 else ()) if isinstance(v, np.ndarray) else v for v in values]
+        parts: list[Any] = [v.reshape(-1 if v.size > 1 else ()) if isinstance(v,
+        np.ndarray) else v for v in values]
         rows, row_size = arrays[0].size, 1
     else:
         parts = list(values)
@@ -128,7 +134,8 @@ def _run(n: int, step: int, work: Callable[[int, int], None]) -> None:
 
 
 def map_pieces(work: Callable[[int, int], Any], n: int, step: int) -> list[Any]:
-    """[work(lo, hi), ...] over range(n) in steps, on all cores; in order, so that what is made of it does not depend on them."""
+    """[work(lo, hi), ...] over range(n) in steps, on all cores; in order, so that what is made of it does
+    not depend on them."""
     starts = range(0, n, step)
     if cores() == 1:
         return [work(lo, min(lo + step, n)) for lo in starts]

@@ -1,9 +1,14 @@
-"""The selection family: ops that pick, entry by entry, one of their arguments or a constant (where, maximum, clamp, relu).
+"""The selection family: ops that pick, entry by entry, one of their arguments or a constant (where, maximum,
+clamp, relu).
 
-Gradients are routed: the chosen argument receives the cotangent as it is, the others exactly zero, so an infinite upstream behind a
-closed gate stays behind it. An entry gives one `gate` per argument. Read `selection`, then `gate`, then `route`. May import
-`families.elementwise` and what it may import.
+Gradients are routed: the chosen argument receives the cotangent as it is, the others exactly zero, so an
+infinite upstream behind a closed gate stays behind it. An entry gives one `gate` per argument. Read
+`selection`, then `gate`, then `route`. May import `families.elementwise` and what it may import.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -23,7 +28,8 @@ FEW = 2048
 
 
 class Gate:
-    """When an argument's cotangent is stopped: `closed`, halved: `tie`; both are rules (out, *args) -> boolean array."""
+    """When an argument's cotangent is stopped: `closed`, halved: `tie`; both are rules (out, *args) ->
+    boolean array."""
 
     def __init__(self, closed: Rule, tie: Rule | None = None) -> None:
         self.closed = closed
@@ -46,7 +52,8 @@ gate = Gate
 class Selection(Elementwise):
     """An elementwise op whose output entries are copies of argument entries or constants."""
 
-    def __init__(self, name: str, function: Rule, d: Sequence[Any], *, margin: Rule | None = None, **options: Any) -> None:
+    def __init__(self, name: str, function: Rule, d: Sequence[Any], *, margin: Rule | None = None,
+    **options: Any) -> None:
         """See `selection`."""
         self.margin = margin
         options.setdefault("second", frozenset())

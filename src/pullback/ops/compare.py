@@ -1,7 +1,12 @@
-"""Comparisons, logic and bits: ops with boolean or integer outputs, which autograd never follows; allclose and equal.
+"""Comparisons, logic and bits: ops with boolean or integer outputs, which autograd never follows; allclose
+and equal.
 
 Read `eq` first. May import `families`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -23,16 +28,19 @@ def _without(kernel: str, kinds: str) -> dict[str, Any]:
 
 def _comparison(name: str, function: Any, *, ordered: bool) -> Any:
     refuse = _without(f"{name}_cpu", "c") if ordered else None
-    return elementwise(name, function, d=[None, None], result="bool", discrete=True, overloads=True, refuse=refuse, zero="a comparison")
+    return elementwise(name, function, d=[None, None], result="bool", discrete=True, overloads=True,
+    refuse=refuse, zero="a comparison")
 
 
 def _logical(name: str, function: Any, arity: int = 2) -> Any:
-    return elementwise(name, function, d=[None] * arity, result="bool", discrete=True, scalars=False, zero="a boolean result")
+    return elementwise(name, function, d=[None] * arity, result="bool", discrete=True, scalars=False,
+    zero="a boolean result")
 
 
 def _bits(name: str, function: Any, kernel: str = "", kinds: str = "fc") -> Any:
     return elementwise(
-        name, function, d=[None, None], discrete=True, first=True, refuse=_without(kernel or f"{name}_cpu", kinds), domain="integer",
+        name, function, d=[None, None], discrete=True, first=True,
+        refuse=_without(kernel or f"{name}_cpu", kinds), domain="integer",
         zero="an integer result",
     )  # fmt: skip
 
@@ -59,7 +67,8 @@ bitwise_xor = _bits("bitwise_xor", np.bitwise_xor)
 left_shift = _bits("bitwise_left_shift", np.left_shift, "lshift_cpu", "fcb")
 right_shift = _bits("bitwise_right_shift", np.right_shift, "rshift_cpu", "fcb")
 bitwise_not = elementwise(
-    "bitwise_not", np.invert, d=[None], discrete=True, refuse=_without("bitwise_not_cpu", "fc"), domain="integer", zero="an integer result"
+    "bitwise_not", np.invert, d=[None], discrete=True, refuse=_without("bitwise_not_cpu", "fc"),
+    domain="integer", zero="an integer result"
 )
 
 
@@ -79,7 +88,8 @@ def invert(input: Tensor) -> Tensor:
 # ---------------------------------------------------------------------- closeness
 
 
-def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08,
+equal_nan: bool = False) -> Tensor:
     """|input - other| <= atol + rtol * |other|, entry by entry.
 
     RuntimeError for different dtypes and negative tolerances.
@@ -88,7 +98,8 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
         raise not_tensor("isclose", "other", 1, other)
     if input.dtype is not other.dtype:
         raise RuntimeError(
-            message(f"{input.dtype.word} did not match {other.dtype.word}", "", "convert one of them: y.to(x.dtype)")
+            message(f"{input.dtype.word} did not match {other.dtype.word}", "",
+            "convert one of them: y.to(x.dtype)")
         )
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
@@ -106,7 +117,8 @@ def _close(x: Any, y: Any, rtol: float, atol: float, equal_nan: bool) -> Any:
     return same | (np.isfinite(gap) & (gap <= atol + np.abs(rtol * y)))
 
 
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08,
+equal_nan: bool = False) -> bool:
     """Are all entries close (see `isclose`)?
 
     >>> import pullback as torch
@@ -138,7 +150,8 @@ PUBLIC: dict[str, Any] = {
     **{
         op.name: op.call
         for op in (
-            eq, ne, lt, le, gt, ge, logical_and, logical_or, logical_xor, logical_not, isnan, isinf, isfinite, isposinf, isneginf, signbit,
+            eq, ne, lt, le, gt, ge, logical_and, logical_or, logical_xor, logical_not, isnan, isinf, isfinite,
+            isposinf, isneginf, signbit,
             bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift, right_shift,
         )
     },
@@ -164,7 +177,8 @@ METHODS: dict[str, Any] = {
     "__invert__": invert,
 }
 IN_PLACE: dict[str, Any] = {
-    **{f"{name}_": METHODS[name] for name in PUBLIC if name.startswith(("logical", "bitwise")) or name in ALIASES},
+    **{f"{name}_": METHODS[name] for name in PUBLIC if name.startswith(("logical",
+    "bitwise")) or name in ALIASES},
     **{f"{op.name}_": op.call for op in (eq, ne, lt, le, gt, ge)},
     "__iand__": bitwise_and.call,
     "__ior__": bitwise_or.call,

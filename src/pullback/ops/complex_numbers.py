@@ -1,8 +1,12 @@
 """Complex numbers: abs, sgn, angle, conj, real, imag, complex, polar.
 
-Gradients are conjugate Wirtinger derivatives, PyTorch's convention: the gradient of a real L is dL/dRe + i dL/dIm. Read `absolute` first,
-then `Conjugating`. May import `families`, `ops.special`, `ops.select`.
+Gradients are conjugate Wirtinger derivatives, PyTorch's convention: the gradient of a real L is dL/dRe + i
+dL/dIm. Read `absolute` first, then `Conjugating`. May import `families`, `ops.special`, `ops.select`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -25,7 +29,8 @@ def is_complex_value(x: Any) -> bool:
 
 
 class Conjugating(Elementwise):
-    """An op that is not holomorphic: dout = p dz + q conj(dz); the entry's partial gives p, `conjugate` gives q."""
+    """An op that is not holomorphic: dout = p dz + q conj(dz); the entry's partial gives p, `conjugate`
+    gives q."""
 
     def __init__(self, name: str, function: Any, d: Any, conjugate: Any, **options: Any) -> None:
         """As `elementwise`; conjugate(out, x) is the derivative with respect to the conjugate."""
@@ -70,11 +75,14 @@ sgn = Conjugating(
     conjugate=lambda out, x: -(out * out) * _half_inverse(x), zero="a step function of a real argument",
 )  # fmt: skip
 conj_op = Conjugating(
-    "conj", np.conj, d=[lambda _out, x: 0.0 if is_complex_value(x) else 1.0], conjugate=lambda _out, _x: 1.0, facets={}
+    "conj", np.conj, d=[lambda _out, x: 0.0 if is_complex_value(x) else 1.0], conjugate=lambda _out, _x: 1.0,
+    facets={}
 )
 absolute = elementwise(
-    "abs", np.absolute, d=[lambda _out, x: sgn(x).conj() if is_complex_value(x) else sign(x)], result="real", kinks=[0.0],
-    refuse={"b": (NotImplementedError, "\"abs_cpu\" not implemented for 'Bool'", "a bool is its own absolute value")},
+    "abs", np.absolute, d=[lambda _out, x: sgn(x).conj() if is_complex_value(x) else sign(x)], result="real",
+    kinks=[0.0],
+    refuse={"b": (NotImplementedError, "\"abs_cpu\" not implemented for 'Bool'",
+    "a bool is its own absolute value")},
     zero="x is exactly zero, the kink, where PyTorch takes 0", second=frozenset({(0, 0)}),
 )  # fmt: skip
 
@@ -92,11 +100,14 @@ def _angle_slope(_out: Any, x: Any) -> Any:
 
 
 angle_op = elementwise(
-    "angle", _angle, d=[_angle_slope], result="real", kinks=[0.0], zero="x is real or zero: the angle only jumps", second=frozenset({(0, 0)})
+    "angle", _angle, d=[_angle_slope], result="real", kinks=[0.0],
+    zero="x is real or zero: the angle only jumps", second=frozenset({(0, 0)})
 )
-real_op = elementwise("real", np.real, d=[lambda _out, _x: 1.0], result="real", backward="SelectBackward0", second=frozenset())
+real_op = elementwise("real", np.real, d=[lambda _out, _x: 1.0], result="real", backward="SelectBackward0",
+second=frozenset())
 imag_op = elementwise(
-    "imag", lambda x: np.imag(x).copy(), d=[lambda _out, x: -1j if is_complex_value(x) else 0.0], result="real", backward="SelectBackward0",
+    "imag", lambda x: np.imag(x).copy(), d=[lambda _out, x: -1j if is_complex_value(x) else 0.0],
+    result="real", backward="SelectBackward0",
     second=frozenset(), zero="the argument is real",
 )  # fmt: skip
 
@@ -115,7 +126,8 @@ def _same_real(name: str) -> Any:
         if a is not b:
             raise RuntimeError(
                 message(
-                    f"Expected object of scalar type {a.word} but got scalar type {b.word} for second argument",
+                    f"Expected object of scalar type {a.word} but got scalar type {b.word} for second "
+                    "argument",
                     "",
                     "convert one of them: y.to(x.dtype)",
                 )
@@ -131,11 +143,14 @@ def _complex(x: Any, y: Any) -> Any:
 
 
 make_complex = elementwise(
-    "complex", _complex, d=[1, lambda _out, _x, _y: 1j], result="complex", scalars=False, names=("real", "imag"), check=_same_real("complex")
+    "complex", _complex, d=[1, lambda _out, _x, _y: 1j], result="complex", scalars=False,
+    names=("real", "imag"), check=_same_real("complex")
 )
 polar = elementwise(
-    "polar", lambda r, a: _complex(r * np.cos(a), r * np.sin(a)), d=[lambda out, r, _a: out / r, lambda out, _r, _a: out * 1j],
-    result="complex", scalars=False, names=("abs", "angle"), check=_same_real("polar"), domain=["positive", "real"], zero="the radius is zero",
+    "polar", lambda r, a: _complex(r * np.cos(a), r * np.sin(a)),
+    d=[lambda out, r, _a: out / r, lambda out, _r, _a: out * 1j],
+    result="complex", scalars=False, names=("abs", "angle"), check=_same_real("polar"),
+    domain=["positive", "real"], zero="the radius is zero",
 )  # fmt: skip
 
 
@@ -154,7 +169,8 @@ def imag(input: Tensor) -> Tensor:
     if not is_complex_value(input):
         raise RuntimeError(
             message(
-                "imag is not implemented for tensors with non-complex dtypes.", f"the dtype is {input.dtype!r}", "it would be zero everywhere"
+                "imag is not implemented for tensors with non-complex dtypes.",
+                f"the dtype is {input.dtype!r}", "it would be zero everywhere"
             )
         )
     return imag_op.call(input)
@@ -184,4 +200,5 @@ METHODS: dict[str, Any] = {
     "real": property(real),
     "imag": property(imag),
 }
-IN_PLACE: dict[str, Any] = {"abs_": (absolute.call, absolute), "absolute_": (absolute.call, absolute), "sgn_": sgn.call}
+IN_PLACE: dict[str, Any] = {"abs_": (absolute.call, absolute), "absolute_": (absolute.call, absolute),
+"sgn_": sgn.call}

@@ -1,7 +1,12 @@
-"""Elementwise arithmetic and Python's operators. One entry is one op; the functions below them have PyTorch's wider signatures.
+"""Elementwise arithmetic and Python's operators. One entry is one op; the functions below them have
+PyTorch's wider signatures.
 
 Read `add` first, then `OPERATORS`. May import `families`, and `ops.select`, `ops.special` for its rules.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -29,7 +34,8 @@ def no_bool_minus(_dtype: Any, args: tuple[Any, ...]) -> None:
     if all(bools):
         raise RuntimeError(
             message(
-                "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+                "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+                "`logical_xor()` "
                 "operator instead."
             )
         )
@@ -39,7 +45,8 @@ def no_bool_minus(_dtype: Any, args: tuple[Any, ...]) -> None:
 
 def missing(kernel: str, kinds: str, exception: type[Exception] = NotImplementedError) -> dict[str, Any]:
     """The refusal of dtype kinds that PyTorch has no kernel for."""
-    return dict.fromkeys(kinds, (exception, f"\"{kernel}\" not implemented for '{{word}}'", "convert it first: x.float()"))
+    return dict.fromkeys(kinds,
+    (exception, f"\"{kernel}\" not implemented for '{{word}}'", "convert it first: x.float()"))
 
 
 def not_derived(name: str) -> Any:
@@ -62,47 +69,61 @@ def not_derived(name: str) -> Any:
 add = elementwise("add", operator.add, d=[1, 1], first=True)
 sub = elementwise("sub", operator.sub, d=[1, -1], first=True, check=no_bool_minus)
 rsub_op = elementwise(
-    "rsub", lambda x, y: y - x, d=[-1, 1], check=no_bool_minus, backward={"tt": "RsubBackward0", "ts": "RsubBackward1"}
+    "rsub", lambda x, y: y - x, d=[-1, 1], check=no_bool_minus,
+    backward={"tt": "RsubBackward0", "ts": "RsubBackward1"}
 )
-mul = elementwise("mul", operator.mul, d=[lambda _out, _x, y: y, lambda _out, x, _y: x], first=True, zero=ZERO_FACTOR)
+mul = elementwise("mul", operator.mul, d=[lambda _out, _x, y: y, lambda _out, x, _y: x], first=True,
+zero=ZERO_FACTOR)
 div_op = elementwise(
-    "div", operator.truediv, d=[lambda _out, _x, y: 1 / y, lambda _out, x, y: -(x / y) / y], first=True, result="float",
-    pull=[lambda g, _out, _x, y: g / y, lambda g, _out, x, y: -g * ((x / y) / y)], domain=["real", "positive"], kinks=[0.0],
+    "div", operator.truediv, d=[lambda _out, _x, y: 1 / y, lambda _out, x, y: -(x / y) / y], first=True,
+    result="float",
+    pull=[lambda g, _out, _x, y: g / y, lambda g, _out, x, y: -g * ((x / y) / y)],
+    domain=["real", "positive"], kinks=[0.0],
     zero="the numerator is zero, or the denominator is infinite", nonfinite="the denominator is zero",
 )  # fmt: skip
 neg = elementwise(
     "neg", operator.neg, d=[-1],
-    refuse={"b": (RuntimeError, f"Negation, the `-` operator, on a bool tensor is not supported. {MASK_HINT}", "")},
+    refuse={"b": (RuntimeError, f"Negation, the `-` operator, on a bool tensor is not supported. {MASK_HINT}",
+    "")},
 )  # fmt: skip
 reciprocal = elementwise(
-    "reciprocal", lambda x: 1 / x, d=[lambda out, _x: -out * out], result="float", domain="positive", kinks=[0.0],
+    "reciprocal", lambda x: 1 / x, d=[lambda out, _x: -out * out], result="float", domain="positive",
+    kinks=[0.0],
     zero="1/x underflows for huge x", nonfinite="x is zero: 1/x has a pole",
 )  # fmt: skip
 add_scaled = elementwise(
-    "add_scaled", lambda x, y, *, alpha: x + y.dtype.type(alpha) * y, d=[1, lambda _out, _x, _y, *, alpha: alpha], torch_name="add",
+    "add_scaled", lambda x, y, *, alpha: x + y.dtype.type(alpha) * y,
+    d=[1, lambda _out, _x, _y, *, alpha: alpha], torch_name="add",
     first=True, backward="AddBackward0", variants=[{"alpha": 2.5}], zero="alpha is zero",
 )  # fmt: skip
 sub_scaled = elementwise(
-    "sub_scaled", lambda x, y, *, alpha: x - y.dtype.type(alpha) * y, d=[1, lambda _out, _x, _y, *, alpha: -alpha], torch_name="sub",
+    "sub_scaled", lambda x, y, *, alpha: x - y.dtype.type(alpha) * y,
+    d=[1, lambda _out, _x, _y, *, alpha: -alpha], torch_name="sub",
     first=True, backward="SubBackward0", check=no_bool_minus, variants=[{"alpha": 2.5}], zero="alpha is zero",
 )  # fmt: skip
 addcmul_op = elementwise(
-    "addcmul", lambda x, a, b, *, value: x + x.dtype.type(value) * a * b, scalars=False, names=("input", "tensor1", "tensor2"),
+    "addcmul", lambda x, a, b, *, value: x + x.dtype.type(value) * a * b, scalars=False,
+    names=("input", "tensor1", "tensor2"),
     d=[1, lambda _out, _x, _a, b, *, value: b * value, lambda _out, _x, a, _b, *, value: a * value],
     variants=[{"value": 1}, {"value": -0.5}], zero=ZERO_FACTOR,
 )  # fmt: skip
 NO_INTEGER_ADDCDIV = (
     RuntimeError,
-    "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true division of tensor1 "
-    "and tensor2. The historic addcdiv behavior can be implemented as (input + value * torch.trunc(tensor1 / tensor2))."
-    "to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The future addcdiv behavior "
+    "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
+    "true division of tensor1 "
+    "and tensor2. The historic addcdiv behavior can be implemented as (input + value * torch.trunc(tensor1 "
+    "/ tensor2))."
+    "to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The "
+    "future addcdiv behavior "
     "is just the latter implementation: (input + value * tensor1 / tensor2), for all dtypes.",
     "convert it first: x.float()",
 )
 addcdiv_op = elementwise(
-    "addcdiv", lambda x, a, b, *, value: x + x.dtype.type(value) * (a / b), scalars=False, names=("input", "tensor1", "tensor2"),
+    "addcdiv", lambda x, a, b, *, value: x + x.dtype.type(value) * (a / b), scalars=False,
+    names=("input", "tensor1", "tensor2"),
     d=[1, lambda _out, _x, _a, b, *, value: value / b, lambda _out, _x, a, b, *, value: -value * (a / b) / b],
-    domain=["real", "real", "positive"], variants=[{"value": 1}, {"value": -0.5}], refuse=dict.fromkeys("biu", NO_INTEGER_ADDCDIV),
+    domain=["real", "real", "positive"], variants=[{"value": 1}, {"value": -0.5}],
+    refuse=dict.fromkeys("biu", NO_INTEGER_ADDCDIV),
     zero="value or the numerator is zero", nonfinite="the denominator is zero",
 )  # fmt: skip
 
@@ -141,14 +162,16 @@ def _integer_pow(x: Any, y: Any) -> Any:
     if not np.any(low):
         return np.power(x, y)
     r = np.power(x, np.where(low, -y, y))
-    return np.where(low, np.where(np.abs(r) == 1, r, 0), r)[()].astype(x.dtype)  # 1 / x**-y, cut to an integer
+    return np.where(low, np.where(np.abs(r) == 1, r, 0),
+    r)[()].astype(x.dtype)  # 1 / x**-y, cut to an integer
 
 
 def _no_negative(dtype: Any, args: tuple[Any, ...]) -> None:
-    if dtype.category < 2 and isinstance(args[1], NUMBER) and args[1] < 0:
+    if dtype.category < 2 and isinstance(args[1], int | float) and args[1] < 0:
         raise RuntimeError(
             message(
-                "Integers to negative integer powers are not allowed.", f"the exponent is {args[1]}", "use a float: x ** -1.0"
+                "Integers to negative integer powers are not allowed.", f"the exponent is {args[1]}",
+                "use a float: x ** -1.0"
             )
         )
 
@@ -168,9 +191,11 @@ def _exponent_partial(out: Any, x: Any, y: Any) -> Any:
 
 power = elementwise(
     "pow", _pow, d=[_base_partial, _exponent_partial], first=True,
-    names=("input", "exponent"), backward={"tt": "PowBackward1", "ts": "PowBackward0", "st": "PowBackward2"}, check=_no_negative,
+    names=("input", "exponent"), backward={"tt": "PowBackward1", "ts": "PowBackward0", "st": "PowBackward2"},
+    check=_no_negative,
     domain=["positive", "real"], kinks=[0.0], refuse=missing("pow", "b"),
-    zero="the base is zero (exponent above 1) or the exponent is zero", nonfinite="the base is zero and the exponent below 1",
+    zero="the base is zero (exponent above 1) or the exponent is zero",
+    nonfinite="the base is zero and the exponent below 1",
 )  # fmt: skip
 
 
@@ -186,7 +211,8 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
     if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         raise TypeError(
             message(
-                f"pow() received an invalid combination of arguments - got ({type(input).__name__}, {type(exponent).__name__})",
+                f"pow() received an invalid combination of arguments - got ({type(input).__name__}, "
+                f"{type(exponent).__name__})",
                 "neither is a tensor",
                 "use Python's ** for numbers",
             )
@@ -196,7 +222,8 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
 
 def float_power(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
     """input ** exponent computed in float64 (complex128 for complex arguments)."""
-    wide = any(isinstance(a, complex) or (isinstance(a, Tensor) and a.dtype.is_complex) for a in (input, exponent))
+    wide = any(isinstance(a, complex) or (isinstance(a, Tensor) and a.dtype.is_complex) for a in (input,
+    exponent))
     dtype = dtypes.complex128 if wide else dtypes.float64
     x, y = (a.to(dtype) if isinstance(a, Tensor) and a.dtype is not dtype else a for a in (input, exponent))
     return pow(x, y, out=out)
@@ -235,25 +262,30 @@ def _round_quotient(x: Any, y: Any, *, rounding_mode: str) -> Any:
 
 REFUSED = {"tt": "NotImplemented", "ts": "NotImplemented", "st": "NotImplemented"}
 rounded_div = elementwise(
-    "rounded_div", _round_quotient, d=[None, None], torch_name="div", first=True, backward="DivBackward2", check=_no_zero,
+    "rounded_div", _round_quotient, d=[None, None], torch_name="div", first=True, backward="DivBackward2",
+    check=_no_zero,
     domain=["real", "positive"], variants=[{"rounding_mode": "floor"}, {"rounding_mode": "trunc"}], zero=FLAT,
 )  # fmt: skip
 floor_divide = elementwise(
-    "floor_divide", np.floor_divide, d=[not_derived("floor_divide")] * 2, first=True, backward=REFUSED, check=_no_zero,
+    "floor_divide", np.floor_divide, d=[not_derived("floor_divide")] * 2, first=True, backward=REFUSED,
+    check=_no_zero,
     domain=["real", "positive"], zero=FLAT,
 )  # fmt: skip
 remainder_op = elementwise(
     "remainder", np.remainder, d=[1, lambda _out, x, y: -rounded_div(x, y, rounding_mode="floor")],
-    backward={"tt": "RemainderBackward1", "ts": "RemainderBackward0"}, check=_no_zero, domain=["real", "positive"], kinks=[(1.0, 0.5)],
+    backward={"tt": "RemainderBackward1", "ts": "RemainderBackward0"}, check=_no_zero,
+    domain=["real", "positive"], kinks=[(1.0, 0.5)],
     zero="the quotient rounds to zero", second=frozenset(),
 )  # fmt: skip
 remainder_of_number = elementwise(
-    "remainder_of_number", np.remainder, d=[not_derived("remainder")] * 2, torch_name="remainder", first=True, backward=REFUSED,
+    "remainder_of_number", np.remainder, d=[not_derived("remainder")] * 2, torch_name="remainder", first=True,
+    backward=REFUSED,
     check=_no_zero, domain=["real", "positive"], zero=FLAT,
 )  # fmt: skip
 fmod = elementwise(
     "fmod", np.fmod, d=[1, lambda _out, x, y: -rounded_div(x, y, rounding_mode="trunc")],
-    backward={"tt": "FmodBackward1", "ts": "FmodBackward0"}, overloads=True, check=_no_zero, domain=["real", "positive"], kinks=[(1.0, 0.5)],
+    backward={"tt": "FmodBackward1", "ts": "FmodBackward0"}, overloads=True, check=_no_zero,
+    domain=["real", "positive"], kinks=[(1.0, 0.5)],
     zero="the quotient is cut to zero", second=frozenset(),
 )  # fmt: skip
 
@@ -265,7 +297,8 @@ def remainder(input: Any, other: Any, *, out: Any = None) -> Tensor:
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Tensor:
-    """input / other, true division; rounding_mode "floor" or "trunc" rounds the quotient (its gradient is then zero).
+    """input / other, true division; rounding_mode "floor" or "trunc" rounds the quotient (its gradient is
+    then zero).
 
     RuntimeError for other rounding modes and for rounded integer division by zero.
 
@@ -278,7 +311,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     if rounding_mode not in ("floor", "trunc"):
         raise RuntimeError(
             message(
-                f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
+                "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+                f"'{rounding_mode}'"
             )
         )
     return general(rounded_div, (input, other), {"rounding_mode": rounding_mode}, out)
@@ -293,20 +327,26 @@ def _over_square(x: Any, y: Any, z: Any) -> Any:
 
 
 atan2 = elementwise(
-    "atan2", np.arctan2, d=[lambda _out, x, y: _over_square(x, y, y), lambda _out, x, y: -_over_square(x, y, x)], result="float",
+    "atan2", np.arctan2,
+    d=[lambda _out, x, y: _over_square(x, y, y), lambda _out, x, y: -_over_square(x, y, x)], result="float",
     scalars=False, kinks=[0.0], zero="the other coordinate is zero: the angle does not change along the ray",
 )  # fmt: skip
 hypot = elementwise(
     "hypot", np.hypot, d=[lambda out, x, _y: x / out, lambda out, _x, y: y / out], scalars=False, kinks=[0.0],
-    refuse=missing("hypot_cpu", "biu"), zero="this side is zero: the hypotenuse does not change with it", nonfinite="both sides are zero",
+    refuse=missing("hypot_cpu", "biu"), zero="this side is zero: the hypotenuse does not change with it",
+    nonfinite="both sides are zero",
 )  # fmt: skip
 logaddexp = elementwise(
-    "logaddexp", np.logaddexp, d=[lambda _out, x, y: 1 / (1 + exp(y - x)), lambda _out, x, y: 1 / (1 + exp(x - y))], scalars=False,
-    refuse=missing("logaddexp_cpu", "biu"), zero="the other term is larger by so much that this one's share underflows",
+    "logaddexp", np.logaddexp,
+    d=[lambda _out, x, y: 1 / (1 + exp(y - x)), lambda _out, x, y: 1 / (1 + exp(x - y))], scalars=False,
+    refuse=missing("logaddexp_cpu", "biu"),
+    zero="the other term is larger by so much that this one's share underflows",
 )  # fmt: skip
 logaddexp2 = elementwise(
-    "logaddexp2", np.logaddexp2, d=[lambda _out, x, y: 1 / (1 + exp2(y - x)), lambda _out, x, y: 1 / (1 + exp2(x - y))], scalars=False,
-    refuse=missing("logaddexp2_cpu", "biu"), zero="the other term is larger by so much that this one's share underflows",
+    "logaddexp2", np.logaddexp2,
+    d=[lambda _out, x, y: 1 / (1 + exp2(y - x)), lambda _out, x, y: 1 / (1 + exp2(x - y))], scalars=False,
+    refuse=missing("logaddexp2_cpu", "biu"),
+    zero="the other term is larger by so much that this one's share underflows",
 )  # fmt: skip
 
 
@@ -320,13 +360,17 @@ def _xlogy(x: Any, y: Any) -> Any:
 
 
 xlogy = elementwise(
-    "xlogy", _xlogy, d=[lambda _out, x, y: choose((x == 0) & (y <= 0), 0.0, log(beside(y, x))), lambda _out, x, y: x / y], result="float", first=True,
-    backward={"tt": "XlogyBackward0", "st": "XlogyBackward1", "ts": "XlogyBackward2"}, domain=["real", "positive"], kinks=[0.0],
+    "xlogy", _xlogy,
+    d=[lambda _out, x, y: choose((x == 0) & (y <= 0), 0.0, log(beside(y, x))), lambda _out, x, y: x / y],
+    result="float", first=True,
+    backward={"tt": "XlogyBackward0", "st": "XlogyBackward1", "ts": "XlogyBackward2"},
+    domain=["real", "positive"], kinks=[0.0],
     zero="x is zero, or y is one", nonfinite="y is zero",
 )  # fmt: skip
 copysign = elementwise(
     "copysign", np.copysign, d=[lambda out, x, _y: choose(x == 0, 0.0, out / x), None], result="float",
-    backward={"tt": "CopysignBackward0", "ts": "CopysignBackward1"}, overloads=True, kinks=[(0.0, 1.0)], second=frozenset(), zero="x is zero",
+    backward={"tt": "CopysignBackward0", "ts": "CopysignBackward1"}, overloads=True, kinks=[(0.0, 1.0)],
+    second=frozenset(), zero="x is zero",
 )  # fmt: skip
 
 
@@ -342,7 +386,8 @@ def _one_dtype(_dtype: Any, args: tuple[Any, ...]) -> None:
 
 
 heaviside = elementwise(
-    "heaviside", np.heaviside, d=[not_derived("heaviside")] * 2, scalars=False, names=("input", "values"), backward=REFUSED,
+    "heaviside", np.heaviside, d=[not_derived("heaviside")] * 2, scalars=False, names=("input", "values"),
+    backward=REFUSED,
     check=_one_dtype, zero="a step: constant on both sides",
 )  # fmt: skip
 
@@ -353,10 +398,12 @@ heaviside = elementwise(
 def _scaled(op: Any, input: Any, other: Any, alpha: Any, out: Any) -> Tensor:
     if not isinstance(alpha, NUMBER):
         raise TypeError(message(f"{op.torch_name}(): argument 'alpha' must be Number, not {type(alpha).__name__}"))
-    if not isinstance(alpha, int) and all(a.dtype.category < 2 for a in (input, other) if isinstance(a, Tensor)):
+    if not isinstance(alpha,
+    int) and all(a.dtype.category < 2 for a in (input, other) if isinstance(a, Tensor)):
         raise RuntimeError(
             message(
-                "For integral input tensors, argument alpha must not be a floating point number.", f"alpha is {alpha}",
+                "For integral input tensors, argument alpha must not be a floating point number.",
+                f"alpha is {alpha}",
             )
         )  # fmt: skip
     return general(op, (input, other), {"alpha": alpha}, out)
@@ -408,13 +455,16 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
         )
     if input.dtype.category < 2:
         raise NotImplementedError(
-            message(f"\"lerp_kernel_scalar\" not implemented for '{input.dtype.word}'", "", "convert it first: x.float()")
+            message(f"\"lerp_kernel_scalar\" not implemented for '{input.dtype.word}'", "",
+            "convert it first: x.float()")
         )
     for name, t in (("end", end), ("weight", weight)):
-        if isinstance(t, Tensor) and t.dtype is not input.dtype and not (name == "weight" and t.value.ndim == 0):
+        if isinstance(t,
+        Tensor) and t.dtype is not input.dtype and not (name == "weight" and t.value.ndim == 0):
             mine, theirs = input.dtype.word.lower(), t.dtype.word.lower()
             raise RuntimeError(
-                message(f"expected dtype {mine} for `{name}` but got dtype {theirs}", "", f"convert it: {name}.to({input.dtype!r})")
+                message(f"expected dtype {mine} for `{name}` but got dtype {theirs}", "",
+                f"convert it: {name}.to({input.dtype!r})")
             )
     return general(lerp_op, (input, end, weight), {}, out)
 
@@ -461,7 +511,8 @@ OPERATORS: dict[str, Any] = {
     "__array_priority__": 1000,
 }
 PUBLIC: dict[str, Any] = {
-    **{op.name: op.call for op in (mul, neg, reciprocal, floor_divide, fmod, atan2, hypot, logaddexp, logaddexp2, xlogy, copysign, heaviside)},
+    **{op.name: op.call for op in (mul, neg, reciprocal, floor_divide, fmod, atan2, hypot, logaddexp,
+    logaddexp2, xlogy, copysign, heaviside)},
     "add": add_function,
     "sub": sub_function,
     "subtract": sub_function,
@@ -501,7 +552,8 @@ IN_PLACE: dict[str, Any] = {
     **{
         name + "_": PUBLIC[name]
         for name in (
-            "neg negative reciprocal floor_divide fmod remainder atan2 arctan2 hypot xlogy copysign heaviside pow float_power "
+            "neg negative reciprocal floor_divide fmod remainder atan2 arctan2 hypot xlogy copysign "
+            "heaviside pow float_power "
             "square addcmul addcdiv lerp"
         ).split()
     },

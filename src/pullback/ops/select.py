@@ -1,7 +1,12 @@
-"""Selections: where, maximum and minimum, clamp, relu, masked_fill, nan_to_num. Gradients are routed, ties as PyTorch has them.
+"""Selections: where, maximum and minimum, clamp, relu, masked_fill, nan_to_num. Gradients are routed, ties
+as PyTorch has them.
 
 Read `maximum` first. May import `families`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -16,34 +21,42 @@ from pullback.families.calls import NUMBER, call_with, general, not_tensor, numb
 from pullback.families.selection import ZERO, gate, selection
 from pullback.graph.tensor import Tensor
 
-NO_COMPLEX = (NotImplementedError, "clamp is not supported for complex types", "complex numbers have no order")
+NO_COMPLEX = (NotImplementedError, "clamp is not supported for complex types",
+"complex numbers have no order")
 CLAMPED = "x lies outside the bounds, so the bound was returned: bring x between them"
 
 
 def no_order(name: str) -> dict[str, Any]:
     """The refusal of complex arguments where entries are compared."""
-    return {"c": (RuntimeError, f"{name} not implemented for complex tensors.", "complex numbers have no order")}
+    return {"c": (RuntimeError, f"{name} not implemented for complex tensors.",
+    "complex numbers have no order")}
 
 
 # ---------------------------------------------------------------------- two arguments
 
 maximum = selection(
-    "maximum", np.maximum, d=[gate(lambda _out, x, y: x < y, lambda _out, x, y: x == y), gate(lambda _out, x, y: y < x, lambda _out, x, y: x == y)],
+    "maximum", np.maximum,
+    d=[gate(lambda _out, x, y: x < y, lambda _out, x, y: x == y),
+    gate(lambda _out, x, y: y < x, lambda _out, x, y: x == y)],
     scalars=False, kinks=[0.7], refuse=no_order("maximum"), margin=lambda _out, x, y: np.abs(x - y),
     zero="the other argument is larger: this one passes where it is the maximum (ties pass one half each)",
 )  # fmt: skip
 minimum = selection(
-    "minimum", np.minimum, d=[gate(lambda _out, x, y: x > y, lambda _out, x, y: x == y), gate(lambda _out, x, y: y > x, lambda _out, x, y: x == y)],
+    "minimum", np.minimum,
+    d=[gate(lambda _out, x, y: x > y, lambda _out, x, y: x == y),
+    gate(lambda _out, x, y: y > x, lambda _out, x, y: x == y)],
     scalars=False, kinks=[0.7], refuse=no_order("minimum"), margin=lambda _out, x, y: np.abs(x - y),
     zero="the other argument is smaller: this one passes where it is the minimum (ties pass one half each)",
 )  # fmt: skip
 fmax = selection(
-    "fmax", np.fmax, d=[gate(lambda _out, x, y: ~((x >= y) | (y != y))), gate(lambda _out, x, y: (x >= y) | (y != y))],
+    "fmax", np.fmax,
+    d=[gate(lambda _out, x, y: ~((x >= y) | (y != y))), gate(lambda _out, x, y: (x >= y) | (y != y))],
     scalars=False, kinks=[0.7], refuse=no_order("fmax"), margin=lambda _out, x, y: np.abs(x - y),
     zero="the other argument is larger or this one is nan; a tie goes to the first argument",
 )  # fmt: skip
 fmin = selection(
-    "fmin", np.fmin, d=[gate(lambda _out, x, y: ~((x <= y) | (y != y))), gate(lambda _out, x, y: (x <= y) | (y != y))],
+    "fmin", np.fmin,
+    d=[gate(lambda _out, x, y: ~((x <= y) | (y != y))), gate(lambda _out, x, y: (x <= y) | (y != y))],
     scalars=False, kinks=[0.7], refuse=no_order("fmin"), margin=lambda _out, x, y: np.abs(x - y),
     zero="the other argument is smaller or this one is nan; a tie goes to the first argument",
 )  # fmt: skip
@@ -59,12 +72,14 @@ def _relu(x: Any) -> Any:
 
 
 def _shut(out: Any, _x: Any) -> Any:
-    return np.less_equal(out, ZERO[out.dtype]) if isinstance(out, np.ndarray) and out.dtype in ZERO else out <= 0
+    return np.less_equal(out, ZERO[out.dtype]) if isinstance(out,
+    np.ndarray) and out.dtype in ZERO else out <= 0
 
 
 relu = selection(
     "relu", _relu, d=[gate(_shut)], kinks=[0.0], margin=lambda _out, x: np.abs(x),
-    refuse={"b": (RuntimeError, "Boolean inputs not supported for relu", "convert it first: x.float()"), "c": NO_COMPLEX},
+    refuse={"b": (RuntimeError, "Boolean inputs not supported for relu", "convert it first: x.float()"),
+    "c": NO_COMPLEX},
     zero="the unit is off: its input is not positive; an input above zero brings it to life",
 )  # fmt: skip
 
@@ -87,16 +102,19 @@ def _to_bound(_out: Any, x: Any, *, min: Any = None, max: Any = None) -> Any:
 
 def _number_clamp(name: str, backward: str, variants: list[dict[str, Any]]) -> Any:
     return selection(
-        name, lambda x, *, min=None, max=None: _clip(x, min, max), d=[gate(_outside)], backward=backward, variants=variants,
+        name, lambda x, *, min=None, max=None: _clip(x, min, max), d=[gate(_outside)], backward=backward,
+        variants=variants,
         kinks=[-0.5, 1.0], margin=_to_bound, refuse={"c": NO_COMPLEX}, zero=CLAMPED,
     )  # fmt: skip
 
 
-clamp_numbers = _number_clamp("clamp", "ClampBackward1", [{"min": -0.5, "max": 1.0}, {"min": -0.5}, {"max": 1.0}])
+clamp_numbers = _number_clamp("clamp", "ClampBackward1",
+[{"min": -0.5, "max": 1.0}, {"min": -0.5}, {"max": 1.0}])
 clamp_min_number = _number_clamp("clamp_min", "ClampMinBackward0", [{"min": -0.5}])
 clamp_max_number = _number_clamp("clamp_max", "ClampMaxBackward0", [{"max": 1.0}])
 clamp_tensors = selection(
-    "clamp_tensors", _clip, torch_name="clamp", backward="ClampBackward0", scalars=False, kinks=[0.5], refuse={"c": NO_COMPLEX}, zero=CLAMPED,
+    "clamp_tensors", _clip, torch_name="clamp", backward="ClampBackward0", scalars=False, kinks=[0.5],
+    refuse={"c": NO_COMPLEX}, zero=CLAMPED,
     d=[
         gate(lambda _out, x, low, high: ~((x >= low) & (x <= high))),
         gate(lambda _out, x, low, high: ~((low < high) & (x < low))),
@@ -113,8 +131,10 @@ def _tensor_bound(name: str, function: Any, passes: Any, beyond: Any, backward: 
     )  # fmt: skip
 
 
-clamp_min_tensor = _tensor_bound("clamp_min_tensor", np.maximum, operator.ge, operator.lt, "ClampMinBackward1")
-clamp_max_tensor = _tensor_bound("clamp_max_tensor", np.minimum, operator.le, operator.gt, "ClampMaxBackward1")
+clamp_min_tensor = _tensor_bound("clamp_min_tensor", np.maximum, operator.ge, operator.lt,
+"ClampMinBackward1")
+clamp_max_tensor = _tensor_bound("clamp_max_tensor", np.minimum, operator.le, operator.gt,
+"ClampMaxBackward1")
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
@@ -128,7 +148,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
     """
     if min is None and max is None:
         raise RuntimeError(
-            message("torch.clamp: At least one of 'min' or 'max' must not be None", "", "give a bound: x.clamp(min=0)")
+            message("torch.clamp: At least one of 'min' or 'max' must not be None", "",
+            "give a bound: x.clamp(min=0)")
         )
     return _clamp(input, min, max, out, "clamp", clamp_numbers, (clamp_tensors, "ClampBackward0"))
 
@@ -182,7 +203,8 @@ def _bool_condition(name: str, sentence: str) -> Any:
         d = args[0].dtype
         if d not in (dtypes.bool_, dtypes.uint8):
             raise RuntimeError(
-                message(sentence + (d.word if name == "where" else d.word.lower()), "", "compare first, for example x > 0")
+                message(sentence + (d.word if name == "where" else d.word.lower()), "",
+                "compare first, for example x > 0")
             )
 
     return check
@@ -193,26 +215,29 @@ def _choose(condition: Any, x: Any, y: Any) -> Any:
 
 
 choose = selection(
-    "where", _choose, d=[None, gate(lambda _out, c, _x, _y: c == False), gate(lambda _out, c, _x, _y: c)],  # noqa: E712 - entries
+    "where", _choose, d=[None, gate(lambda _out, c, _x, _y: c == False), gate(lambda _out, c, _x, _y: c)],
     skip=1, names=("condition", "input", "other"), domain=["bool", "real", "real"],
-    check=_bool_condition("where", "where expected condition to be a boolean tensor, but got a tensor with dtype "),
+    check=_bool_condition("where",
+    "where expected condition to be a boolean tensor, but got a tensor with dtype "),
     zero="the condition chose the other branch here",
 )  # fmt: skip
 fill = selection(
     "masked_fill", lambda mask, x, value: np.where(mask, value, x)[()],
-    d=[None, gate(lambda _out, m, _x, _v: m), gate(lambda _out, m, _x, _v: m == False)],  # noqa: E712 - entries
+    d=[None, gate(lambda _out, m, _x, _v: m), gate(lambda _out, m, _x, _v: m == False)],
     skip=1, names=("mask", "input", "value"), domain=["bool", "real", "real"],
     backward={"ttt": "MaskedFillBackward1", "tts": "MaskedFillBackward0"},
-    check=_bool_condition("masked_fill", "masked_fill_ only supports boolean masks, but got mask with dtype "),
+    check=_bool_condition("masked_fill",
+    "masked_fill_ only supports boolean masks, but got mask with dtype "),
     zero="the mask is set here, so the fill value was returned",
 )  # fmt: skip
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
-    """`input` where the condition is true, `other` elsewhere; all three broadcast, numbers are allowed for the values.
+    """`input` where the condition is true, `other` elsewhere; all three broadcast, numbers are allowed for
+    the values.
 
-    With the condition alone: the indices of its true entries, one tensor per dimension. A branch that was not chosen contributes
-    nothing to a gradient, not even nan.
+    With the condition alone: the indices of its true entries, one tensor per dimension. A branch that was
+    not chosen contributes nothing to a gradient, not even nan.
 
     >>> import pullback as torch
     >>> torch.where(torch.tensor([True, False]), torch.tensor([1.0, 2.0]), 0.0)
@@ -233,7 +258,8 @@ def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """A copy with `value` (a number or 0-d tensor) where the boolean mask is true; the dtype stays the input's."""
+    """A copy with `value` (a number or 0-d tensor) where the boolean mask is true; the dtype stays the
+    input's."""
     if not isinstance(mask, Tensor):
         raise not_tensor("masked_fill", "mask", 1, mask)
     if isinstance(value, Tensor):
@@ -241,7 +267,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
             n = value.value.ndim
             raise RuntimeError(
                 message(
-                    f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {n} dimension(s).",
+                    f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {n} "
+                    "dimension(s).",
                     f"the value's shape is {list(value.value.shape)}",
                     "choose between two tensors with torch.where(mask, value, x)",
                 )
@@ -259,14 +286,17 @@ def _nan_to_num(x: Any, *, nan: Any = 0.0, posinf: Any = None, neginf: Any = Non
 
 
 replace_nonfinite = selection(
-    "nan_to_num", _nan_to_num, d=[gate(lambda _out, x, **_params: (x - x) != 0)], kinks=[float("nan"), float("inf"), -float("inf")],
+    "nan_to_num", _nan_to_num, d=[gate(lambda _out, x, **_params: (x - x) != 0)],
+    kinks=[float("nan"), float("inf"), -float("inf")],
     variants=[{"nan": 0.5, "posinf": 2.0, "neginf": None}],
     zero="x is nan or infinite and was replaced by a constant",
 )  # fmt: skip
 
 
-def nan_to_num(input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, *, out: Any = None) -> Tensor:
-    """Replace nan by `nan` and the infinities by `posinf` and `neginf` (default: the dtype's largest numbers)."""
+def nan_to_num(input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, *,
+out: Any = None) -> Tensor:
+    """Replace nan by `nan` and the infinities by `posinf` and `neginf` (default: the dtype's largest
+    numbers)."""
     return call_with(replace_nonfinite, input, {"nan": nan, "posinf": posinf, "neginf": neginf}, out)
 
 

@@ -1,8 +1,12 @@
 """Elementwise functions of one argument: exponentials, logarithms, trigonometry, rounding, special functions.
 
-Read `exp` first. SciPy supplies the special functions and is imported when the first of them runs. May import `families`,
-`ops.select`.
+Read `exp` first. SciPy supplies the special functions and is imported when the first of them runs. May
+import `families`, `ops.select`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -32,7 +36,8 @@ STEP = "a step function: constant between its jumps"
 
 
 def _kernel(name: str, kinds: str = "b") -> dict[str, Any]:
-    return dict.fromkeys(kinds, (NotImplementedError, f"\"{name}\" not implemented for '{{word}}'", "convert it first: x.float()"))
+    return dict.fromkeys(kinds,
+    (NotImplementedError, f"\"{name}\" not implemented for '{{word}}'", "convert it first: x.float()"))
 
 
 def _real(name: str) -> dict[str, Any]:
@@ -59,28 +64,37 @@ def _scipy(name: str) -> Callable[..., Any]:
 # ---------------------------------------------------------------------- exponentials and logarithms
 
 exp = elementwise("exp", np.exp, d=[lambda out, _x: out], result="float", zero=UNDERFLOW, nonfinite=OVERFLOW)
-exp2 = elementwise("exp2", np.exp2, d=[lambda out, _x: out * LN2], result="float", zero=UNDERFLOW, nonfinite=OVERFLOW)
-expm1 = elementwise("expm1", np.expm1, d=[lambda out, _x: out + 1], result="float", zero=UNDERFLOW, nonfinite=OVERFLOW)
+exp2 = elementwise("exp2", np.exp2, d=[lambda out, _x: out * LN2], result="float", zero=UNDERFLOW,
+nonfinite=OVERFLOW)
+expm1 = elementwise("expm1", np.expm1, d=[lambda out, _x: out + 1], result="float", zero=UNDERFLOW,
+nonfinite=OVERFLOW)
 log = elementwise(
-    "log", np.log, d=[lambda _out, x: 1 / x], pull=[lambda g, _out, x: g / x], result="float", domain="positive", kinks=[0.0],
+    "log", np.log, d=[lambda _out, x: 1 / x], pull=[lambda g, _out, x: g / x], result="float",
+    domain="positive", kinks=[0.0],
     zero="x is infinite", nonfinite=EDGE,
 )  # fmt: skip
 log1p = elementwise(
-    "log1p", np.log1p, d=[lambda _out, x: 1 / (x + 1)], pull=[lambda g, _out, x: g / (x + 1)], result="float", backward="Log1PBackward0",
+    "log1p", np.log1p, d=[lambda _out, x: 1 / (x + 1)], pull=[lambda g, _out, x: g / (x + 1)], result="float",
+    backward="Log1PBackward0",
     domain="above minus one", kinks=[-1.0], zero="x is infinite", nonfinite=EDGE,
 )  # fmt: skip
 log2 = elementwise(
-    "log2", np.log2, d=[lambda _out, x: 1 / (x * LN2)], result="float", domain="positive", kinks=[0.0], zero="x is infinite", nonfinite=EDGE
+    "log2", np.log2, d=[lambda _out, x: 1 / (x * LN2)], result="float", domain="positive", kinks=[0.0],
+    zero="x is infinite", nonfinite=EDGE
 )
 log10 = elementwise(
-    "log10", np.log10, d=[lambda _out, x: 1 / (x * LN10)], result="float", domain="positive", kinks=[0.0], zero="x is infinite", nonfinite=EDGE
+    "log10", np.log10, d=[lambda _out, x: 1 / (x * LN10)], result="float", domain="positive", kinks=[0.0],
+    zero="x is infinite", nonfinite=EDGE
 )
 sqrt = elementwise(
-    "sqrt", np.sqrt, d=[lambda out, _x: 0.5 / out], pull=[lambda g, out, _x: g / (out + out)], result="float", domain="positive",
-    kinks=[0.0], zero="x is infinite", nonfinite="x is zero, where the root rises vertically, or negative: keep it away with x + eps",
+    "sqrt", np.sqrt, d=[lambda out, _x: 0.5 / out], pull=[lambda g, out, _x: g / (out + out)], result="float",
+    domain="positive",
+    kinks=[0.0], zero="x is infinite",
+    nonfinite="x is zero, where the root rises vertically, or negative: keep it away with x + eps",
 )  # fmt: skip
 rsqrt = elementwise(
-    "rsqrt", lambda x: 1 / np.sqrt(x), d=[lambda out, _x: -0.5 * (out * out * out)], result="float", domain="positive", kinks=[0.0],
+    "rsqrt", lambda x: 1 / np.sqrt(x), d=[lambda out, _x: -0.5 * (out * out * out)], result="float",
+    domain="positive", kinks=[0.0],
     zero="x is huge", nonfinite="x is zero or negative",
 )  # fmt: skip
 
@@ -91,21 +105,27 @@ sin = elementwise("sin", np.sin, d=[lambda _out, x: cos(x)], result="float", zer
 cos = elementwise("cos", np.cos, d=[lambda _out, x: -sin(x)], result="float", zero=CREST)
 tan = elementwise("tan", np.tan, d=[lambda out, _x: 1 + out * out], result="float", domain="quarter turn")
 asin = elementwise(
-    "asin", np.arcsin, d=[lambda _out, x: rsqrt(1 - x * x)], result="float", domain="unit", kinks=[1.0, -1.0], nonfinite=EDGE
+    "asin", np.arcsin, d=[lambda _out, x: rsqrt(1 - x * x)], result="float", domain="unit", kinks=[1.0, -1.0],
+    nonfinite=EDGE
 )
 acos = elementwise(
-    "acos", np.arccos, d=[lambda _out, x: -rsqrt(1 - x * x)], result="float", domain="unit", kinks=[1.0, -1.0], nonfinite=EDGE
+    "acos", np.arccos, d=[lambda _out, x: -rsqrt(1 - x * x)], result="float", domain="unit",
+    kinks=[1.0, -1.0], nonfinite=EDGE
 )
 atan = elementwise("atan", np.arctan, d=[lambda _out, x: 1 / (x * x + 1)], result="float", zero=SATURATED)
 sinh = elementwise("sinh", np.sinh, d=[lambda _out, x: cosh(x)], result="float", nonfinite=OVERFLOW)
-cosh = elementwise("cosh", np.cosh, d=[lambda _out, x: sinh(x)], result="float", zero="x is zero, the minimum", nonfinite=OVERFLOW)
+cosh = elementwise("cosh", np.cosh, d=[lambda _out, x: sinh(x)], result="float",
+zero="x is zero, the minimum", nonfinite=OVERFLOW)
 tanh = elementwise("tanh", np.tanh, d=[lambda out, _x: 1 - out * out], result="float", zero=SATURATED)
-asinh = elementwise("asinh", np.arcsinh, d=[lambda _out, x: rsqrt(x * x + 1)], result="float", zero="x is huge")
+asinh = elementwise("asinh", np.arcsinh, d=[lambda _out, x: rsqrt(x * x + 1)], result="float",
+zero="x is huge")
 acosh = elementwise(
-    "acosh", np.arccosh, d=[lambda _out, x: rsqrt(x * x - 1)], result="float", domain="above one", kinks=[1.0], zero="x is huge", nonfinite=EDGE
+    "acosh", np.arccosh, d=[lambda _out, x: rsqrt(x * x - 1)], result="float", domain="above one",
+    kinks=[1.0], zero="x is huge", nonfinite=EDGE
 )
 atanh = elementwise(
-    "atanh", np.arctanh, d=[lambda _out, x: 1 / (1 - x * x)], result="float", domain="unit", kinks=[1.0, -1.0], nonfinite=EDGE
+    "atanh", np.arctanh, d=[lambda _out, x: 1 / (1 - x * x)], result="float", domain="unit",
+    kinks=[1.0, -1.0], nonfinite=EDGE
 )
 
 
@@ -123,12 +143,15 @@ def _sinc(x: Any) -> Any:
     return np.where(p == 0, x.dtype.type(1), np.sin(p) / np.where(p == 0, x.dtype.type(1), p))[()]
 
 
-sinc = elementwise("sinc", _sinc, d=[_sinc_slope], result="float", zero="x stands at a crest or trough: move it along")
+sinc = elementwise("sinc", _sinc, d=[_sinc_slope], result="float",
+zero="x stands at a crest or trough: move it along")
 deg2rad = elementwise(
-    "deg2rad", lambda x: x * (math.pi / 180), d=[lambda _out, _x: math.pi / 180], result="float", backward="Deg2RadBackward0"
+    "deg2rad", lambda x: x * (math.pi / 180), d=[lambda _out, _x: math.pi / 180], result="float",
+    backward="Deg2RadBackward0"
 )
 rad2deg = elementwise(
-    "rad2deg", lambda x: x * (180 / math.pi), d=[lambda _out, _x: 180 / math.pi], result="float", backward="Rad2DegBackward0"
+    "rad2deg", lambda x: x * (180 / math.pi), d=[lambda _out, _x: 180 / math.pi], result="float",
+    backward="Rad2DegBackward0"
 )
 
 
@@ -144,7 +167,8 @@ def _sigmoid(x: Any) -> Any:
     return np.reciprocal(r, r)
 
 
-sigmoid = elementwise("sigmoid", _sigmoid, d=[lambda out, _x: (1 - out) * out], result="float", zero=SATURATED)
+sigmoid = elementwise("sigmoid", _sigmoid, d=[lambda out, _x: (1 - out) * out], result="float",
+zero=SATURATED)
 
 
 def _logit(x: Any, *, eps: float | None = None) -> Any:
@@ -161,7 +185,8 @@ def _logit_slope(_out: Any, x: Any, *, eps: float | None = None) -> Any:
 
 
 logit_op = elementwise(
-    "logit", _logit, d=[_logit_slope], result="float", domain="probability", variants=[{"eps": None}, {"eps": 0.2}],
+    "logit", _logit, d=[_logit_slope], result="float", domain="probability",
+    variants=[{"eps": None}, {"eps": 0.2}],
     zero="x lies outside [eps, 1 - eps] and was clamped", nonfinite=EDGE,
 )  # fmt: skip
 
@@ -193,28 +218,36 @@ def _lgamma(x: Any) -> Any:
 
 
 def _lgamma_near_two(e: Any) -> Any:
-    """The Taylor series of lgamma(2 + e): (1 - gamma) e + sum over k of (-1)^k (zeta(k) - 1) e^k / k (DLMF 5.7.3)."""
+    """The Taylor series of lgamma(2 + e): (1 - gamma) e + sum over k of (-1)^k (zeta(k) - 1) e^k / k (DLMF
+    5.7.3)."""
     total = np.zeros_like(e)
     for k in range(22, 1, -1):
         total = total * e + (-1) ** k * float(_zetac(np.float64(k))) / k
     return (total * e + (1 - np.euler_gamma)) * e
 
 
-erf = elementwise("erf", _scipy("erf"), d=[lambda _out, x: exp(-(x * x)) * (2 / ROOT_PI)], result="float", zero=SATURATED)
-erfc = elementwise("erfc", _scipy("erfc"), d=[lambda _out, x: exp(-(x * x)) * (-2 / ROOT_PI)], result="float", zero=SATURATED)
+erf = elementwise("erf", _scipy("erf"), d=[lambda _out, x: exp(-(x * x)) * (2 / ROOT_PI)], result="float",
+zero=SATURATED)
+erfc = elementwise("erfc", _scipy("erfc"), d=[lambda _out, x: exp(-(x * x)) * (-2 / ROOT_PI)], result="float",
+zero=SATURATED)
 erfinv = elementwise(
-    "erfinv", _scipy("erfinv"), d=[lambda out, _x: exp(out * out) * (ROOT_PI / 2)], result="float", domain="unit", nonfinite=EDGE
+    "erfinv", _scipy("erfinv"), d=[lambda out, _x: exp(out * out) * (ROOT_PI / 2)], result="float",
+    domain="unit", nonfinite=EDGE
 )
 polygamma_op = elementwise(
-    "polygamma", lambda x, *, n: _polygamma(np.asarray(float(n), x.dtype), x), d=[lambda _out, x, *, n: polygamma_op(x, n=n + 1)],
-    result="float", domain="positive", variants=[{"n": 1}, {"n": 2}], zero="x is huge", nonfinite="x is a pole (0, -1, -2, ...)",
+    "polygamma", lambda x, *, n: _polygamma(np.asarray(float(n), x.dtype), x),
+    d=[lambda _out, x, *, n: polygamma_op(x, n=n + 1)],
+    result="float", domain="positive", variants=[{"n": 1}, {"n": 2}], zero="x is huge",
+    nonfinite="x is a pole (0, -1, -2, ...)",
 )  # fmt: skip
 digamma = elementwise(
-    "digamma", _scipy("digamma"), d=[lambda _out, x: polygamma_op(x, n=1)], result="float", domain="positive", zero="x is huge",
+    "digamma", _scipy("digamma"), d=[lambda _out, x: polygamma_op(x, n=1)], result="float", domain="positive",
+    zero="x is huge",
     nonfinite="x is a pole (0, -1, -2, ...)",
 )  # fmt: skip
 lgamma = elementwise(
-    "lgamma", _lgamma, d=[lambda _out, x: digamma(x)], result="float", domain="positive", zero="x is the minimum, near 1.4616",
+    "lgamma", _lgamma, d=[lambda _out, x: digamma(x)], result="float", domain="positive",
+    zero="x is the minimum, near 1.4616",
     nonfinite="x is a pole (0, -1, -2, ...)",
 )  # fmt: skip
 
@@ -243,7 +276,8 @@ trunc = elementwise("trunc", _whole(np.trunc), d=[None], refuse=_real("trunc"), 
 frac = elementwise("frac", lambda x: x - np.trunc(x), d=[1], refuse=_kernel("frac_cpu", "biu"), kinks=[1.0])
 round_op = elementwise("round", _whole(np.rint), d=[None], refuse=_real("round"), kinks=[0.5], zero=STEP)
 round_decimals = elementwise(
-    "round_decimals", lambda x, *, decimals: _scaled_round(x, decimals), d=[None], torch_name="round", backward="RoundBackward1",
+    "round_decimals", lambda x, *, decimals: _scaled_round(x, decimals), d=[None], torch_name="round",
+    backward="RoundBackward1",
     refuse=_kernel("round_cpu", "biu"), variants=[{"decimals": 1}, {"decimals": -1}], zero=STEP,
 )  # fmt: skip
 
@@ -269,16 +303,20 @@ def _sign(x: Any) -> Any:
     if x.dtype.kind == "b":
         return x.copy()
     r = np.sign(x)
-    return r if x.dtype.kind not in "f" else np.where(r == r, r, x.dtype.type(0))[()]  # PyTorch: sign(nan) is 0
+    return r if x.dtype.kind not in "f" else np.where(r == r, r,
+    x.dtype.type(0))[()]  # PyTorch: sign(nan) is 0
 
 
 sign = elementwise(
     "sign", _sign, d=[None], kinks=[0.0], zero=STEP,
-    refuse={"c": (NotImplementedError, "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.", "")},
+    refuse={"c": (NotImplementedError,
+    "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.",
+    "")},
 )  # fmt: skip
 
 UNARY = (
-    exp, exp2, expm1, log, log1p, log2, log10, sqrt, rsqrt, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, sinc,
+    exp, exp2, expm1, log, log1p, log2, log10, sqrt, rsqrt, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh,
+    asinh, acosh, atanh, sinc,
     deg2rad, rad2deg, sigmoid, erf, erfc, erfinv, digamma, lgamma, floor, ceil, trunc, frac, sign,
 )  # fmt: skip
 PUBLIC: dict[str, Any] = {
@@ -294,7 +332,8 @@ METHODS: dict[str, Any] = {
     "polygamma": lambda self, n: polygamma(n, self),
 }
 IN_PLACE: dict[str, Any] = {
-    **{name + "_": function for name, function in PUBLIC.items() if name not in {"polygamma", *(op.name for op in UNARY)}},
+    **{name + "_": function for name,
+    function in PUBLIC.items() if name not in {"polygamma", *(op.name for op in UNARY)}},
     **{op.name + "_": (op.call, op) for op in UNARY},
     "polygamma_": METHODS["polygamma"],
 }
