@@ -1,4 +1,4 @@
-"""Reductions, scans and picks: derivatives against Richardson differences in extended precision, conventions against PyTorch's."""
+"""Reductions, scans, picks: slopes by Richardson differences in extended precision, and PyTorch's conventions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from pullback.graph.tensor import Tensor, wrap
 OPS = sorted((op for op in TABLE.values() if isinstance(op, FiberOp)), key=lambda op: op.name)
 FOLLOWED = [op for op in OPS if op.differentiable]
 CASES = [
-    pytest.param(op, s, id=f"{op.name}-{i}") for op in FOLLOWED for i, s in enumerate(op.samples()) if s.smooth
+    pytest.param(op, s, id=f"{op.name}-{i}")
+    for op in FOLLOWED
+    for i, s in enumerate(op.samples())
+    if s.smooth
 ]
 
 
 def floating(out):
-    """The floating outputs of an eval, laid end to end with zeros for the integer ones."""
+    """The floating outputs of an eval, laid end to end."""
     outs = out if isinstance(out, tuple) else (out,)
-    return np.concatenate([np.where(o.dtype.kind == "f", o, 0).reshape(-1) for o in map(np.asarray, outs)])
+    return np.concatenate([o.reshape(-1) for o in map(np.asarray, outs) if o.dtype.kind == "f"])
 
 
 def richardson(f, x):
@@ -95,7 +98,6 @@ def test_jvp_is_jacobian_times_tangent(op, s):
     local = op.zero(0, raw, (x,), s.params)
     want = np.zeros(floating(raw).size)
     np.add.at(want, local.rows, local.values * t.reshape(-1)[local.cols])
-    want = want[: np.asarray(first_float(raw)).size]
     got = first_float(got)
     got = np.zeros_like(want) if got is None else got.value
     np.testing.assert_allclose(got.reshape(-1), want, rtol=1e-12, atol=1e-12)
@@ -130,7 +132,9 @@ def test_second_derivative_is_the_slope_of_the_first(op, s):
     np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize(("op", "s"), [pytest.param(op, s, id=f"{op.name}-{i}") for op in OPS for i, s in enumerate(op.samples())])
+@pytest.mark.parametrize(
+    ("op", "s"), [pytest.param(op, s, id=f"{op.name}-{i}") for op in OPS for i, s in enumerate(op.samples())]
+)
 @pytest.mark.parametrize("place", [0, -1])
 def test_batch_is_one_call_per_sample(op, s, place):
     x = s.args[0]
@@ -145,7 +149,7 @@ def test_batch_is_one_call_per_sample(op, s, place):
         np.testing.assert_allclose(np.moveaxis(o.value, d, 0), np.stack(want), rtol=1e-14, atol=1e-14)
 
 
-# ---------------------------------------------------------------------- conventions, stated in PyTorch's words
+# ---------------------------------------------------------------------- conventions at ties and zeros
 
 
 def grad_of(f, x, dtype=np.float64):
@@ -269,22 +273,82 @@ def test_dtype_of_the_result(x, f, want):
 @pytest.mark.parametrize(
     ("f", "error", "text"),
     [
-        (lambda: wrap(np.arange(3)).mean(), RuntimeError, "could not infer output dtype. Input dtype must be either"),
-        (lambda: wrap(np.ones(2)).sum(2), IndexError, r"Dimension out of range \(expected to be in range of \[-1, 0\], but got 2\)"),
-        (lambda: wrap(np.ones(2)).sum((0, 0)), RuntimeError, "dim 0 appears multiple times in the list of dims"),
-        (lambda: wrap(np.ones(2)).sum(0, 1), TypeError, r"sum\(\): argument 'keepdim' \(position 2\) must be bool, not int"),
-        (lambda: wrap(np.ones(2)).sum(keepdim=True), TypeError, r"sum\(\) received an invalid combination of arguments"),
+        (
+            lambda: wrap(np.arange(3)).mean(),
+            RuntimeError,
+            "could not infer output dtype. Input dtype must be either",
+        ),
+        (
+            lambda: wrap(np.ones(2)).sum(2),
+            IndexError,
+            r"Dimension out of range \(expected to be in range of \[-1, 0\], but got 2\)",
+        ),
+        (
+            lambda: wrap(np.ones(2)).sum((0, 0)),
+            RuntimeError,
+            "dim 0 appears multiple times in the list of dims",
+        ),
+        (
+            lambda: wrap(np.ones(2)).sum(0, 1),
+            TypeError,
+            r"sum\(\): argument 'keepdim' \(position 2\) must be bool, not int",
+        ),
+        (
+            lambda: wrap(np.ones(2)).sum(keepdim=True),
+            TypeError,
+            r"sum\(\) received an invalid combination of arguments",
+        ),
         (lambda: pb.sum(3), TypeError, r"sum\(\): argument 'input' \(position 1\) must be Tensor, not int"),
-        (lambda: wrap(np.ones(2)).cumsum(), TypeError, r'cumsum\(\) missing 1 required positional arguments: "dim"'),
-        (lambda: wrap(np.ones(2)).cumsum(0.5), TypeError, r"cumsum\(\): argument 'dim' \(position 1\) must be int, not float"),
-        (lambda: wrap(np.ones(0)).max(), RuntimeError, r"max\(\): Expected reduction dim to be specified for input.numel\(\) == 0."),
-        (lambda: wrap(np.ones((0, 2))).max(0), IndexError, r"max\(\): Expected reduction dim 0 to have non-zero size."),
-        (lambda: wrap(np.ones((0, 2))).argmax(), IndexError, r"argmax\(\): Expected reduction dim to be specified"),
-        (lambda: wrap(np.ones(2)).max((0,)), TypeError, r"max\(\) received an invalid combination of arguments"),
-        (lambda: wrap(np.arange(2)).std(), RuntimeError, "std and var only support floating point and complex dtypes"),
-        (lambda: wrap(np.arange(2)).norm(), RuntimeError, "linalg.vector_norm: Expected a floating point or complex tensor as input. Got Long"),
-        (lambda: wrap(np.ones(0)).norm(-1), RuntimeError, "linalg.vector_norm cannot compute the -1 norm on an empty tensor"),
-        (lambda: wrap(np.array([1j])).amax(), NotImplementedError, '"max_values_cpu" not implemented for \'ComplexDouble\''),
+        (
+            lambda: wrap(np.ones(2)).cumsum(),
+            TypeError,
+            r'cumsum\(\) missing 1 required positional arguments: "dim"',
+        ),
+        (
+            lambda: wrap(np.ones(2)).cumsum(0.5),
+            TypeError,
+            r"cumsum\(\): argument 'dim' \(position 1\) must be int, not float",
+        ),
+        (
+            lambda: wrap(np.ones(0)).max(),
+            RuntimeError,
+            r"max\(\): Expected reduction dim to be specified for input.numel\(\) == 0.",
+        ),
+        (
+            lambda: wrap(np.ones((0, 2))).max(0),
+            IndexError,
+            r"max\(\): Expected reduction dim 0 to have non-zero size.",
+        ),
+        (
+            lambda: wrap(np.ones((0, 2))).argmax(),
+            IndexError,
+            r"argmax\(\): Expected reduction dim to be specified",
+        ),
+        (
+            lambda: wrap(np.ones(2)).max((0,)),
+            TypeError,
+            r"max\(\) received an invalid combination of arguments",
+        ),
+        (
+            lambda: wrap(np.arange(2)).std(),
+            RuntimeError,
+            "std and var only support floating point and complex dtypes",
+        ),
+        (
+            lambda: wrap(np.arange(2)).norm(),
+            RuntimeError,
+            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got Long",
+        ),
+        (
+            lambda: wrap(np.ones(0)).norm(-1),
+            RuntimeError,
+            "linalg.vector_norm cannot compute the -1 norm on an empty tensor",
+        ),
+        (
+            lambda: wrap(np.array([1j])).amax(),
+            NotImplementedError,
+            "\"max_values_cpu\" not implemented for 'ComplexDouble'",
+        ),
     ],
 )
 def test_errors_are_pytorchs(f, error, text):
@@ -325,11 +389,13 @@ def test_sum_of_a_large_array_does_not_depend_on_the_number_of_threads():
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("f", ["sum", "mean", "prod", "std", "logsumexp", "amax", "norm", "cumprod", "logcumsumexp"])
+@pytest.mark.parametrize(
+    "f", ["sum", "mean", "prod", "std", "logsumexp", "amax", "norm", "cumprod", "logcumsumexp"]
+)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "complex128"])
 def test_values_and_gradients_are_torchs(f, dtype):
     torch = pytest.importorskip("torch")
-    if (f in ("amax", "logcumsumexp") and dtype == "complex128"):
+    if f in ("amax", "logcumsumexp") and dtype == "complex128":
         return
     x = np.random.default_rng(1).standard_normal((4, 3))
     x = (x + 1j * x[::-1] if dtype == "complex128" else x).astype(dtype)
