@@ -13,7 +13,7 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.graph.tensor import Tensor, wrap
-from pullback.ops.losses import check_reduction, legacy, nll_loss, same_dtype, same_shape
+from pullback.ops.losses import REDUCTIONS, check_reduction, legacy, nll_loss, same_dtype, same_shape
 from pullback.ops.softmax import log_softmax
 
 
@@ -58,7 +58,7 @@ def cross_entropy(
     """
     reduction = legacy(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(message(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}"))
+        raise RuntimeError(message(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}"))
     dim = 0 if input.ndim == 1 else 1
     if tuple(input.shape) == tuple(target.shape):
         if target.value.dtype.kind not in "fc":
@@ -123,7 +123,12 @@ def _soft_cross_entropy(
     if reduction == "none":
         return -terms.sum(dim)
     total = -terms.sum()
-    return total if reduction == "sum" else total / (math.prod(x.shape) // x.shape[dim] if x.shape[dim] else 1)
+    if reduction == "sum":
+        return total
+    r = total / (math.prod(x.shape) // x.shape[dim] if x.shape[dim] else 1)
+    if r.node is not None:
+        r.node.label = "DivBackward1"
+    return r
 
 
 def _smoothed(
@@ -210,7 +215,8 @@ def gaussian_nll_loss(
     elif bool((var < 0).any()):
         raise ValueError(message("var has negative entry/entries"))
     var = _fitting_variance(input, target, var)
-    check_reduction(reduction)
+    if reduction not in REDUCTIONS:
+        raise ValueError(message(f"{reduction} is not valid", "", "reduction='mean', 'sum' or 'none'"))
     # the bound changes the value only: the gradient passes as if it were not there
     bounded = var + wrap(np.maximum(var.value, var.value.dtype.type(eps)) - var.value) if _low(var, eps) else var
     losses = 0.5 * (bounded.log() + (input - target) ** 2 / bounded)

@@ -224,7 +224,9 @@ class ParameterList(Module):
         return "\n".join(_describe(str(i), p) for i, p in enumerate(self))
 
     def __repr__(self) -> str:
-        return _listed(self)
+        text = self.extra_repr()
+        lines = "".join(f"\n    {line}" for line in text.split("\n") if text)
+        return f"{self._get_name()}({lines}\n)" if text else f"{self._get_name()}()"
 
 
 class ParameterDict(Module):
@@ -274,15 +276,8 @@ class ParameterDict(Module):
 
     def extra_repr(self) -> str:
         """One line per parameter."""
-        return "\n".join(_describe(k, p) for k, p in self.items())
-
-    def __repr__(self) -> str:
-        return _listed(self)
-
-
-def _listed(module: Any) -> str:
-    text = module.extra_repr()
-    return f"{module._get_name()}({indented(chr(10) + text)}\n)" if text else f"{module._get_name()}()"
+        lines = [f"  ({k}): {_contents(p, f'torch.{p.dtype.word}Tensor')}" for k, p in self.items()]
+        return "\n".join(lines)
 
 
 def _as_parameter(value: Any) -> Any:
@@ -292,6 +287,9 @@ def _as_parameter(value: Any) -> Any:
 def _describe(name: str, p: Any) -> str:
     if not isinstance(p, Tensor):
         return f"({name}): Object of type: {type(p).__name__}"
+    return f"({name}): {_contents(p, repr(p.dtype))}"
+
+
+def _contents(p: Tensor, dtype: str) -> str:
     kind = "Parameter" if isinstance(p, Parameter) else "Tensor"
-    size = "x".join(map(str, p.shape))
-    return f"({name}): {kind} containing: [{repr(p.dtype)} of size {size}]"
+    return f"{kind} containing: [{dtype} of size {'x'.join(map(str, p.shape))}]"

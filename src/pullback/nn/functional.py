@@ -28,8 +28,7 @@ from pullback.nn.composites import (
     soft_margin_loss,
     triplet_margin_loss,
 )
-from pullback.ops import pointwise as pw
-from pullback.ops import select
+from pullback.ops import select, special
 from pullback.ops.activations import (
     celu,
     elu,
@@ -49,6 +48,7 @@ from pullback.ops.activations import (
     softshrink,
     threshold,
 )
+from pullback.ops.arrange import pad
 from pullback.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from pullback.ops.embed import embedding, linear, one_hot
 from pullback.ops.losses import (
@@ -90,12 +90,12 @@ def relu(input: Any, inplace: bool = False) -> Any:
 
 def sigmoid(input: Any) -> Any:
     """1 / (1 + exp(-x))."""
-    return pw.sigmoid.call(input)
+    return special.sigmoid.call(input)
 
 
 def tanh(input: Any) -> Any:
     """The hyperbolic tangent."""
-    return pw.tanh.call(input)
+    return special.tanh.call(input)
 
 
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
@@ -215,17 +215,6 @@ def rrelu(
     if r.node is not None and hasattr(r.node, "label"):
         r.node.label = "RreluWithNoiseBackward0"
     return r
-
-
-def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
-    """Pad with a constant or with the input's own entries; `pad` lists (before, after) from the last dimension on."""
-    from pullback import ops  # noqa: PLC0415 - the op belongs to the structural room
-
-    for module in ops.MODULES:
-        found = getattr(module, "pad", None)
-        if found is not None:
-            return getattr(found, "call", found)(input, pad, mode, value)
-    raise NotImplementedError("pad")
 
 
 __all__ = [

@@ -70,7 +70,7 @@ def load(module: Any, state: Mapping[str, Any], strict: bool, assign: bool) -> I
                 _load_one(owner, name, t, key, state[key], assign, errors)
     unexpected = [k for k in state if k not in used]
     if strict:
-        for title, keys in (("Missing", missing), ("Unexpected", unexpected)):
+        for title, keys in (("Unexpected", unexpected), ("Missing", missing)):
             if keys:
                 listed = ", ".join(f'"{k}"' for k in keys)
                 errors.insert(0, f"{title} key(s) in state_dict: {listed}. ")

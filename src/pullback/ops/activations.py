@@ -22,7 +22,6 @@ from pullback.families.selection import gate, selection
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Node
 from pullback.graph.tensor import Tensor, wrap
-from pullback.ops import pointwise as pw
 from pullback.ops import select as sel
 from pullback.ops import special
 
@@ -127,7 +126,7 @@ hardswish_op = elementwise(
 prelu_op = elementwise(
     "prelu",
     lambda x, w: np.where(x > 0, x, w * x)[()],
-    d=[lambda _out, x, w: sel.choose(x > 0, one(x), w + x * 0), lambda _out, x, _w: sel.choose(x > 0, x * 0, x)],
+    d=[lambda _out, x, w: sel.choose(x > 0, one(x), w + x * 0), lambda _out, x, _w: sel.choose(x < 0, x, x * 0)],
     kinks=[(0.0, 0.25)],
     scalars=False,
     backward="PreluKernelBackward0",
@@ -149,9 +148,9 @@ def _elu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
 
 
 def _elu_slope(_out: Any, x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
-    below = pw.exp(x * input_scale) * (alpha * scale * input_scale)
+    below = special.exp(x * input_scale) * (alpha * scale * input_scale)
     # at 0 itself the slope is the exponential's, and a constant: its own derivative there is 0 in PyTorch
-    return sel.choose(x < 0, below, sel.choose(x > 0, one(x) * scale, one(x) * (alpha * scale * input_scale)))
+    return sel.choose(x < 0, below, sel.choose(x == 0, one(x) * (alpha * scale * input_scale), one(x) * scale))
 
 
 def _elu_entry(name: str, backward: str, *params: dict[str, Any]) -> Elementwise:
@@ -183,7 +182,7 @@ def _softplus(x: Any, *, beta: float, threshold: float) -> Any:
 
 def _softplus_slope(_out: Any, x: Any, *, beta: float, threshold: float) -> Any:
     z = x * beta
-    return sel.choose(z > threshold, one(x), pw.sigmoid(z))
+    return sel.choose(z > threshold, one(x), special.sigmoid(z))
 
 
 softplus_op = elementwise(
@@ -197,7 +196,7 @@ softplus_op = elementwise(
 log_sigmoid_op = elementwise(
     "log_sigmoid",
     lambda x: np.minimum(x, x.dtype.type(0)) - np.log1p(np.exp(-np.abs(x))),
-    d=[lambda _out, x: pw.sigmoid(-x)],
+    d=[lambda _out, x: special.sigmoid(-x)],
     refuse=only_floats("log_sigmoid_cpu"),
     zero="far above 0 the slope exp(-x) underflows",
 )
@@ -213,19 +212,19 @@ def _gelu(x: Any, *, approximate: str) -> Any:
 
 def _gelu_slope(_out: Any, x: Any, *, approximate: str) -> Any:
     if approximate == "tanh":
-        t = pw.tanh((x + x * x * x * GELU_CUBIC) * SQRT_2_OVER_PI)
+        t = special.tanh((x + x * x * x * GELU_CUBIC) * SQRT_2_OVER_PI)
         return (t + 1) * 0.5 + x * (1 - t * t) * (x * x * (3 * GELU_CUBIC) + 1) * (0.5 * SQRT_2_OVER_PI)
-    return (special.erf(x * SQRT_HALF) + 1) * 0.5 + x * pw.exp(x * x * -0.5) * INV_SQRT_2PI
+    return (special.erf(x * SQRT_HALF) + 1) * 0.5 + x * special.exp(x * x * -0.5) * INV_SQRT_2PI
 
 
 def _silu_slope(_out: Any, x: Any) -> Any:
-    s = pw.sigmoid(x)
+    s = special.sigmoid(x)
     return s * (x * (1 - s) + 1)
 
 
 def _mish_slope(_out: Any, x: Any) -> Any:
-    t = pw.tanh(softplus_op(x, beta=1.0, threshold=50.0))
-    return t + x * pw.sigmoid(x) * (1 - t * t)
+    t = special.tanh(softplus_op(x, beta=1.0, threshold=50.0))
+    return t + x * special.sigmoid(x) * (1 - t * t)
 
 
 DEAD = "far below 0 the unit is off: its slope vanishes; near its minimum it is zero as well"
@@ -237,7 +236,7 @@ gelu_op = elementwise(
     refuse=only_floats("GeluKernelImpl"),
     zero=DEAD,
 )
-silu_op = elementwise("silu", lambda x: x * pw.sigmoid.eval(x), d=[_silu_slope], refuse=only_floats("silu_cpu", "biu"), zero=DEAD)
+silu_op = elementwise("silu", lambda x: x * special.sigmoid.eval(x), d=[_silu_slope], refuse=only_floats("silu_cpu", "biu"), zero=DEAD)
 mish_op = elementwise(
     "mish", lambda x: x * np.tanh(np.log1p(np.exp(x))), d=[_mish_slope], refuse=only_floats("mish_cpu"), zero=DEAD
 )
@@ -314,7 +313,10 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """x moved towards 0 by lambd, 0 within lambd of it. RuntimeError for a negative lambd."""
     if lambd < 0:
-        raise RuntimeError(message(f"lambda must be greater or equal to 0, but found to be {lambd:g}."))
+        top = float(np.finfo(input.value.dtype).max) if input.value.dtype.kind == "f" else 0.0
+        raise RuntimeError(
+            message(f"lambda must be in range [0, {top:g}] for input dtype {input.dtype.word}, but found {lambd:g}")
+        )
     return _run(softshrink_op, input, {"lambd": lambd})
 
 
@@ -401,7 +403,7 @@ def prelu(input: Any, weight: Any) -> Any:
     wanted = [1] * len(shape)
     if len(shape) > 1:
         wanted[1] = w.size
-    return prelu_op.call(input, weight.reshape(wanted))
+    return general(prelu_op, (input, weight.reshape(wanted)), {})
 
 
 PUBLIC: dict[str, Any] = {

@@ -3,7 +3,7 @@
 Read `_columns` first: the windows of the padded input, seen through strides, are the columns of one matrix product per group
 (BLAS). Convolution is linear in the input and in the weight, so three ops closed under differentiation carry everything:
 `convolve` (output from input and weight), `spread` (input from output and weight: the transposed convolution) and
-`correlate` (weight from input and output). May import `families`, `graph`, `errors`.
+`correlate` (weight from input and output). May import `families`, `graph`, `errors`, `arrange`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pullback.errors import message
 from pullback.families.by_hand import by_hand
 from pullback.families.facets import Sample
 from pullback.families.op import apply
+from pullback.ops.arrange import pad
 
 Ints = tuple[int, ...]
 
@@ -82,7 +83,8 @@ def _convolve(x: Any, w: Any, b: Any = None, *, stride: Ints, padding: Ints, dil
 def _spread(g: Any, w: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
     n, o = g.shape[:2]
     weights = np.conj(w).reshape(groups, o // groups, -1)
-    cols = np.matmul(weights.transpose(0, 2, 1), np.ascontiguousarray(g).reshape(n, groups, o // groups, -1))
+    flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, int(np.prod(g.shape[2:])))
+    cols = np.matmul(weights.transpose(0, 2, 1), flat)
     shape = (n, w.shape[1] * groups, *size)
     return _scatter(cols, shape, w.shape[2:], stride, padding, dilation)
 
@@ -90,7 +92,7 @@ def _spread(g: Any, w: Any, *, size: Ints, stride: Ints, padding: Ints, dilation
 def _correlate(x: Any, g: Any, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
     cols = np.conj(_columns(x, kernel, stride, padding, dilation, groups))
     n, o = g.shape[:2]
-    flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, -1)
+    flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, int(np.prod(g.shape[2:])))
     w = np.add.reduce(np.matmul(flat, cols.transpose(0, 1, 3, 2)), axis=0)
     return w.reshape(o, x.shape[1] // groups, *kernel)
 
@@ -199,8 +201,16 @@ def tuple_of(value: Any, n: int, name: str) -> Ints:
 def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = False) -> None:
     a, k = list(x.shape), list(w.shape)
     name = f"conv{'_transpose' if transposed else ''}{n}d"
+    if len(k) < 3:
+        raise RuntimeError(message("weight should have at least three dimensions", f"the weight has shape {k}"))
     if len(k) != n + 2:
-        raise RuntimeError(message(f"Expected {n + 2}D weight for {name}", f"the weight has shape {k}"))
+        raise RuntimeError(
+            message(
+                f"Expected {len(k)}-dimensional input for {len(k)}-dimensional weight {k}, but got {len(a)}-dimensional input of "
+                f"size {a} instead",
+                f"{name} takes a weight with {n + 2} dimensions",
+            )
+        )
     if len(a) not in (n + 1, n + 2):
         raise RuntimeError(
             message(
@@ -212,7 +222,16 @@ def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = Fa
     channels = a[-n - 1]
     if x.value.dtype != w.value.dtype:
         raise RuntimeError(
-            message(f"Input type ({x.dtype.word}) and weight type ({w.dtype.word}) should be the same", "", "convert one of them")
+            message(
+                f"Input type (torch.{x.dtype.word}Tensor) and weight type (torch.{w.dtype.word}Tensor) should be the same or input "
+                "should be a MKLDNN tensor and weight is a dense tensor",
+                f"{name} of {x.dtype!r} with a weight of {w.dtype!r}",
+                "convert one of them: x.float() or model.double()",
+            )
+        )
+    if b is not None and b.value.dtype != x.value.dtype:
+        raise RuntimeError(
+            message(f"Input type ({x.dtype.word.lower()}) and bias type ({b.dtype.word.lower()}) should be the same")
         )
     if transposed and channels != k[0] or not transposed and channels != k[1] * groups:
         here = "transposed=1, " if transposed else ""
@@ -252,8 +271,6 @@ def _same_padding(x: Any, w: Any, n: int, stride: Ints, dilation: Ints) -> tuple
     total = [d * (k - 1) for k, d in zip(w.shape[2:], dilation, strict=True)]
     extra = [t % 2 for t in total]
     if any(extra):  # PyTorch pads the far side by one more
-        from pullback.nn.functional import pad  # noqa: PLC0415
-
         x = pad(x, [v for e in reversed(extra) for v in (0, e)])
     return x, tuple(t // 2 for t in total)
 
@@ -268,7 +285,7 @@ def _conv(x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any, grou
     elif padding == "valid":
         padding = (0,) * n
     elif isinstance(padding, str):
-        raise ValueError(message(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'"))
+        raise RuntimeError(message(f"Invalid padding string: {padding!r}", "", "padding='same' or 'valid', or numbers"))
     padding = tuple_of(padding, n, "padding")
     _fits(x, w, padding, dilation)
     params = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}

@@ -162,6 +162,24 @@ def _general(x: Any, w: Any, b: Any) -> Any:
     return r
 
 
+WORDS = {"Half": "c10::Half", "Long": "long", "Bool": "bool"}
+
+
+def _check_dtypes(x: Any, w: Any, b: Any) -> None:
+    mine, theirs = x.dtype.word, w.dtype.word
+    if b is None and mine != theirs:
+        a, c = (WORDS.get(d, d.lower()) for d in (mine, theirs))
+        first = f"expected m1 and m2 to have the same dtype, but got: {a} != {c}"
+    elif b is not None and (mine != theirs or b.dtype.word != theirs):
+        # which pair PyTorch names depends on which of the three agree
+        names = ("mat1", mine, theirs) if b.dtype.word == theirs else ("self", b.dtype.word, theirs)
+        first = f"{names[0]} and mat2 must have the same dtype, but got {names[1]} and {names[2]}"
+    else:
+        return
+    here = f"input is {x.dtype!r}, weight {w.dtype!r}" + ("" if b is None else f", bias {b.dtype!r}")
+    raise RuntimeError(message(first, here, "convert one of them: x.float() or model.double()"))
+
+
 def _check(x: Any, w: Any, b: Any) -> None:
     for t, name in ((x, "input"), (w, "weight")):
         if not isinstance(t, Tensor):
@@ -173,16 +191,7 @@ def _check(x: Any, w: Any, b: Any) -> None:
                 )
             )
     a, k = tuple(x.shape), tuple(w.shape)
-    if x.value.dtype != w.value.dtype:
-        words = {"Half": "c10::Half", "Float": "float", "Double": "double", "Long": "long int", "Int": "int"}
-        have, want = words.get(x.dtype.word, x.dtype.word), words.get(w.dtype.word, w.dtype.word)
-        raise RuntimeError(
-            message(
-                f"mat1 and mat2 must have the same dtype, but got {x.dtype.word} and {w.dtype.word}",
-                f"input is {have}, weight is {want}",
-                "convert one of them: x.float() or model.double()",
-            )
-        )
+    _check_dtypes(x, w, b)
     if len(k) == 2 and (not a or a[-1] != k[1]):
         rows = int(np.prod(a[:-1])) if a else 1
         last = a[-1] if a else 1

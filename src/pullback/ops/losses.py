@@ -19,8 +19,8 @@ from pullback.families.by_hand import by_hand
 from pullback.families.facets import Dependence, Sample
 from pullback.families.op import apply, strong
 from pullback.graph.tensor import Tensor
-from pullback.ops import pointwise as pw
 from pullback.ops import select as sel
+from pullback.ops import special
 from pullback.ops.activations import refuse_dtype
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -125,7 +125,7 @@ def _huber(x: Any, y: Any, *, delta: float) -> Any:
 
 def _huber_slope(x: Any, y: Any, *, delta: float) -> Any:
     d = x - y
-    return sel.choose(d > delta, d * 0 + delta, sel.choose(d < -delta, d * 0 - delta, d))
+    return sel.choose(d >= delta, d * 0 + delta, sel.choose(d <= -delta, d * 0 - delta, d))
 
 
 def _smooth_l1(x: Any, y: Any, *, beta: float) -> Any:
@@ -171,16 +171,11 @@ def _bce_slope(x: Any, y: Any) -> Any:
     return (x - y) / sel.choose(product < 1e-12, product * 0 + 1e-12, product)
 
 
-def _bounded_log(x: Any) -> Any:
-    r = pw.log(x)
-    return sel.choose(r < -100, r * 0 - 100, r)
-
-
 bce_op = pair_loss(
     "binary_cross_entropy",
     _bce,
     _bce_slope,
-    lambda x, _y: _bounded_log(1 - x) - _bounded_log(x),
+    lambda x, _y: special.log(1 - x) - special.log(x),
     {},
 )
 
@@ -192,7 +187,7 @@ def _bce_logits(x: Any, y: Any) -> Any:
 bce_logits_op = pair_loss(
     "binary_cross_entropy_with_logits",
     _bce_logits,
-    lambda x, y: pw.sigmoid(x) - y,
+    lambda x, y: special.sigmoid(x) - y,
     lambda x, _y: -x,
     {},
 )
@@ -392,6 +387,24 @@ def legacy(size_average: Any, reduce: Any, reduction: str) -> str:
     return chosen
 
 
+def _check_probabilities(x: Any, y: Any) -> None:
+    """RuntimeError for the first entry outside [0, 1]."""
+    if x.foreign is not None or y.foreign is not None:
+        return
+    wrong = [np.flatnonzero(~((t.value >= 0) & (t.value <= 1))) for t in (x, y)]
+    first = [w[0] if w.size else np.inf for w in wrong]
+    if min(first) == np.inf:
+        return
+    name, v = ("input", x.value) if first[0] <= first[1] else ("target", y.value)
+    raise RuntimeError(
+        message(
+            f"all elements of {name} should be between 0 and 1",
+            f"the {name} ranges from {v.min():g} to {v.max():g}",
+            "pass probabilities (sigmoid of the scores), or use binary_cross_entropy_with_logits on the scores",
+        )
+    )
+
+
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
 ) -> Any:
@@ -411,14 +424,7 @@ def binary_cross_entropy(
         )
     if a.dtype != b.dtype:
         raise RuntimeError(message(f"Found dtype {target.dtype.word} but expected {input.dtype.word}", "", "convert the target"))
-    if not bool(np.all((a >= 0) & (a <= 1))):
-        raise RuntimeError(
-            message(
-                "all elements of input should be between 0 and 1",
-                f"the input ranges from {a.min():g} to {a.max():g}",
-                "pass probabilities (sigmoid of the scores), or use binary_cross_entropy_with_logits on the scores",
-            )
-        )
+    _check_probabilities(input, target)
     if weight is None:
         return _pair(bce_op, "binary_cross_entropy", "binary_cross_entropy", input, target, {"reduction": reduction})
     losses = _pair(bce_op, "binary_cross_entropy", "binary_cross_entropy", input, target, {"reduction": "none"}) * weight
@@ -480,7 +486,7 @@ def _check_nll(x: Any, target: Any, weight: Any, ignore_index: int) -> None:
     if target.value.dtype.kind not in "iu":
         raise RuntimeError(
             message(
-                f"expected scalar type Long but found {target.dtype.word}",
+                f"expected target dtype to be Long or Byte, but got {target.dtype.word}",
                 "the target holds class indices",
                 "convert it: target.long()",
             )

@@ -278,22 +278,46 @@ def _numbers(value: Any, n: int) -> Ints:
     return found * n if len(found) == 1 else found
 
 
+RANK = {
+    "max_pool2d": "non-empty 3D or 4D (batch mode) tensor expected for input",
+    "avg_pool2d": "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got:{shape}",
+    "max_pool1d": "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{shape}",
+    "avg_pool1d": (
+        "Expected 2 to 3 dimensions, but got {n}-dimensional tensor for argument #1 'self' (while checking arguments for avg_pool1d)"
+    ),
+}
+
+
 def _check(x: Any, name: str, n: int, kernel: Ints, padding: Ints) -> None:
-    if x.ndim not in (n + 1, n + 2):
-        raise RuntimeError(
-            message(
-                f"{name}(): Expected {n + 1}D or {n + 2}D (batch mode) tensor expected for input, but got: {list(x.shape)}",
-                "",
-                "the input is (N, C, ...) or (C, ...)",
-            )
+    shape = list(x.shape)
+    if len(shape) not in (n + 1, n + 2):
+        first = RANK[name].format(shape=shape, n=len(shape))
+        raise RuntimeError(message(first, f"the input has shape {shape}", "the input is (N, C, ...) or (C, ...)"))
+    if any(p > k // 2 for p, k in zip(padding, kernel, strict=True)):
+        p, k = padding[0], kernel[0]
+        first = f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation=1"
+        if name == "max_pool1d":
+            first = f"max_pool1d() padding should be at most half of kernel size, but got padding={p} and kernel_size={k}"
+        raise RuntimeError(message(first))
+
+
+def _check_output(x: Any, name: str, sizes: Ints) -> None:
+    """RuntimeError where no window fits."""
+    if all(m > 0 for m in sizes):
+        return
+    n = len(sizes)
+    if name == "max_pool1d":
+        raise RuntimeError(message(f"max_pool1d() Invalid computed output size: {sizes[0]}", f"input of shape {list(x.shape)}"))
+    planes = x.shape[-n - 1]
+    have = "x".join(map(str, (planes, *((1,) if n == 1 else ()), *x.shape[-n:])))
+    made = "x".join(map(str, (planes, *((1,) if n == 1 else ()), *sizes)))
+    raise RuntimeError(
+        message(
+            f"Given input size: ({have}). Calculated output size: ({made}). Output size is too small",
+            "",
+            "use a smaller kernel or a larger input",
         )
-    if any(p > k / 2 for p, k in zip(padding, kernel, strict=True)):
-        raise RuntimeError(
-            message(
-                f"pad should be at most half of effective kernel size, but got pad={padding[0]}, kernel_size={kernel[0]} and "
-                "dilation=1"
-            )
-        )
+    )
 
 
 def _avg(x: Any, name: str, n: int, kernel: Any, stride: Any, padding: Any, ceil: bool, include: bool, divisor: Any) -> Any:
@@ -302,6 +326,7 @@ def _avg(x: Any, name: str, n: int, kernel: Any, stride: Any, padding: Any, ceil
     padding = _numbers(padding, n)
     _check(x, name, n, kernel, padding)
     params = {**_params(kernel, stride, padding, ceil=ceil, include_pad=include), "divisor": divisor}
+    _check_output(x, name, _windows(tuple(x.shape), params).out)
     return _named(apply(avg_pool, (x,), params), n)
 
 
@@ -348,6 +373,8 @@ def _max(
     padding = _numbers(padding, n)
     _check(x, name, n, kernel, padding)
     params = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": _numbers(dilation, n), "ceil": ceil}
+    w = Windows(tuple(x.shape), kernel, stride, padding, params["dilation"], ceil=ceil)
+    _check_output(x, name, w.out)
     values, where = apply(max_pool, (x,), params)
     values = _named(values, n)
     return (values, where) if indices else values

@@ -16,7 +16,7 @@ from pullback.families.by_hand import by_hand
 from pullback.families.facets import Dependence, Sample
 from pullback.families.op import apply
 from pullback.graph.tensor import Tensor
-from pullback.ops import pointwise as pw
+from pullback.ops import special
 from pullback.ops.activations import refuse_dtype
 
 
@@ -82,8 +82,8 @@ softmax_op = by_hand(
 log_softmax_op = by_hand(
     "log_softmax",
     lambda x, *, dim: np.asarray(_log_softmax(np.asarray(x), dim=dim)),
-    vjp=[lambda g, out, _x, *, dim: g - pw.exp(out) * sum_over(g, dim)],
-    jvp=lambda tangents, out, _x, *, dim: tangents[0] - sum_over(pw.exp(out) * tangents[0], dim),
+    vjp=[lambda g, out, _x, *, dim: g - special.exp(out) * sum_over(g, dim)],
+    jvp=lambda tangents, out, _x, *, dim: tangents[0] - sum_over(special.exp(out) * tangents[0], dim),
     samples=_samples,
     facets={"depend": _depend},
 )

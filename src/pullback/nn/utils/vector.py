@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pullback.errors import message
-from pullback.families.op import TABLE
 from pullback.graph.tensor import Tensor
+from pullback.ops.join import cat
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """The entries of all parameters in one vector, followed by autograd."""
-    return TABLE["cat"].call([p.reshape(-1) for p in parameters])
+    return cat([p.reshape(-1) for p in parameters])
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
