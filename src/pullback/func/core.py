@@ -17,6 +17,7 @@ from pullback.graph.modes import state
 from pullback.graph.node import Node
 from pullback.graph.tensor import Tensor, edge_of
 from pullback.transform.batch import BatchedTensor, lift_all
+from pullback.transform.shown import Track
 from pullback.transform.forward import fresh, leads_outside, push, zeros_like
 
 
@@ -45,10 +46,15 @@ class Recorded:
 
     def __init__(self, function: Callable[[Sequence[Tensor]], Any], inputs: Sequence[Any]) -> None:
         """function(list of started inputs) -> any pytree."""
+        before = state.tracking
         with transforming():
-            self.inputs = [start(x) for x in inputs]
-            self.nodes: list[Node] = [t.node for t in self.inputs]
-            self.result = function(self.inputs)
+            state.tracking = (*before, Track())
+            try:
+                self.inputs = [start(x) for x in inputs]
+                self.nodes: list[Node] = [t.node for t in self.inputs]
+                self.result = function(self.inputs)
+            finally:
+                state.tracking = before
 
     def outputs(self, tree: Any) -> tuple[list[Tensor], Spec]:
         """The tensors of (part of) the result."""
@@ -63,6 +69,14 @@ class Recorded:
         if isinstance(t, Tensor) and t.node is not None and not self.connected([t]):
             return strip(t)
         return t
+
+    def clean_tree(self, aux: Any) -> Any:
+        """The second result of a function with has_aux; RuntimeError unless it holds tensors only."""
+        items, spec = flatten(aux)
+        for a in items:
+            if not isinstance(a, Tensor):
+                raise RuntimeError(f"Expected tensors, got unsupported type {type(a)}")
+        return unflatten([self.clean(a) for a in items], spec)
 
     def pull(self, outs: Sequence[Tensor], cotangents: Sequence[Tensor], record: bool | None = None) -> list[Tensor]:
         """The vector-Jacobian product: one cotangent per input, zeros where nothing depends on it."""

@@ -64,8 +64,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
         value = run.clean(out)
         if not has_aux:
             return gradient, value
-        items, aux_spec = flatten(aux)
-        return gradient, (value, unflatten([run.clean(a) for a in items], aux_spec))
+        return gradient, (value, run.clean_tree(aux))
 
     return both
 
@@ -103,7 +102,7 @@ def pick(args: tuple[Any, ...], argnums: Argnums) -> Any:
         raise RuntimeError("argnums must be non-empty")
     places = [checked(i) for i in argnums]
     if len(set(places)) != len(places):
-        raise RuntimeError(f"argnums elements must be unique, got {argnums}")
+        raise RuntimeError(f"argnums elements must be unique, got {tuple(places)}")
     return tuple(args[i] for i in places)
 
 
@@ -136,9 +135,8 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     outs, out_spec = flatten(result)
     check_outputs("vjp(f, *primals)", outs)
 
-    def vjp_fn(*cotangents: Any) -> Any:
-        given = cotangents[0] if len(cotangents) == 1 else cotangents
-        gs, g_spec = flatten(given)
+    def vjp_fn(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:  # noqa: ARG001 - PyTorch's names
+        gs, g_spec = flatten(cotangents)
         if g_spec != out_spec:
             raise RuntimeError(
                 "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. "
@@ -156,8 +154,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
     value = unflatten([run.clean(o) for o in outs], out_spec)
     if has_aux:
-        items, aux_spec = flatten(aux)
-        return value, vjp_fn, unflatten([run.clean(a) for a in items], aux_spec)
+        return value, vjp_fn, run.clean_tree(aux)
     return value, vjp_fn
 
 
@@ -167,7 +164,7 @@ def check_outputs(where: str, outs: Sequence[Any]) -> None:
         if not isinstance(o, Tensor):
             raise RuntimeError(f"{where}: expected f(*primals) to return only tensors, got unsupported type {type(o)}")
     if not outs:
-        raise RuntimeError(f"{where}: Expected f to be a function that has non-empty output (got output = ())")
+        raise RuntimeError(f"{where}: Expected f to be a function that has non-empty output (got output = [])")
 
 
 def jvp(
@@ -198,8 +195,7 @@ def jvp(
     values = unflatten([run.clean(o) for o in outs], out_spec)
     derivative = unflatten(run.push(outs, directions), out_spec)
     if has_aux:
-        items, aux_spec = flatten(aux)
-        return values, derivative, unflatten([run.clean(a) for a in items], aux_spec)
+        return values, derivative, run.clean_tree(aux)
     return values, derivative
 
 
@@ -212,14 +208,14 @@ def _check_tangents(primals: Any, tangents: Any) -> tuple[Spec, list[Any], list[
     if spec != t_spec:
         raise RuntimeError(
             f"{where}: Expected primals and tangents to have the same python structure. For example, if primals is a tuple of 3 "
-            f"tensors, tangents also must be. Got primals with structure {spec} and tangents with structure {t_spec}"
+            f"tensors, tangents also must be. Got primals with structure {spec.long_text()} and tangents with structure {t_spec.long_text()}"
         )
     if not leaves:
         raise RuntimeError(f"{where}: Expected primals to contain at least one Tensor.")
     for kind, items in (("primals", leaves), ("tangents", directions)):
         for x in items:
             if not isinstance(x, Tensor):
-                raise RuntimeError(f"{where}: Expected {kind} to contain only Tensors, got unsupported type {type(x)}")
+                raise RuntimeError(f"{where}: Expected {kind} to only contain Tensors, got {type(x)}")
     for p, t in zip(leaves, directions, strict=True):
         if p.value.dtype.kind not in "fc":
             raise ValueError(f"Expected primal to be floating point or complex, but got: {p.dtype!r}")
@@ -247,12 +243,13 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
         directions, t_spec = flatten(tangents)
         if t_spec != spec:
             raise RuntimeError(
-                f"Expected the tangents {t_spec} to have the same argspec as the primals {spec}"
+                f"Expected the tangents {t_spec.long_text()} to have the same argspec as the primals {spec.long_text()}"
             )
-        for t, p in zip(directions, leaves, strict=True):
+        for i, (t, p) in enumerate(zip(directions, leaves, strict=True)):
             if tuple(t.shape) != tuple(p.shape):
                 raise RuntimeError(
-                    f"Expected tangent of shape {list(p.shape)} for the primal of that shape, got {list(t.shape)}"
+                    f"tangent:{i} with shape {t.shape!r} in flattened pytree doesn't match the shape {p.shape!r} of the corresponding "
+                    "primal."
                 )
         return unflatten(run.push(outs, directions), out_spec)
 

@@ -46,9 +46,9 @@ def jacrev(
         chosen = pick(args, argnums)
         leaves, spec = flatten(chosen)
         run = Recorded(lambda xs: func(*put(args, argnums, unflatten(xs, spec)), **kwargs), leaves)
-        result, aux = _split_aux(run.result, has_aux, "jacrev")
+        result, aux = _split_aux(run.result, has_aux, "vjp(f, *primals)")
         outs, out_spec = flatten(result)
-        check_outputs("jacrev(f)", outs)
+        check_outputs("vjp(f, *primals)", outs)
         rows: list[Any] = []
         graph = run.connected(outs)
         for i, o in enumerate(outs):
@@ -60,7 +60,7 @@ def jacrev(
             stacked = vmap(row, chunk_size=chunk_size)(basis(o))
             rows.append([j.reshape(tuple(o.value.shape) + tuple(j.value.shape[1:])) for j in stacked])
         table = unflatten([unflatten(r, spec) for r in rows], out_spec)
-        return (table, _clean(run, aux)) if has_aux else table
+        return (table, run.clean_tree(aux)) if has_aux else table
 
     return jacobian
 
@@ -74,10 +74,13 @@ def jacfwd(
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         chosen = pick(args, argnums)
         leaves, spec = flatten(chosen)
+        for x in leaves:
+            if isinstance(x, Tensor) and x.value.dtype.kind not in "fc":
+                raise ValueError(f"Expected primal to be floating point or complex, but got: {x.dtype!r}")
         run = Recorded(lambda xs: func(*put(args, argnums, unflatten(xs, spec)), **kwargs), leaves)
-        result, aux = _split_aux(run.result, has_aux, "jacfwd")
+        result, aux = _split_aux(run.result, has_aux, "jvp(f, primals, tangents)")
         outs, out_spec = flatten(result)
-        check_outputs("jacfwd(f)", outs)
+        check_outputs("jvp(f, primals, tangents)", outs)
         columns: list[list[Any]] = [[] for _ in outs]
         for i, x in enumerate(leaves):
             others = [_zeros(t) for t in run.inputs]
@@ -90,7 +93,7 @@ def jacfwd(
                 shape = tuple(j.value.shape[1:]) + tuple(x.value.shape)
                 columns[k].append(j.movedim(0, -1).reshape(shape))
         table = unflatten([unflatten(c, spec) for c in columns], out_spec)
-        return (table, _clean(run, aux)) if has_aux else table
+        return (table, run.clean_tree(aux)) if has_aux else table
 
     return jacobian
 
@@ -104,14 +107,9 @@ def _zeros(t: Tensor) -> Tensor:
     return t.new_filled(0) if t.foreign is not None else wrap(np.zeros(t.value.shape, t.value.dtype))
 
 
-def _split_aux(result: Any, has_aux: bool, name: str) -> tuple[Any, Any]:
+def _split_aux(result: Any, has_aux: bool, where: str) -> tuple[Any, Any]:
     if not has_aux:
         return result, None
     if not (isinstance(result, tuple) and len(result) == 2):  # pyright: ignore[reportUnknownArgumentType]
-        raise RuntimeError(f"{name}(f)(*args): output of function f should be a tuple: (output, aux) if has_aux is True")
+        raise RuntimeError(f"{where}: output of function f should be a tuple: (output, aux) if has_aux is True")
     return result  # pyright: ignore[reportUnknownVariableType]
-
-
-def _clean(run: Recorded, aux: Any) -> Any:
-    items, spec = flatten(aux)
-    return unflatten([run.clean(a) for a in items], spec)

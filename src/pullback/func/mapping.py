@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pullback.errors import message
 from pullback.func.pytree import Spec, broadcast_prefix, flatten, unflatten
 from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor
@@ -28,7 +29,7 @@ def vmap(
     out_dims     where the batch dimension of each output goes; None where the output is the same for all samples
     randomness   "error" (random ops refuse), "different" (a draw per sample), "same" (one draw for all)
     chunk_size   at most this many samples at a time
-    ValueError where dimensions do not match; keyword arguments are always mapped over dimension 0.
+    ValueError where dimensions do not match; keyword arguments are handed on, not mapped.
 
     >>> import pullback as torch
     >>> torch.vmap(torch.dot)(torch.ones(2, 3), torch.ones(2, 3))
@@ -41,8 +42,8 @@ def vmap(
 
     @functools.wraps(func)
     def mapped(*args: Any, **kwargs: Any) -> Any:
-        call = Call(func, in_dims, out_dims, randomness)
-        leaves, dims, spec, size = call.inputs(args, kwargs)
+        call = Call(func, in_dims, out_dims, randomness, kwargs)
+        leaves, dims, spec, size = call.inputs(args)
         if chunk_size is None or size <= chunk_size:
             return call.run(leaves, dims, spec, size)
         return _in_chunks(call, leaves, dims, spec, size, chunk_size)
@@ -71,14 +72,17 @@ def _in_chunks(call: Call, leaves: list[Any], dims: list[Any], spec: Spec, size:
 class Call:
     """One use of a mapped function: its checks and its run."""
 
-    def __init__(self, func: Callable[..., Any], in_dims: Any, out_dims: Any, randomness: str) -> None:
+    def __init__(
+        self, func: Callable[..., Any], in_dims: Any, out_dims: Any, randomness: str, kwargs: dict[str, Any]
+    ) -> None:
         """Keep the settings and the name that error texts show."""
+        self.kwargs = kwargs
         self.func, self.in_dims, self.out_dims, self.randomness = func, in_dims, out_dims, randomness
         name = getattr(func, "__name__", None)
         self.name = repr(func) if name is None else name
         self.where = f"vmap({self.name}, in_dims={in_dims}, ...)(<inputs>)"
 
-    def inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], list[Any], Spec, int]:
+    def inputs(self, args: tuple[Any, ...]) -> tuple[list[Any], list[Any], Spec, int]:
         """The flat inputs, the mapped dimension of each, their structure and the batch size."""
         in_dims = self.in_dims
         if not isinstance(in_dims, int | tuple) or isinstance(in_dims, bool):
@@ -86,7 +90,7 @@ class Call:
                 f"{self.where}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, got: "
                 f"{type(in_dims)}."
             )
-        if not args and not kwargs:
+        if not args:
             raise ValueError(
                 f"vmap({self.name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a "
                 "function with no inputs. The latter is unsupported."
@@ -96,13 +100,10 @@ class Call:
         if dims is None:
             raise ValueError(
                 f"{self.where}: in_dims is not compatible with the structure of `inputs`. in_dims has structure "
-                f"{flatten(in_dims)[1]} but inputs has structure {spec}."
+                f"{flatten(in_dims)[1].long_text()} but inputs has structure {spec.long_text()}."
             )
-        more, more_spec = flatten(kwargs)
-        dims = [*dims, *([0] * len(more))]
-        leaves = [*leaves, *more]
         dims = [self._checked(x, d) for x, d in zip(leaves, dims, strict=True)]
-        return leaves, dims, Spec(tuple, (), (spec, more_spec)), self._size(leaves, dims)
+        return leaves, dims, spec, self._size(leaves, dims)
 
     def _checked(self, x: Any, d: Any) -> int | None:
         if d is None:
@@ -128,9 +129,11 @@ class Call:
         sizes = [x.value.shape[d] for x, d in zip(leaves, dims, strict=True) if d is not None]
         if not sizes:
             raise ValueError(
-                f"{self.where}: at least one input must be mapped over; in_dims is None for all of them"
-                if leaves
-                else f"vmap({self.name})(<inputs>): got no inputs."
+                message(
+                    "vmap: Expected at least one Tensor to vmap over",
+                    f"in_dims={self.in_dims} maps none of the arguments of {self.name}",
+                    "give one of them an in_dim, or call the function itself",
+                )
             )
         if len(set(sizes)) > 1:
             raise ValueError(
@@ -148,8 +151,7 @@ class Call:
             inside = [
                 x if d is None else enter(x if d == 0 else x.movedim(d, 0), level) for x, d in zip(leaves, dims, strict=True)
             ]
-            args, kwargs = unflatten(inside, spec)
-            out = self.func(*args, **kwargs)
+            out = self.func(*unflatten(inside, spec), **self.kwargs)
             outs, out_spec = flatten(out)
             places = self._places(outs, out_spec)
             state.update(levels=before)
@@ -158,21 +160,27 @@ class Call:
             state.update(levels=before)
 
     def _places(self, outs: Sequence[Any], out_spec: Spec) -> list[Any]:
-        for o in outs:
-            if not isinstance(o, Tensor):
-                raise ValueError(
-                    f"vmap({self.name}, ...): `{self.name}` must only return Tensors, got type {type(o)}. Did you mean to set out_dims= "
-                    "to None for output?"
-                )
+        if not (self.out_dims is None or isinstance(self.out_dims, int | tuple | list | dict)):
+            raise ValueError(
+                f"vmap({self.name}, ..., out_dims={self.out_dims}): `out_dims` must be an int, None or a python collection of ints "
+                "representing where in the outputs the vmapped dimension should appear."
+            )
         places = broadcast_prefix(self.out_dims, out_spec)
         if places is None:
             raise ValueError(
                 f"vmap({self.name}, ..., out_dims={self.out_dims})(<inputs>): out_dims is not compatible with the structure of "
-                f"`outputs`. out_dims has structure {flatten(self.out_dims)[1]} but outputs has structure {out_spec}."
+                f"`outputs`. out_dims has structure {flatten(self.out_dims)[1].long_text()} but outputs has structure "
+                f"{out_spec.long_text()}."
             )
+        for o, d in zip(outs, places, strict=True):
+            if not isinstance(o, Tensor) and d is not None:
+                raise ValueError(
+                    f"vmap({self.name}, ...): `{self.name}` must only return Tensors, got type {type(o)}. Did you mean to set out_dims= "
+                    "to None for output?"
+                )
         return places
 
-    def _output(self, o: Tensor, d: Any, level: Level) -> Tensor:
+    def _output(self, o: Any, d: Any, level: Level) -> Any:
         if d is None:
             if isinstance(o, BatchedTensor) and o.value.level is level:
                 raise ValueError(

@@ -32,6 +32,15 @@ class Spec:
         return "(" + ", ".join(inner) + ("," if len(inner) == 1 else "") + ")"
 
 
+    def long_text(self, indent: int = 2) -> str:
+        """The structure as PyTorch's other error texts show it: TreeSpec(tuple, None, [*])."""
+        if self.kind is None:
+            return "*"
+        inner = (",\n" + " " * indent).join(c.long_text(indent + 2) for c in self.children)
+        keys = list(self.keys) if issubclass(self.kind, dict) else None
+        return f"TreeSpec({self.kind.__name__}, {keys}, [{inner}])"
+
+
 LEAF = Spec(None)
 
 

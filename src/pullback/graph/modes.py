@@ -31,6 +31,8 @@ class State(threading.local):
     lines: bool = False
     # the stack of running vmap levels, innermost last; empty outside vmap
     levels: tuple[Any, ...] = ()
+    # the running differential transforms, innermost last: how tensors print inside them
+    tracking: tuple[Any, ...] = ()
     # how many func transforms (grad, vjp, jvp, ...) are running
     transforms: int = 0
     # is any vmap or transform running? (follows from the two above)

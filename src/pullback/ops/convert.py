@@ -16,6 +16,7 @@ from pullback.dtypes import dtype as DType
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
 from pullback.families.op import apply, cast
+from pullback.graph.modes import state
 from pullback.graph.node import LEAF
 from pullback.graph.tensor import Tensor, wrap
 
@@ -212,6 +213,8 @@ def text(self: Tensor) -> str:
     """The printed form, PyTorch's to the character."""
     if self.foreign is not None:
         return self.text()
+    if state.tracking:
+        return state.tracking[-1].text(self)
     node = self.node
     name = None if node is None or node is LEAF else self.grad_fn.name().removeprefix("torch::autograd::")
     if name == "not_implemented":
@@ -227,7 +230,7 @@ def text(self: Tensor) -> str:
 def format_tensor(self: Tensor, spec: str) -> str:
     """f"{x:.2f}": a 0-d tensor formats as its number."""
     if self.foreign is None and (spec or (self.value.ndim == 0 and type(self) is Tensor)):
-        if spec == "" and self.node is not None:
+        if spec == "" and self.node is not None and not state.tracking:
             return text(self)
         return printing.format_scalar(self.value, spec)
     return text(self)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pullback import printing
 from pullback.errors import message
+from pullback.families.calls import NUMBER, number_value
 from pullback.families.op import Absent, Op, make_node, strip
 from pullback.graph.modes import state
 from pullback.graph.node import Aval, Node, Slot
@@ -38,7 +38,7 @@ class Level:
         self.number = _number()
         self.size = size
         self.randomness = randomness
-        self.depth = len(state.levels) + 1
+        self.depth = len(state.levels) + len(state.tracking) + 1
 
     def batched(self, inner: Tensor) -> Tensor:
         """A tensor inside this level from one whose first dimension runs over the lanes."""
@@ -139,7 +139,7 @@ class BatchedTensor(Tensor):
             raise RuntimeError(
                 message(
                     "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support "
-                    "that yet, please shout over at https://github.com/pytorch/functorch/issues/257 .",
+                    "that yet, please file an issue at https://github.com/pytorch/pytorch/issues .",
                     f"the tensor has one value for each of the {self.value.level.size} samples",
                     "choose with torch.where, which works sample by sample",
                 )
@@ -158,7 +158,7 @@ class BatchedTensor(Tensor):
         """Refused: the lanes have no memory of their own shape."""
         raise RuntimeError(
             message(
-                "vmap: this operation needs the memory of a single sample, which does not exist inside vmap",
+                "Cannot access data pointer of Tensor that doesn't have storage",
                 f"a tensor of shape {list(self.value.shape)} per sample",
                 "use operations on tensors instead of NumPy or raw memory",
             )
@@ -166,7 +166,9 @@ class BatchedTensor(Tensor):
 
     def text(self) -> str:
         """PyTorch's printed form of a tensor inside vmap."""
-        return printing.wrapped_text("BatchedTensor", self.value.level.depth, 0, repr(self.value.inner))
+        from pullback.transform.shown import text  # noqa: PLC0415 - the two modules need each other
+
+        return text(self)
 
     def new_filled(self, number: float) -> Tensor:
         """A constant of this tensor's shape and dtype, lane by lane."""
@@ -255,6 +257,7 @@ def _record(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, lev
     node.lanes = node.special = True
     if hasattr(op, "partials"):
         node.meta = tuple((a.value.shape, a.value.dtype) if isinstance(a, Tensor) else None for a in lifted)
+        node.args = tuple(number_value(a, out.value.dtype) if isinstance(a, NUMBER) else a for a in node.args)
     if op.keeps_out:
         node.out = tuple(map(snapshot, outs)) if isinstance(out, tuple) else snapshot(out)
     if isinstance(out, tuple):
