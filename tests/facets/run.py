@@ -7,24 +7,25 @@ import warnings
 import numpy as np
 
 import pullback as torch
-from pullback.graph.modes import state
-from pullback.graph.node import LEAF
+from facets.judge import as_real, from_real, probes, real_size
+from pullback.graph.node import LEAF, Aval
 from pullback.graph.tensor import Tensor, wrap
 from pullback.transform.forward import fresh, push
-from facets.judge import diff_places
 
 
-def tensors(op, sample, *, followed=True):
+def frozen(a):
+    """A private copy that nobody may write: a rule that writes into its arguments fails."""
+    a = np.array(a)
+    a.flags.writeable = False
+    return a
+
+
+def tensors(case, *, followed=True, args=None):
     """The sample's arguments as tensors, the differentiated ones leaves that require grad."""
-    places = diff_places(op, sample)
-    made = []
-    for i, a in enumerate(sample.args):
-        if isinstance(a, np.ndarray):
-            t = wrap(a.copy(), LEAF if followed and i in places else None)
-            made.append(t)
-        else:
-            made.append(a)
-    return made
+    return [
+        wrap(frozen(a), LEAF if followed and i in case.places else None) if isinstance(a, np.ndarray) else a
+        for i, a in enumerate(case.sample.args if args is None else args)
+    ]
 
 
 def floating(out):
@@ -40,63 +41,81 @@ def call(op, args, params):
         return op(*args, **params)
 
 
-def vjp_rows(op, sample):
-    """Per differentiated argument the Jacobian, one sweep per output entry."""
-    args = tensors(op, sample)
-    outs = floating(call(op, args, dict(sample.params)))
-    places = diff_places(op, sample)
-    rows = {i: [] for i in places}
-    for k, out in enumerate(outs):
-        for j in range(out.numel()):
-            e = np.zeros(out.value.size)
-            e[j] = 1.0
-            v = wrap(e.reshape(out.value.shape))
-            if out.node is None:
-                for i in places:
-                    rows[i].append(np.zeros(args[i].value.size))
-                continue
-            found = torch.autograd.grad(out, [args[i] for i in places], v, retain_graph=True, allow_unused=True)
-            for i, g in zip(places, found, strict=True):
-                rows[i].append(np.zeros(args[i].value.size) if g is None else np.asarray(g.value).reshape(-1))
-        del k
-    return {i: np.array(r).reshape(len(r), args[i].value.size) for i, r in rows.items()}
+def total_size(outs):
+    """How many reals the outputs hold."""
+    return sum(real_size(o.value) for o in outs)
 
 
-def jvp_columns(op, sample):
-    """Per differentiated argument the Jacobian, one push per input entry."""
+def parts(vector, outs):
+    """A real vector cut into read-only cotangents of the outputs."""
+    found, start = [], 0
+    for o in outs:
+        n = real_size(o.value)
+        found.append(wrap(frozen(from_real(vector[start : start + n], o.value).astype(o.value.dtype))))
+        start += n
+    return found
+
+
+def joined(values, like):
+    """Values (None: zeros) of these tensors as one real vector."""
+    pieces = [
+        np.zeros(real_size(o.value))
+        if v is None
+        else as_real(np.broadcast_to(v.value.astype(o.value.dtype), o.value.shape))
+        for v, o in zip(values, like, strict=True)
+    ]
+    return np.concatenate(pieces) if pieces else np.zeros(0)
+
+
+def pull(outs, xs, vector, **options):
+    """One sweep: the gradients of vector . outs with respect to xs (None where there is none)."""
+    pairs = [(o, v) for o, v in zip(outs, parts(vector, outs), strict=True) if o.node is not None]
+    if not pairs:
+        return [None] * len(xs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.autograd.grad(
+            [o for o, _ in pairs], xs, [v for _, v in pairs], allow_unused=True, **{"retain_graph": True, **options}
+        )
+
+
+def vjp_rows(case, args=None, basis=None):
+    """(U^T J per differentiated argument, U): one sweep per column of U."""
+    args = tensors(case, args=args)
+    outs = floating(call(case.op, args, case.params))
+    U = probes(total_size(outs), 77) if basis is None else basis(total_size(outs))
+    xs = [args[i] for i in case.places]
+    rows = {i: np.zeros((U.shape[1], real_size(args[i].value))) for i in case.places}
+    for k in range(U.shape[1]):
+        for i, x, g in zip(case.places, xs, pull(outs, xs, U[:, k]), strict=True):
+            if g is not None:
+                assert g.value.shape == x.value.shape, f"{case}, argument {i}: gradient of shape {g.value.shape}, not {x.value.shape}"
+                assert g.value.dtype == x.value.dtype, f"{case}, argument {i}: gradient of dtype {g.value.dtype}, not {x.value.dtype}"
+                rows[i][k] = as_real(g.value)
+    return rows, U
+
+
+def jvp_columns(case):
+    """J T per differentiated argument: one push per column of T."""
     result = {}
-    for i in diff_places(op, sample):
-        args = tensors(op, sample, followed=False)
+    for i in case.places:
+        args = tensors(case, followed=False)
         with torch.enable_grad():
             args[i] = fresh(args[i])
             node = args[i].node
-            outs = floating(call(op, args, dict(sample.params)))
-        columns = []
-        shape = args[i].value.shape
-        for j in range(args[i].value.size):
-            e = np.zeros(args[i].value.size)
-            e[j] = 1.0
-            with torch.no_grad():
-                found = push(outs, {node: wrap(e.reshape(shape))})
-            columns.append(
-                np.concatenate(
-                    [
-                        np.zeros(o.value.size) if t is None else np.broadcast_to(t.value, o.value.shape).reshape(-1)
-                        for t, o in zip(found, outs, strict=True)
-                    ]
-                    or [np.zeros(0)]
-                )
-            )
-        total = sum(o.value.size for o in outs)
-        result[i] = np.stack(columns, axis=-1) if columns else np.zeros((total, 0))
+            outs = floating(call(case.op, args, case.params))
+        x = args[i].value
+        T = probes(real_size(x), i)
+        columns = np.zeros((total_size(outs), T.shape[1]))
+        for k in range(T.shape[1]):
+            seed = wrap(frozen(from_real(T[:, k], x).astype(x.dtype)))
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                columns[:, k] = joined(push(outs, {node: seed}), outs)
+        result[i] = columns
     return result
 
 
 def avals(args):
     """What the type and depend facets take: shape and dtype of arrays, numbers as they are."""
-    from pullback.graph.node import Aval
-
     return [Aval(a.shape, a.dtype) if isinstance(a, np.ndarray) else a for a in args]
-
-
-__all__ = ["avals", "call", "floating", "jvp_columns", "state", "tensors", "vjp_rows"]
