@@ -65,7 +65,28 @@ def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..
                         loud(token)
                     counter.bump()
                     return self
-        if type(self) is not Tensor:
+        if type(self) is Tensor:
+            # the common update under no_grad: p.sub_(step)
+            if ufunc is not None and not state.mode and len(args) == 1 and not kwargs:
+                v, other = self.value, args[0]
+                if (
+                    type(v) is np.ndarray
+                    and type(other) is Tensor
+                    and type(w := other.value) is np.ndarray
+                    and w.dtype is v.dtype
+                    and w.shape == v.shape
+                    and v.dtype.kind == "f"
+                    and v.flags.c_contiguous
+                    and (other.counter is None or other.counter is not self.counter)
+                ):
+                    token = quiet(QUIET)
+                    try:
+                        ufunc(v, w, v)
+                    finally:
+                        loud(token)
+                    bump(self)
+                    return self
+        else:
             if type(self) is SpoiledView:
                 check_writable(self, args, kwargs)
             if self.foreign is not None:
@@ -260,6 +281,8 @@ def adopt(t: Tensor, edge: Any) -> None:
         return
     (t.counter or t.shared_counter()).bump()
     if base is not None:
+        if type(edge) is Node and edge.op.keeps_out:
+            edge.out_versions = {0: (t.counter, t.shared_counter().version)}
         reroot_base(t, edge)
         return
     set_node(t, edge)

@@ -403,9 +403,9 @@ def _like(name: str, make: Any) -> Any:
     return factory
 
 
-zeros_like = _like("zeros_like", lambda v, d: np.zeros_like(v, d))
+zeros_like = _like("zeros_like", lambda v, d: np.zeros(v.shape, d) if v.flags.c_contiguous else np.zeros_like(v, d))
 zeros_like.__doc__ = "Zeros of another tensor's shape, dtype and memory order."
-ones_like = _like("ones_like", lambda v, d: np.ones_like(v, d))
+ones_like = _like("ones_like", lambda v, d: np.ones(v.shape, d) if v.flags.c_contiguous else np.ones_like(v, d))
 ones_like.__doc__ = "Ones of another tensor's shape, dtype and memory order."
 empty_like = _like("empty_like", lambda v, d: np.empty_like(v, d))
 empty_like.__doc__ = "Unset entries of another tensor's shape, dtype and memory order."

@@ -572,6 +572,13 @@ def contains(self: Tensor, element: Any) -> bool:
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """x[index] = value: writes into x's memory; recorded where x or the value is followed."""
+    kind = type(value)
+    if type(index) is int and type(self) is Tensor and self.node is None and self.base is None and (kind is float or kind is int):
+        v = self.storage()  # the common call of a program that fills a table
+        if v.ndim and 0 <= index < v.shape[0] and v.dtype.kind == "f" and 0 not in v.strides:
+            v[index] = value
+            bump(self)
+            return
     if not isinstance(value, Tensor):
         if not isinstance(value, int | float | complex | np.number | np.bool_):
             if isinstance(value, np.ndarray):
@@ -617,9 +624,10 @@ def _set_basic(t: Tensor, basic: tuple[Any, ...], value: Any) -> None:
         source, edge = value.value, edge_of(value)
     else:
         source, edge = value.real if isinstance(value, complex) and v.dtype.kind != "c" else value, None
-    if t.from_inference or 0 in part.strides or 0 in v.strides:
-        check_expanded(part)
+    if t.from_inference and not state.inference:
         check_writable(t, (value,))
+    if 0 in part.strides:
+        check_expanded(part)
     if not state.grad:
         part[...] = source
         bump(t)

@@ -66,6 +66,13 @@ cat_op = structural(
 )
 
 
+def _stacked(parts: Sequence[Any], dim: int) -> Any:
+    if not parts[0].ndim:
+        return np.array(parts)
+    at = (*(slice(None),) * dim, None)
+    return np.concatenate([p[at] for p in parts], dim)
+
+
 def _stack_back(g: Any, _out: Any, *_args: Any, needs: Any, dim: int) -> list[Any]:
     front = (slice(None),) * dim
     return [g[(*front, i)] if need else None for i, need in enumerate(needs)]
@@ -73,7 +80,7 @@ def _stack_back(g: Any, _out: Any, *_args: Any, needs: Any, dim: int) -> list[An
 
 stack_op = structural(
     "stack",
-    lambda *parts, dim: np.stack(parts, dim) if parts[0].ndim else np.array(parts),
+    lambda *parts, dim: _stacked(parts, dim),
     vjp=_stack_back,
     data=None,
     keeps=(),
@@ -192,6 +199,17 @@ def _joined(op: Any, parts: list[Tensor], params: dict[str, Any], out: Any) -> T
     return made if out is None else write_out(op, out, made, parts)
 
 
+def _alike(tensors: Any) -> bool:
+    """Plain tensors of one dtype, none of them 0-d or the empty vector that cat skips?"""
+    if not isinstance(tensors, tuple | list) or not tensors or type(tensors[0]) is not Tensor:
+        return False
+    d = tensors[0].value.dtype
+    for x in tensors:
+        if type(x) is not Tensor or x.value.dtype is not d or not x.value.ndim or not x.value.size:
+            return False
+    return True
+
+
 def cat(tensors: Any, dim: int = 0, *, out: Any = None, **kwargs: Any) -> Tensor:
     """The tensors one after the other along an existing dimension; the other sizes must agree, dtypes are promoted.
 
@@ -200,6 +218,12 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None, **kwargs: Any) -> Tensor
     tensor([1., 2., 3.])
     """
     dim = kwargs.pop("axis", dim)
+    if out is None and _alike(tensors) and type(dim) is int:
+        try:
+            ndim = tensors[0].value.ndim
+            return apply(cat_op, tuple(tensors), {"dim": dim + ndim if dim < 0 else dim})
+        except ValueError:
+            pass  # the sizes do not fit: PyTorch's error is found below
     parts = _tensors("cat", tensors)
     if not parts:
         raise ValueError(message("torch.cat(): expected a non-empty list of Tensors", "", "give at least one tensor"))

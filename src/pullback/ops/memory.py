@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pullback.errors import message
-from pullback.families.inplace import adopt, bump, check_writable, set_node
+from pullback.families.inplace import adopt, bump, check_recorded, check_writable, set_node
 from pullback.families.op import Op, apply, cast, strip, unbroadcast
 from pullback.families.sizes import need_tensor, shape_of
 from pullback.families.structural import structural
@@ -217,7 +217,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         raise TypeError(message(f"fill_() received an invalid combination of arguments - got ({type(value).__name__})", "", "fill with a number"))
     if self.foreign is not None:
         return self.foreign_write(lambda old, new: apply(fill_op, (old, new), {}), "fill_", (value,), {})
-    check_writable(self, (value,))
+    if state.grad:
+        check_recorded(self, (value,))
     number = value.value if isinstance(value, Tensor) else value
     check_number(self, number)
     if isinstance(number, complex) and self.value.dtype.kind != "c":
@@ -236,7 +237,10 @@ def zero_(self: Tensor) -> Tensor:
     """Set every entry to zero."""
     if self.foreign is not None:
         return self.foreign_write(lambda old: apply(zero_op, (old,), {}), "zero_", (), {})
-    check_writable(self)
+    if self.from_inference and not state.inference:
+        check_writable(self)
+    if state.grad:
+        check_recorded(self)
     if self.node is None and self.base is None:  # the common case: x.grad.zero_()
         self.storage().fill(0)
         bump(self)

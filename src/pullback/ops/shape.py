@@ -86,6 +86,8 @@ def _expanded(x: Any, *, shape: tuple[int, ...]) -> Any:
     strides = (0,) * extra + tuple(
         0 if n == 1 and shape[i + extra] != 1 else s for i, (n, s) in enumerate(zip(x.shape, x.strides, strict=True))
     )
+    if x.flags.c_contiguous and x.size:  # the same array, made in a fifth of the time
+        return np.ndarray(shape, x.dtype, x, 0, strides)
     return np.lib.stride_tricks.as_strided(x, shape, strides)
 
 
@@ -169,6 +171,16 @@ def resolved(name: str, shape: tuple[int, ...], have: tuple[int, ...]) -> tuple[
     )
 
 
+def fitted_view(name: str, v: Any, sizes: tuple[int, ...]) -> Any:
+    """The array in another shape; PyTorch's error where it does not fit (looked for only then)."""
+    if not sizes or min(sizes) >= -1:
+        try:
+            return v.reshape(sizes)
+        except ValueError:
+            pass
+    return v.reshape(resolved(name, sizes, v.shape))
+
+
 def reshape(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     """The same entries, in row-major order, in another shape; one size may be -1.
 
@@ -180,12 +192,14 @@ def reshape(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
             [3, 4, 5]])
     """
     need_tensor("reshape", input)
-    sizes = ints_of("reshape", "shape", 1, given("reshape", "shape", shape, kwargs))
+    if kwargs or not shape:
+        shape = given("reshape", "shape", shape, kwargs)
+    sizes = ints_of("reshape", "shape", 1, shape)
     if input.foreign is not None:
         return input.foreign(unsafe_view, (input,), {"shape": resolved("reshape", sizes, tuple(input.shape))})
     v = input.storage()
-    params = {"shape": resolved("reshape", sizes, v.shape)}
-    part = v.reshape(params["shape"])
+    part = fitted_view("reshape", v, sizes)
+    params = {"shape": part.shape}
     if v.flags.c_contiguous or np.may_share_memory(part, v):
         return made_view(view_op, input, part, params)
     return apply(unsafe_view, (input,), params)
@@ -201,12 +215,11 @@ def view_method(self: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
         return _view_dtype(self, shape[0])
     sizes = ints_of("view", "size", 1, given("view", "size", shape, kwargs))
-    have = shape_of(self)
-    params = {"shape": resolved("view", sizes, have)}
     if self.foreign is not None:
-        return self.foreign(view_op, (self,), params)
+        return self.foreign(view_op, (self,), {"shape": resolved("view", sizes, shape_of(self))})
     v = self.storage()
-    part = v.reshape(params["shape"])
+    part = fitted_view("view", v, sizes)
+    params = {"shape": part.shape}
     if not v.flags.c_contiguous and not np.may_share_memory(part, v) and v.size:
         raise RuntimeError(
             message(
