@@ -6,6 +6,7 @@ operands of different dtypes are an error. May import `families`, `graph`, other
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from string import ascii_letters
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.contraction import Contraction, conj, contraction, fast_ok, named, product, record
-from pullback.families.calls import write_out
+from pullback.families.calls import from_array, write_out
 from pullback.families.facets import Sample
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import Node
@@ -127,7 +128,8 @@ def matmul_spec(x: Shape, y: Shape) -> str:
 
 def _matmul_name(node: Node) -> str:
     # a matrix times a batch that is followed is computed as one product of the transposes, then transposed back
-    left_matrix = node.args[0].ndim == 2 and node.edges[0] is not None
+    x, y = (tuple(a.shape) for a in node.args)
+    left_matrix = node.edges[0] is not None and (len(x) == 2 or (len(x) == 3 and x[0] == 1 < y[0]))
     return "CloneBackward0" if left_matrix else "UnsafeViewBackward0"
 
 
@@ -210,6 +212,8 @@ def _run(op: Contraction | None, x: Any, y: Any, out: Any) -> Any:
 
 
 def _matmul_operator(self: Any, other: Any) -> Any:
+    if isinstance(other, np.ndarray):
+        return matmul(self, from_array(self, other))
     return matmul(self, other) if isinstance(other, Tensor) else NotImplemented
 
 
@@ -426,6 +430,12 @@ def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) ->
     need_tensor("cross", 1, "input", input)
     need_tensor("cross", 2, "other", other)
     if dim is None:
+        warnings.warn(
+            "Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim explicitly or simply use "
+            "torch.linalg.cross.\nThe default value of dim will change to agree with that of linalg.cross in a future release.",
+            UserWarning,
+            stacklevel=2,
+        )
         dim = next((i for i, n in enumerate(input.shape) if n == 3), None)
         if dim is None:
             raise RuntimeError(
@@ -493,6 +503,12 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     """`multi_dot` under its old name, with the matrices as arguments."""
     chain = (
         list(matrices[0]) if len(matrices) == 1 and isinstance(matrices[0], list | tuple) else list(matrices)
+    )
+    warnings.warn(
+        "torch.chain_matmul is deprecated and will be removed in a future PyTorch release. Use torch.linalg.multi_dot instead, which "
+        "accepts a list of two or more tensors rather than multiple parameters.",
+        UserWarning,
+        stacklevel=2,
     )
     return chain[0] if len(chain) == 1 else multi_dot(chain, out=out)
 

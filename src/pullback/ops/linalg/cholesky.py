@@ -6,6 +6,7 @@ read; the gradient is that of the symmetric matrix. May import `families`, `lina
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -20,7 +21,6 @@ from pullback.ops.linalg.common import (
     Sample,
     each_matrix,
     failed,
-    guarded,
     matrices,
     mH,
     spd,
@@ -35,28 +35,43 @@ NOT_POSITIVE = (
 )
 
 
-def _minor(a: Any, *, upper: bool = False) -> int:
+def _minor(a: Any) -> int:
     """The order of the first leading minor that is not positive; 0 where there is none (LAPACK's info)."""
-    for k in range(1, a.shape[-1] + 1):
-        try:
-            np.linalg.cholesky(mH(a[:k, :k]) if upper else a[:k, :k])
-        except np.linalg.LinAlgError:
-            return k
-    return 0
+    return _potrf(a)[1]
 
 
-def _not_positive(a: Any, *, upper: bool = False, name: str = "linalg.cholesky") -> Exception:
-    info = each_matrix(lambda m: _minor(m, upper=upper), a)
-    k = int(info.reshape(-1)[np.argmax(info.reshape(-1) > 0)])
-    todo = "a covariance needs more samples than dimensions, or a multiple of the identity added: A + 1e-6 * torch.eye(n)"
-    return failed(NOT_POSITIVE.format(name=name, where=which(info > 0), k=k), a, todo)
+def _potrf(a: Any) -> tuple[Any, int]:
+    from scipy.linalg import lapack  # noqa: PLC0415 - SciPy is imported where it is needed
+
+    if not a.size:
+        return a, 0
+    routine: Any = lapack.get_lapack_funcs("potrf", (a,))  # pyright: ignore
+    factor, info = routine(a, lower=1, clean=1)
+    undefined = np.isnan(np.diagonal(factor))
+    return factor, int(np.argmax(undefined)) + 1 if not info and undefined.any() else int(info)
 
 
-def _cholesky(a: Any, *, upper: bool = False) -> Any:
-    return mH(np.linalg.cholesky(mH(a))) if upper else np.linalg.cholesky(a)
+def _lower(a: Any, check: str) -> Any:
+    try:
+        low = np.linalg.cholesky(a)
+        if not np.isnan(low).any():
+            return low
+    except np.linalg.LinAlgError:
+        pass
+    if check:
+        info = each_matrix(_minor, a)
+        k = int(info.reshape(-1)[np.argmax(info.reshape(-1) > 0)])
+        todo = "a covariance needs more samples than dimensions, or a multiple of the identity: A + 1e-6 * torch.eye(n)"
+        raise failed(NOT_POSITIVE.format(name=check, where=which(info > 0), k=k), a, todo)
+    flat = a.reshape((math.prod(a.shape[:-2]), *a.shape[-2:]))
+    return np.array([np.tril(_potrf(m)[0]) for m in flat], a.dtype).reshape(a.shape)
 
 
-def _pull(g: Any, out: Any, _a: Any, *, upper: bool = False) -> Any:
+def _cholesky(a: Any, *, upper: bool = False, check: str = "linalg.cholesky") -> Any:
+    return mH(_lower(mH(a), check)) if upper else _lower(a, check)
+
+
+def _pull(g: Any, out: Any, _a: Any, *, upper: bool = False, **_params: Any) -> Any:
     low, gl = (mH(out), mH(g)) if upper else (out, g)
     p = mH(low) @ gl
     below = triangle(p, upper=False, k=0) + triangle(p, upper=False, k=-1)
@@ -65,7 +80,7 @@ def _pull(g: Any, out: Any, _a: Any, *, upper: bool = False) -> Any:
     return triangular_op(low, half, upper=False, left=False)
 
 
-def _push(tangents: Any, out: Any, _a: Any, *, upper: bool = False) -> Any:
+def _push(tangents: Any, out: Any, _a: Any, *, upper: bool = False, **_params: Any) -> Any:
     low = mH(out) if upper else out
     t = tangents[0]
     t = (t + mH(t)) * 0.5
@@ -76,7 +91,7 @@ def _push(tangents: Any, out: Any, _a: Any, *, upper: bool = False) -> Any:
 
 cholesky_op = by_hand(
     "linalg_cholesky_ex",
-    guarded(_cholesky, _not_positive),
+    _cholesky,
     vjp=[_pull],
     jvp=_push,
     keeps=(False,),
@@ -108,16 +123,12 @@ _result = named_result("linalg_cholesky_ex", "L", "info")
 
 
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
-    """`cholesky` and LAPACK's info (0, or the order of the minor that fails) instead of an error; such a factor is NaN."""
-    matrices("cholesky", A, square=True, loop="cholesky_cpu", argument="input")
-    info = np.asarray(each_matrix(lambda m: _minor(m, upper=upper), A.value)).astype(np.int32)
-    if not info.any():
-        return _result((cholesky_op(A, upper=upper), wrap(info)))
-    if check_errors:
-        raise _not_positive(A.value, upper=upper, name="linalg.cholesky_ex")
-    bad = wrap((info > 0).reshape((*info.shape, 1, 1)))
-    safe = A.masked_fill(bad, 0.0) + wrap(np.where(bad.value, np.eye(A.shape[-1]), 0).astype(A.value.dtype))
-    return _result((cholesky_op(safe, upper=upper).masked_fill(bad, float("nan")), wrap(info)))
+    """`cholesky` and LAPACK's info (0, or the order of the minor that fails) instead of an error; such a factor is unfinished."""
+    matrices("cholesky", A, square=True, loop="cholesky_cpu", argument="input", called="cholesky_ex")
+    factor = cholesky_op(A, upper=upper, check="linalg.cholesky_ex" if check_errors else "")
+    read = A.detach().numpy()
+    info = np.asarray(each_matrix(_minor, mH(read) if upper else read)).astype(np.int32)
+    return _result((factor, wrap(info)))
 
 
 def torch_cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
@@ -130,4 +141,6 @@ def torch_cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
         UserWarning,
         stacklevel=2,
     )
-    return named(cholesky(input, upper=upper, out=out), "CholeskyBackward0")
+    matrices("cholesky", input, square=True, loop="cholesky_cpu", argument="input")
+    t = named(cholesky_op(input, upper=upper, check="cholesky"), "CholeskyBackward0")
+    return t if out is None else write_out(cholesky_op, out, t, (input,))

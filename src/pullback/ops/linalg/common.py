@@ -6,6 +6,7 @@ Read `matrices` (the check) first, then `guarded`, which turns LAPACK's failures
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -105,12 +106,14 @@ def tensor_argument(name: str, x: Any, argument: str = "A", position: int = 1) -
         raise TypeError(message(first, "", "wrap the value: torch.tensor(value)"))
 
 
-def matrices(name: str, x: Any, *, argument: str = "A", square: bool = False, loop: str = "") -> None:
+def matrices(
+    name: str, x: Any, *, argument: str = "A", square: bool = False, loop: str = "", called: str = ""
+) -> None:
     """Check a stack of matrices: a tensor, at least two dimensions, floating, square where needed.
 
-    `loop` is the name of PyTorch's loop where half precision fails in it instead of in a check.
+    `called` is the function's name where it differs from the one in the texts; `loop` is the name of PyTorch's loop where half precision fails in it instead of in a check.
     """
-    tensor_argument(name, x, argument)
+    tensor_argument(called or name, x, argument)
     if x.ndim < 2:
         raise RuntimeError(
             message(
@@ -177,8 +180,40 @@ def guarded(function: Callable[..., Any], error: Callable[..., Exception]) -> Ca
 def each_matrix(function: Callable[[Any], Any], x: Any) -> Any:
     """function of every matrix of a stack, in the stack's shape."""
     lead = x.shape[:-2]
-    found = [function(m) for m in x.reshape((-1, *x.shape[-2:]))]
-    return np.array(found).reshape(lead)
+    found = [function(m) for m in x.reshape((math.prod(lead), *x.shape[-2:]))]
+    return np.array(found, np.int64).reshape(lead)
+
+
+def substitute(a: Any, b: Any, *, upper: bool) -> Any:
+    """Solve triangular systems row by row, all stacks at once; a zero pivot gives the infinities that PyTorch gives."""
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    x = np.broadcast_to(b, lead + b.shape[-2:]).copy()
+    n = a.shape[-1]
+    for i in range(n - 1, -1, -1) if upper else range(n):
+        known = slice(i + 1, n) if upper else slice(0, i)
+        x[..., i, :] -= np.matmul(a[..., i : i + 1, known], x[..., known, :])[..., 0, :]
+        x[..., i, :] /= a[..., i, i, None]
+    return x
+
+
+def unchecked_solve(a: Any, b: Any) -> Any:
+    """The solution of a x = b by elimination that divides by zero pivots, for stacks with a singular matrix."""
+    from scipy.linalg import lapack  # noqa: PLC0415
+
+    n = a.shape[-1]
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    flat_a = np.broadcast_to(a, lead + a.shape[-2:]).reshape((-1, n, n))
+    flat_b = np.broadcast_to(b, lead + b.shape[-2:]).reshape((-1, *b.shape[-2:]))
+    factor: Any = lapack.get_lapack_funcs("getrf", (a,))  # pyright: ignore
+    found: list[Any] = []
+    for m, rhs in zip(flat_a, flat_b, strict=True):
+        packed, pivots, _ = factor(m)
+        x = rhs.copy()
+        for i, j in enumerate(pivots):
+            x[[i, j]] = x[[j, i]]
+        x = substitute(np.tril(packed, -1) + np.eye(n, dtype=a.dtype), x, upper=False)
+        found.append(substitute(np.triu(packed), x, upper=True))
+    return np.array(found).reshape(lead + b.shape[-2:])
 
 
 def zero_pivot(a: Any) -> int:
@@ -192,6 +227,30 @@ def zero_pivot(a: Any) -> int:
     ]  # pyright: ignore
     return int(routine(a)[2])
 
+
+def phase_free(turned: Any, what: str) -> None:
+    """RuntimeError where a loss depends on the phase of complex vectors, which is arbitrary: Im diag(V^H gV) must vanish."""
+    v = turned.value if isinstance(turned, Tensor) else turned
+    if v.dtype.kind != "c" or (isinstance(turned, Tensor) and turned.foreign is not None):
+        return
+    found = diagonal(v).imag
+    if not np.allclose(found, 0, atol=1e-2):
+        first, vectors, last = PHASE[what]
+        raise RuntimeError(
+            message(
+                f"{first}: The {vectors} in the complex case are specified up to multiplication by e^{{i phi}}. The specified loss "
+                f"function depends on this {last}, {'making it' if what == 'svd' else 'so it is'} ill-defined.",
+                "multiplying a vector by a phase would change the loss",
+                "use what does not depend on it: absolute values, or products v @ v.mH",
+            )
+        )
+
+
+PHASE = {
+    "svd": ("svd_backward", "singular vectors", "phase term"),
+    "eigh": ("linalg_eigh_backward", "eigenvectors", "quantity"),
+    "eig": ("linalg_eig_backward", "eigenvectors", "quantity"),
+}
 
 # ---------------------------------------------------------------------- samples
 

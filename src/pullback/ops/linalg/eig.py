@@ -23,6 +23,7 @@ from pullback.ops.linalg.common import (
     from_diagonal,
     matrices,
     mH,
+    phase_free,
     real,
     row,
     triangle,
@@ -47,6 +48,7 @@ def _pull(g: Any, out: Any, _a: Any) -> Any:
     middle: Any = None
     if gv is not None:
         turned = mH(v) @ gv
+        phase_free(turned, "eig")
         turned = turned - (mH(v) @ v) * row(real(diagonal(turned)))
         e = conj(gaps(values))
         # the diagonal is the phase, which is free

@@ -15,7 +15,7 @@ from pullback.errors import LinAlgError, message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
 from pullback.families.calls import write_out
-from pullback.ops.linalg.common import Sample, add, from_diagonal, matrices, mH, row, spd
+from pullback.ops.linalg.common import Sample, add, from_diagonal, matrices, mH, phase_free, row, spd
 from pullback.ops.linalg.svd import gaps
 
 
@@ -42,6 +42,7 @@ def _pull(g: Any, out: Any, _a: Any, *, upper: bool = False) -> Any:  # noqa: AR
     if gq is None:
         return (q * row(gl)) @ mH(q)
     turned = mH(q) @ gq
+    phase_free(turned, "eigh")
     middle = (turned - mH(turned)) * 0.5 / gaps(values)
     return q @ add(middle, None if gl is None else from_diagonal(gl)) @ mH(q)
 
@@ -83,12 +84,12 @@ def eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:  # noqa: ARG001 - 
     >>> eigh(torch.tensor([[2., 0.], [0., 1.]])).eigenvalues
     tensor([1., 2.])
     """
-    matrices("eigh", A, square=True, loop="!linalg_eigh_cpu")
+    matrices("eigh", A, square=True, loop="!linalg_eigh_cpu", argument="input")
     return _result(eigh_op(A, upper=_upper(UPLO)))
 
 
 def eigvalsh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     """The eigenvalues of a symmetric matrix in ascending order; repeated ones are differentiable too."""
-    matrices("eigh", A, square=True, loop="!linalg_eigh_cpu")
+    matrices("eigh", A, square=True, loop="!linalg_eigh_cpu", argument="input", called="eigvalsh")
     t = eigh_op(A, upper=_upper(UPLO))[0]
     return t if out is None else write_out(eigh_op, out, t, (A,))

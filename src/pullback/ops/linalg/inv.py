@@ -13,11 +13,11 @@ from pullback.graph.tensor import wrap
 from pullback.ops.linalg.common import (
     each_matrix,
     failed,
-    guarded,
-    matrices,
     mH,
+    matrices,
     noise,
     sample,
+    unchecked_solve,
     well,
     which,
     zero_pivot,
@@ -39,11 +39,20 @@ def singular(a: Any, name: str = "inv") -> Exception:
     )
 
 
+def _inv(a: Any, *, check: str = "inv") -> Any:
+    try:
+        return np.linalg.inv(a)
+    except np.linalg.LinAlgError:
+        if check:
+            raise singular(a, check) from None
+        return unchecked_solve(a, np.eye(a.shape[-1], dtype=a.dtype))
+
+
 inv_op = by_hand(
     "linalg_inv_ex",
-    guarded(np.linalg.inv, singular),
-    vjp=[lambda g, y, _a: -(mH(y) @ g @ mH(y))],
-    jvp=lambda tangents, y, _a: -(y @ tangents[0] @ y),
+    _inv,
+    vjp=[lambda g, y, _a, **_params: -(mH(y) @ g @ mH(y))],
+    jvp=lambda tangents, y, _a, **_params: -(y @ tangents[0] @ y),
     core=((2,), (2,)),
     samples=lambda: [
         sample(well(3, 3)),
@@ -79,17 +88,7 @@ _result = named_result("linalg_inv_ex", "inverse", "info")
 
 
 def inv_ex(A: Any, *, check_errors: bool = False) -> Any:
-    """The inverse and LAPACK's info (0, or which pivot is zero) instead of an error; a singular matrix gives NaN."""
-    matrices("inv", A, square=True)
-    info = np.asarray(each_matrix(zero_pivot, A.value)).astype(np.int32)
-    if not info.any():
-        return _result((inv_op(A), wrap(info)))
-    if check_errors:
-        raise singular(A.value, "inv_ex")
-    bad = wrap((info > 0).reshape((*info.shape, 1, 1)))
-    safe = A.masked_fill(bad, 0.0) + wrap(_identity(A, bad))
-    return _result((inv_op(safe).masked_fill(bad, float("nan")), wrap(info)))
-
-
-def _identity(a: Any, bad: Any) -> Any:
-    return np.where(bad.value, np.eye(a.shape[-1]), 0).astype(a.value.dtype)
+    """The inverse and LAPACK's info (0, or which pivot is zero) instead of an error; a singular matrix gives infinities and NaN."""
+    matrices("inv", A, square=True, called="inv_ex")
+    info = np.asarray(each_matrix(zero_pivot, A.detach().numpy())).astype(np.int32)
+    return _result((inv_op(A, check="inv_ex" if check_errors else ""), wrap(info)))

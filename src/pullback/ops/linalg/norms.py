@@ -12,6 +12,7 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.arguments import dims_of
 from pullback.families.calls import write_out
+from pullback.families.contraction import named
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.linalg.common import matrices, need_square, tensor_argument
 from pullback.ops.linalg.eigh import eigh_op
@@ -83,6 +84,9 @@ def matrix_norm(
         )
         raise RuntimeError(message(first, "", "convert it first: x.float()"))
     A = _converted(A, dtype)
+    if isinstance(dim, int):
+        first = "linalg_matrix_norm() received an invalid combination of arguments - got (Tensor, dim=int), but expected one of:"
+        raise TypeError(message(first, "", "dim is a pair of dimensions"))
     t = _matrix_norm(A, _order("matrix_norm", ord), *_pair(dim, A.ndim), keepdim)
     return t if out is None else write_out(svd_op, out, t, (A,))
 
@@ -132,14 +136,14 @@ def norm(
     """
     tensor_argument("norm", A, "input")
     dims = None if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
-    if dims is not None and ord is not None and len(dims) not in (1, 2):
+    if dims is not None and len(dims) not in (1, 2):
         first = f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}"
         raise RuntimeError(message(first))
     if dims is None and ord is not None and not isinstance(ord, str) and A.ndim not in (1, 2):
         first = f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A.ndim}D."
         raise RuntimeError(message(first, f"its shape is {list(A.shape)}", "name the dimensions with dim="))
     if isinstance(ord, str):
-        t = matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
+        t = matrix_norm(A, ord, (-2, -1) if dims is None else dims, keepdim, dtype=dtype)
     elif ord is not None and ((dims is not None and len(dims) == 2) or (dims is None and A.ndim == 2)):
         t = matrix_norm(A, ord, (0, 1) if dims is None else dims, keepdim, dtype=dtype)
     else:
@@ -182,11 +186,11 @@ def _cond(a: Tensor, p: Any) -> Any:
     if p in (None, 2, -2):
         matrices("svd", a, loop="linalg_svd_cpu")
         s = values(a)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+        return named(s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1], "SqueezeBackward1")
     need_square(f"linalg.cond(ord={p})", a)
     inverse, info = inv_ex(a)
     r = matrix_norm(a, p) * matrix_norm(inverse.masked_fill((info > 0)[..., None, None], 0.0), p)
-    return r.masked_fill(info > 0, INF)
+    return named(r.masked_fill(info > 0, INF), "NanToNumBackward0")
 
 
 def matrix_rank(

@@ -118,7 +118,7 @@ def pinverse(input: Any, rcond: float = 1e-15) -> Any:
 
 
 def _lstsq(a: Any, b: Any, *, rtol: float) -> Any:
-    return _pinv(a, rtol=rtol) @ b if a.ndim > 2 else np.linalg.lstsq(a, b, rcond=rtol)[0]
+    return _pinv(a, rtol=rtol) @ b if max(a.ndim, b.ndim) > 2 else np.linalg.lstsq(a, b, rcond=rtol)[0]
 
 
 def _pull_lstsq(g: Any, x: Any, a: Any, b: Any, *, needs: Any, rtol: float) -> Any:

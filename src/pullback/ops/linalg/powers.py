@@ -40,11 +40,8 @@ def matrix_power(A: Any, n: Any, *, out: Any = None) -> Any:
 
 
 def _power(a: Any, n: int) -> Any:
-    if n == 0:
-        return named(
-            a.detach().new_zeros(tuple(a.shape)) + wrap(np.eye(a.shape[-1]).astype(a.value.dtype)),
-            "CopyBackwards",
-        )
+    if n == 0:  # a copy that was overwritten: followed, with gradient zero
+        return a.clone().copy_(wrap(np.eye(a.shape[-1]).astype(a.value.dtype)).expand(tuple(a.shape)))
     if n < 0:
         a, n = inv(a), -n
         if n == 1:

@@ -21,29 +21,37 @@ from pullback.ops.linalg.common import (
     add,
     each_matrix,
     failed,
-    guarded,
     matrices,
     mH,
     mT,
     noise,
     sample,
+    tensor_argument,
+    unchecked_solve,
     well,
     which,
     zero_pivot,
 )
 
 
-def _solve(a: Any, b: Any, *, left: bool = True) -> Any:
-    return np.linalg.solve(a, b) if left else mT(np.linalg.solve(mT(a), mT(b)))
+def _solve(a: Any, b: Any, *, left: bool = True, check: bool = True) -> Any:
+    if not left:
+        return mT(_solve(mT(a), mT(b), check=check))
+    try:
+        return np.linalg.solve(a, b)
+    except np.linalg.LinAlgError:
+        if check:
+            raise _singular(a) from None
+        return unchecked_solve(a, b)
 
 
-def _singular(a: Any, _b: Any = None, **_params: Any) -> Exception:
+def _singular(a: Any) -> Exception:
     where = which(each_matrix(zero_pivot, a) > 0)
     first = f"torch.linalg.solve: {where}The solver failed because the input matrix is singular."
     return failed(first, a, "torch.linalg.lstsq solves in the least-squares sense")
 
 
-def _vjp(g: Any, x: Any, a: Any, b: Any, *, needs: Any, left: bool = True) -> Any:
+def _vjp(g: Any, x: Any, a: Any, b: Any, *, needs: Any, left: bool = True, check: bool = True) -> Any:
     gb = solve_op(mH(a), g, left=left)
     ga = (gb @ mH(x) if left else mH(x) @ gb) if needs[0] else None
     return None if ga is None else unbroadcast(-ga, tuple(a.shape)), unbroadcast(gb, tuple(b.shape)) if needs[
@@ -51,14 +59,14 @@ def _vjp(g: Any, x: Any, a: Any, b: Any, *, needs: Any, left: bool = True) -> An
     ] else None
 
 
-def _jvp(tangents: Any, x: Any, a: Any, b: Any, *, left: bool = True) -> Any:  # noqa: ARG001 - the facet's arguments
+def _jvp(tangents: Any, x: Any, a: Any, b: Any, *, left: bool = True, check: bool = True) -> Any:  # noqa: ARG001 - the facet's arguments
     da, db = tangents
     return solve_op(a, add(None if da is None else -(da @ x if left else x @ da), db), left=left)
 
 
 solve_op = by_hand(
     "linalg_solve_ex",
-    guarded(_solve, _singular),
+    _solve,
     vjp=_vjp,
     jvp=_jvp,
     keeps=(True, False),
@@ -98,7 +106,7 @@ def check_system(name: str, a: Any, b: Any, *, left: bool, vector: bool) -> None
                 "the sizes next to each other must agree",
             )
         )
-    check_broadcast(f"linalg.{name}", tuple(a.shape)[:-2], tuple(b.shape)[: -1 if vector else -2])
+    check_broadcast(f"linalg.{name}", tuple(b.shape)[: -1 if vector else -2], tuple(a.shape)[:-2])
 
 
 def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
@@ -110,26 +118,25 @@ def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
     >>> solve(torch.tensor([[2., 0.], [0., 4.]]), torch.tensor([1., 1.]))
     tensor([0.5000, 0.2500])
     """
-    matrices("solve", A, square=True)
-    vector = _vector_rhs(A, B)
-    check_system("solve", A, B, left=left, vector=vector)
-    x = solve_op(A, B.unsqueeze(-1) if vector else B, left=left)
-    if vector:
-        x = named(x.squeeze(-1), "LinalgSolveExBackward0")
+    x = _run(A, B, left=left, check=True)
     return x if out is None else write_out(solve_op, out, x, (A, B))
+
+
+def _run(a: Any, b: Any, *, left: bool, check: bool) -> Any:
+    matrices("solve", a, square=True)
+    tensor_argument("solve", b, "B", 2)
+    vector = _vector_rhs(a, b)
+    check_system("solve", a, b, left=left, vector=vector)
+    params = {} if check else {"check": False}
+    x = solve_op(a, b.unsqueeze(-1) if vector else b, left=left, **params)
+    return named(x.squeeze(-1), "LinalgSolveExBackward0") if vector else x
 
 
 _result = named_result("linalg_solve_ex", "result", "info")
 
 
 def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> Any:
-    """`solve` and LAPACK's info (0, or which pivot is zero) instead of an error; a singular matrix gives NaN."""
-    matrices("solve", A, square=True)
-    info = np.asarray(each_matrix(zero_pivot, A.value)).astype(np.int32)
-    if not info.any() or check_errors:
-        return _result((solve(A, B, left=left), wrap(info)))
-    bad = wrap((info > 0).reshape((*info.shape, 1, 1)))
-    safe = A.masked_fill(bad, 0.0) + wrap(np.where(bad.value, np.eye(A.shape[-1]), 0).astype(A.value.dtype))
-    x = solve(safe, B, left=left)
-    spread = bad.squeeze(-1) if _vector_rhs(A, B) else bad
-    return _result((x.masked_fill(spread, float("nan")), wrap(info)))
+    """`solve` and LAPACK's info (0, or which pivot is zero) instead of an error; a singular matrix gives infinities and NaN."""
+    x = _run(A, B, left=left, check=check_errors)
+    info = np.asarray(each_matrix(zero_pivot, A.detach().numpy())).astype(np.int32)
+    return _result((x, wrap(info)))

@@ -26,6 +26,7 @@ from pullback.ops.linalg.common import (
     matrices,
     mH,
     noise,
+    phase_free,
     row,
     sample,
     well,
@@ -74,6 +75,8 @@ def _pull(g: Any, out: Any, a: Any, *, full_matrices: bool = True) -> Any:  # no
     u, vh = u[..., :k], vh[..., :k, :]
     e = gaps(s * s)
     middle: Any = None
+    total = add(None if gu is None else mH(u) @ gu[..., :k], None if gvh is None else vh @ mH(gvh[..., :k, :]))
+    phase_free(total, "svd")
     if gu is not None:
         gu = gu[..., :k]
         turn = _skew(mH(u) @ gu)

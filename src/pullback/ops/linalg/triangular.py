@@ -24,23 +24,12 @@ from pullback.ops.linalg.common import (
     need_square,
     noise,
     sample,
+    substitute,
     tensor_argument,
     triangle,
     well,
 )
 from pullback.ops.linalg.solve import check_system
-
-
-def _substitute(a: Any, b: Any, *, upper: bool) -> Any:
-    """Row by row, all stacks at once: where a pivot is zero this gives the infinities that PyTorch gives."""
-    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    x = np.broadcast_to(b, lead + b.shape[-2:]).copy()
-    n = a.shape[-1]
-    for i in range(n - 1, -1, -1) if upper else range(n):
-        known = slice(i + 1, n) if upper else slice(0, i)
-        x[..., i, :] -= np.matmul(a[..., i : i + 1, known], x[..., known, :])[..., 0, :]
-        x[..., i, :] /= a[..., i, i, None]
-    return x
 
 
 def _solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
@@ -56,7 +45,7 @@ def _solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitria
 
         routine: Any = {"f": blas.strsm, "d": blas.dtrsm, "F": blas.ctrsm, "D": blas.ztrsm}[a.dtype.char]  # pyright: ignore
         return routine(1.0, t, b, lower=int(not upper))
-    return _substitute(t, b, upper=upper)
+    return substitute(t, b, upper=upper)
 
 
 def _vjp(
@@ -101,7 +90,7 @@ triangular_op = by_hand(
 
 
 def solve_triangular(
-    A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False, out: Any = None
+    A: Any, B: Any, *, upper: Any = None, left: bool = True, unitriangular: bool = False, out: Any = None
 ) -> Any:
     """X of A X = B (or X A = B) where only one triangle of A is read, (..., n, n) and (..., n, k).
 
@@ -112,6 +101,9 @@ def solve_triangular(
     tensor([[0.3750],
             [0.2500]])
     """
+    if upper is None:
+        first = 'linalg_solve_triangular() missing 1 required positional arguments: "upper"'
+        raise TypeError(message(first, "", "say which triangle of A is read: upper=True or upper=False"))
     matrices("solve_triangular", A, square=True)
     tensor_argument("solve_triangular", B, "B", 2)
     if B.ndim < 2:
@@ -139,7 +131,7 @@ def triangular_solve(
     )
     a, up = (mH(A), not upper) if transpose else (A, upper)
     x = solve_triangular(a, b, upper=up, unitriangular=unitriangular)
-    return _solution((named(x, "TriangularSolveBackward0"), A.clone()))
+    return _solution((named(x, "TriangularSolveBackward0"), named(A.clone(), "TriangularSolveBackward0")))
 
 
 def cholesky_solve(B: Any, L: Any, upper: bool = False, *, out: Any = None) -> Any:
