@@ -105,17 +105,52 @@ class BatchedTensor(Tensor):
                     f"{name} inside vmap",
                 )
             )
-        if result.value.dtype != self.value.dtype:
-            result = result.to(self.dtype)
-        self.take_over(result)
-        return self
-
-    def take_over(self, result: Tensor) -> None:
-        """Become the result of a write; tensors that shared this one's memory would not see it, so views are refused."""
-        if self.base is not None or (self.counter is not None and any(r() is not None for r in self.counter.views)):
+        if result.dtype.category > self.dtype.category:
             raise RuntimeError(
                 message(
-                    "vmap: in-place operation on a tensor that shares its memory with a view inside the mapped function",
+                    f"result type {result.dtype.word} can't be cast to the desired output type {self.dtype.word}",
+                    f"{name} writes into a tensor of dtype {self.dtype!r}",
+                    "convert the tensor first, for example x = x.float()",
+                )
+            )
+        if result.value.dtype != self.value.dtype:
+            result = result.to(self.dtype)
+        if not self._write_through(result):
+            self._take_over(result)
+        return self
+
+    def _write_through(self, result: Tensor) -> bool:
+        """Write into the memory below, which views and the caller's tensor share; False where autograd follows the write."""
+        if self.node is not None or result.node is not None:
+            return False
+        mine: Tensor = self
+        theirs = result
+        while isinstance(mine, BatchedTensor):
+            level = mine.value.level
+            own = isinstance(theirs, BatchedTensor)
+            if own and theirs.value.level.number > level.number:
+                raise RuntimeError(message(INPLACE))
+            theirs = theirs.value.inner if own and theirs.value.level is level else theirs.expand(level.size, *theirs.value.shape)
+            mine = mine.value.inner
+        if isinstance(theirs, BatchedTensor):
+            raise RuntimeError(message(INPLACE))
+        v = mine.storage()
+        if any(s == 0 and n > 1 for s, n in zip(v.strides, v.shape, strict=True)):
+            return False
+        v[...] = theirs.value
+        mine.shared_counter().bump()
+        return True
+
+    def _take_over(self, result: Tensor) -> None:
+        """Become the result of a recorded write; tensors that shared this one's memory would not see it, so views are refused."""
+        inner: Tensor = self
+        while isinstance(inner, BatchedTensor):
+            inner = inner.value.inner
+        counter = inner.counter
+        if inner.base is not None or (counter is not None and any(r() is not None for r in counter.views)):
+            raise RuntimeError(
+                message(
+                    "vmap: a write that autograd follows cannot go into memory that is shared with a view inside the mapped function",
                     f"a tensor of shape {list(self.value.shape)} per sample",
                     "use the out-of-place form, or write before taking the view",
                 )
@@ -123,7 +158,7 @@ class BatchedTensor(Tensor):
         if not isinstance(result, BatchedTensor):
             result = lift(result, self.value.level)
         if result.value.level.number > self.value.level.number:
-            raise RuntimeError(INPLACE)
+            raise RuntimeError(message(INPLACE))
         self.value = result.value
         self.node = result.node
 
@@ -349,7 +384,10 @@ _leave = Leave("vmap_leave", "control", lambda x, *, level: x, vjp=[lambda g, _o
 
 def enter(x: Tensor, level: Level) -> Tensor:
     """A tensor whose first dimension runs over the lanes, seen from inside the level."""
-    t = batched(strip(x), level)
+    inner = strip(x)
+    if inner is not x and x.foreign is None:
+        inner.counter = x.shared_counter()  # writes inside are seen by those who saved x outside
+    t = batched(inner, level)
     if x.node is not None and state.grad:
         t.node = Node(_enter, (Aval(t.value.shape, t.value.dtype),), (edge_of(x),), None, {"level": level}, None)
     return t
