@@ -1,5 +1,4 @@
-"""Large arrays on all cores: `split` runs an elementwise function on slices, in threads and in cache-sized
-pieces.
+"""Large arrays on all cores: `split` runs an elementwise function in threads and cache-sized pieces.
 
 NumPy's loops release the interpreter lock, so slices of one large array run side by side; an elementwise
 result does not depend on the split. Pieces that fit the cache make a formula of several NumPy calls cost one
@@ -134,8 +133,7 @@ def _run(n: int, step: int, work: Callable[[int, int], None]) -> None:
 
 
 def map_pieces(work: Callable[[int, int], Any], n: int, step: int) -> list[Any]:
-    """[work(lo, hi), ...] over range(n) in steps, on all cores; in order, so that what is made of it does
-    not depend on them."""
+    """[work(lo, hi), ...] over range(n) in steps, on all cores; in order, whatever their number."""
     starts = range(0, n, step)
     if cores() == 1:
         return [work(lo, min(lo + step, n)) for lo in starts]
