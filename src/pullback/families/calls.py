@@ -98,9 +98,8 @@ def call_with(op: Any, input: Any, params: dict[str, Any], out: Any = None) -> A
     return wrap(r, Node(op, kept, (edge,), r if op.keeps_out else None, params, None))
 
 
-def binary_call(op: Any, rest: Call | None = None) -> Call:
-    """The call of a two-argument op; `rest` takes the calls that are not plain float tensors or numbers of
-    one dtype."""
+def binary_call(op: Any, rest: Call | None = None) -> Call:  # noqa: C901, PLR0915 - see `call`
+    """The call of a two-argument op; `rest` takes what is not a pair of plain float tensors of one dtype."""
     function = op.eval
     keeps_out = op.keeps_out
     keep = op.keeps_arg(0) or op.keeps_arg(1)
@@ -115,7 +114,8 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:
     no_params: dict[str, Any] = {}
     slow = rest or _general_two(op)
 
-    def call(input: Any, other: Any, *, out: Any = None) -> Any:
+    # written flat: this runs for every operator of a program
+    def call(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: C901, PLR0912, PLR0915
         if type(input) is Tensor and out is None:
             v = input.value
             d = v.dtype
@@ -192,7 +192,7 @@ def operator_call(op: Any, symbol: str) -> Call:
     equality = symbol in ("__eq__", "__ne__")
     arrays = equality or (op.result != "bool" and not symbol.startswith("__r"))
 
-    def rest(input: Any, other: Any, *, out: Any = None) -> Any:
+    def rest(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: ARG001 - the shape of a call
         if isinstance(other, OPERAND):
             return op.call(input, other)
         if isinstance(other, ndarray) and arrays:
@@ -231,8 +231,7 @@ def from_array(input: Tensor, other: Any) -> Tensor:
 
 
 def general(op: Any, args: tuple[Any, ...], params: dict[str, Any], out: Any = None) -> Any:
-    """Check, promote, run and record: the path for mixed dtypes, numbers first, subclasses, modes and
-    `out=`."""
+    """Check, promote, run and record: mixed dtypes, numbers first, subclasses, modes and `out=`."""
     args = _with_tensors(op, args)
     for a in args:
         if isinstance(a, Tensor) and a.foreign is not None:
@@ -281,8 +280,7 @@ def run(op: Any, values: list[Any], params: dict[str, Any]) -> Any:
 
 
 def _with_tensors(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Check that numbers stand only where PyTorch takes them; an op of numbers only makes the first one a
-    tensor."""
+    """Check that numbers stand only where PyTorch takes them; the first of numbers only becomes a tensor."""
     tensors = False
     for i, a in enumerate(args):
         if isinstance(a, Tensor):
@@ -322,8 +320,7 @@ def wrong_kinds(name: str, args: Sequence[Any]) -> TypeError:
 
 
 def promoted(op: Any, args: tuple[Any, ...]) -> tuple[list[Any], dtypes.dtype]:
-    """The arguments' values in the dtype PyTorch computes in, and that dtype; the first `op.skip` stay as
-    they are."""
+    """The arguments' values in the dtype PyTorch computes in, and that dtype; `op.skip` of them stay."""
     skip = op.skip
     joined = args[skip:]
     dtype = dtypes.result_dtype(

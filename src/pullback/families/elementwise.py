@@ -162,18 +162,11 @@ class Elementwise(Op):
                 c = np.zeros_like(g) if type(g) is ndarray else g.dtype.type(0)
             else:
                 c = self.term(i, g, out, values, params)
-            if meta is not None:
-                shape, dtype = meta[i]
-                if c.shape != shape:
-                    c = unbroadcast(c, shape)
-                if c.dtype is not dtype:
-                    c = cast(c, dtype)
-            result.append(c)
+            result.append(c if meta is None else fit(c, *meta[i]))
         return result
 
     def push(self, node: Node, tangents: Sequence[Any]) -> Any:
-        """The sum of partial * tangent; where no rule reads the output, its shape and dtype follow from the
-        arguments'."""
+        """The sum of partial * tangent; the output's shape and dtype may have to come from the arguments."""
         args, out = saved_values(node, True)
         if out is None:
             if node.meta is None:
@@ -189,7 +182,8 @@ class Elementwise(Op):
         out, args = node.out, node.args
         values = None
         result: list[Any] = []
-        for e, p, rule in zip(node.edges, self.partials, self.direct):
+        partials: Any = self.partials
+        for e, p, rule in zip(node.edges, partials, self.direct):  # noqa: B905 - `strict` costs time here
             if e is None or p == 1:
                 result.append(g)
             elif p is None or p == -1:
@@ -303,6 +297,13 @@ def conjugate(d: Any) -> Any:
     return d.conjugate()
 
 
+def fit(c: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """A cotangent in its argument's shape and dtype."""
+    if c.shape != shape:
+        c = unbroadcast(c, shape)
+    return c if c.dtype is dtype else cast(c, dtype)
+
+
 def in_dtype(values: list[Any], d: Any) -> list[Any]:
     """Saved values in the dtype the rules compute in, the cotangent's (booleans and complex values stay)."""
     if d.kind not in "fc":
@@ -314,8 +315,7 @@ def in_dtype(values: list[Any], d: Any) -> list[Any]:
 
 
 def strong_zero(g: Any, r: Any) -> Any:
-    """The product r of the cotangent g and a partial, with zero where an exactly zero g met an infinite or
-    undefined one.
+    """The product r of g and a partial: zero where an exactly zero g met an infinite or undefined one.
 
     NaN is the only sign of that, and a sum of squares is NaN exactly if an entry is: one dot product in the
     common case.

@@ -31,7 +31,7 @@ DOMAINS: dict[str, tuple[float, float]] = {
     "quarter turn": (-1.4, 1.3),
 }
 NO_PAIRS = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-DISCRETE = "the output is piecewise constant in this argument: its derivative is zero wherever it exists; no input changes that"
+DISCRETE = "piecewise constant in this argument: zero wherever the derivative exists; no input changes that"
 
 
 def facets(op: Any) -> dict[str, Any]:
@@ -73,8 +73,7 @@ def type_of(op: Any, avals: Sequence[Any], _params: dict[str, Any]) -> Aval:
 
 
 def push(op: Any, tangents: Sequence[Any], out: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
-    """The sum of partial * tangent over the arguments that have one; zeros where the derivative is zero
-    everywhere."""
+    """The sum of partial * tangent over the arguments that have one; zeros where there is none."""
     total: Any = None
     for i, (t, p) in enumerate(zip(tangents, op.partials, strict=False)):
         if t is None or p is None:
@@ -91,8 +90,7 @@ def push(op: Any, tangents: Sequence[Any], out: Any, args: Sequence[Any], params
 
 def batch(op: Any, _size: int, dims: Sequence[Any], args: Sequence[Any], params: dict[str, Any]) -> tuple[Any,
 int]:
-    """Batched arguments get their batch dimension first and as many others as the widest argument has; then
-    the op broadcasts."""
+    """Batch dimensions go first, with as many others as the widest argument has; then the op broadcasts."""
     logical = [
         Aval(tuple(np.delete(a.value.shape, d)) if d is not None else a.value.shape, a.value.dtype)
         if isinstance(a, Tensor)
@@ -120,8 +118,7 @@ int]:
 
 
 def depend(op: Any, avals: Sequence[Any], params: dict[str, Any], _values: Any) -> Dependence:
-    """Entry to entry, through broadcasting; second order where a partial reads an argument, or the output
-    that depends on it."""
+    """Entry to entry, through broadcasting; second order where a partial reads an argument or the output."""
     out = type_of(op, avals, params)
     live = [hasattr(a, "dtype") and a.dtype.kind in "fc" for a in avals]
     first = [
@@ -185,8 +182,7 @@ def _margin(op: Any, out: Any, plain: Sequence[Any], params: dict[str, Any], sha
 
 
 def samples(op: Any) -> list[Sample]:
-    """0-d, vectors, broadcasting, nothing at all, a number where one may stand, and every kink, for each
-    parameter set."""
+    """0-d, vectors, broadcasting, nothing at all, numbers and every kink, for each parameter set."""
     found: list[Sample] = []
     for params in op.variants:
         for shapes, note in _shapes(op.arity):

@@ -1,5 +1,4 @@
-"""The selection family: ops that pick, entry by entry, one of their arguments or a constant (where, maximum,
-clamp, relu).
+"""The selection family: ops that pick, entry by entry, one argument or a constant (where, clamp, relu).
 
 Gradients are routed: the chosen argument receives the cotangent as it is, the others exactly zero, so an
 infinite upstream behind a closed gate stays behind it. An entry gives one `gate` per argument. Read
@@ -19,6 +18,8 @@ import numpy as np
 
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import Rule, reads
+from pullback.graph.node import Node
+from pullback.graph.tensor import Tensor
 
 ndarray = np.ndarray
 # an array without dimensions is the cheapest constant for a ufunc on a small array of the same dtype
@@ -28,8 +29,7 @@ FEW = 2048
 
 
 class Gate:
-    """When an argument's cotangent is stopped: `closed`, halved: `tie`; both are rules (out, *args) ->
-    boolean array."""
+    """When a cotangent is stopped (`closed`) or halved (`tie`): rules (out, *args) -> boolean array."""
 
     def __init__(self, closed: Rule, tie: Rule | None = None) -> None:
         self.closed = closed
@@ -59,6 +59,14 @@ class Selection(Elementwise):
         options.setdefault("second", frozenset())
         super().__init__(name, function, d, **options)
         self.family = "selection"
+
+    def _pull_scalar(self, node: Node, g: Any) -> list[Any]:
+        out, params = node.out, node.params
+        values = [a.value if isinstance(a, Tensor) else a for a in node.args]
+        return [
+            None if e is None or p is None else g if p == 1 else self._term(i, g, out, values, params)
+            for i, (e, p) in enumerate(zip(node.edges, self.partials, strict=True))
+        ]
 
     def _term(self, i: int, g: Any, out: Any, values: Sequence[Any], params: dict[str, Any]) -> Any:
         p: Any = self.partials[i]

@@ -1,5 +1,4 @@
-"""Comparisons, logic and bits: ops with boolean or integer outputs, which autograd never follows; allclose
-and equal.
+"""Comparisons, logic and bits, whose outputs autograd never follows; allclose and equal.
 
 Read `eq` first. May import `families`.
 """
@@ -119,7 +118,7 @@ def _close(x: Any, y: Any, rtol: float, atol: float, equal_nan: bool) -> Any:
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08,
 equal_nan: bool = False) -> bool:
-    """Are all entries close (see `isclose`)?
+    """True if all entries are close (see `isclose`).
 
     >>> import pullback as torch
     >>> torch.allclose(torch.tensor([1.0]), torch.tensor([1.0 + 1e-7]))
@@ -129,19 +128,19 @@ equal_nan: bool = False) -> bool:
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
-    """Do both have the same shape and the same entries?"""
+    """True if both have the same shape and the same entries."""
     if not isinstance(other, Tensor):
         raise not_tensor("equal", "other", 1, other)
     return input.value.shape == other.value.shape and bool(np.all(input.value == other.value))
 
 
 def is_complex(input: Tensor) -> bool:
-    """Is the dtype complex?"""
+    """True for complex dtypes."""
     return input.dtype.is_complex
 
 
 def is_floating_point(input: Tensor) -> bool:
-    """Is the dtype a floating one?"""
+    """True for floating dtypes."""
     return input.dtype is not dtypes.bool_ and input.dtype.is_floating_point
 
 

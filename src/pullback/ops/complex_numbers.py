@@ -24,13 +24,12 @@ from pullback.ops.special import sign
 
 
 def is_complex_value(x: Any) -> bool:
-    """Is an array, scalar or tensor complex?"""
+    """True for complex arrays, scalars and tensors."""
     return (x.value if isinstance(x, Tensor) else x).dtype.kind == "c"
 
 
 class Conjugating(Elementwise):
-    """An op that is not holomorphic: dout = p dz + q conj(dz); the entry's partial gives p, `conjugate`
-    gives q."""
+    """An op that is not holomorphic: dout = p dz + q conj(dz); `conjugate` gives q."""
 
     def __init__(self, name: str, function: Any, d: Any, conjugate: Any, **options: Any) -> None:
         """As `elementwise`; conjugate(out, x) is the derivative with respect to the conjugate."""

@@ -1,5 +1,6 @@
-"""Elementwise arithmetic and Python's operators. One entry is one op; the functions below them have
-PyTorch's wider signatures.
+"""Elementwise arithmetic and Python's operators: one entry is one op.
+
+The functions below the entries have PyTorch's wider signatures.
 
 Read `add` first, then `OPERATORS`. May import `families`, and `ops.select`, `ops.special` for its rules.
 """
@@ -40,7 +41,8 @@ def no_bool_minus(_dtype: Any, args: tuple[Any, ...]) -> None:
             )
         )
     if any(bools):
-        raise RuntimeError(message(f"Subtraction, the `-` operator, with a bool tensor is not supported. {MASK_HINT}"))
+        sentence = f"Subtraction, the `-` operator, with a bool tensor is not supported. {MASK_HINT}"
+        raise RuntimeError(message(sentence))
 
 
 def missing(kernel: str, kinds: str, exception: type[Exception] = NotImplementedError) -> dict[str, Any]:
@@ -109,13 +111,13 @@ addcmul_op = elementwise(
 )  # fmt: skip
 NO_INTEGER_ADDCDIV = (
     RuntimeError,
-    "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
-    "true division of tensor1 "
-    "and tensor2. The historic addcdiv behavior can be implemented as (input + value * torch.trunc(tensor1 "
-    "/ tensor2))."
-    "to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The "
-    "future addcdiv behavior "
-    "is just the latter implementation: (input + value * tensor1 / tensor2), for all dtypes.",
+    (
+        "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
+        "true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as "
+        "(input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as "
+        "(input + value * tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the latter "
+        "implementation: (input + value * tensor1 / tensor2), for all dtypes."
+    ),
     "convert it first: x.float()",
 )
 addcdiv_op = elementwise(
@@ -297,8 +299,7 @@ def remainder(input: Any, other: Any, *, out: Any = None) -> Tensor:
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Tensor:
-    """input / other, true division; rounding_mode "floor" or "trunc" rounds the quotient (its gradient is
-    then zero).
+    """The quotient input / other; rounding_mode "floor" or "trunc" rounds it (the gradient is then zero).
 
     RuntimeError for other rounding modes and for rounded integer division by zero.
 
@@ -351,8 +352,8 @@ logaddexp2 = elementwise(
 
 
 def beside(y: Any, x: Any) -> Any:
-    """A saved number as a tensor where x is one, so that it keeps its width in promotion."""
-    return wrap(y) if isinstance(x, Tensor) and isinstance(y, np.generic) else y
+    """A number as a tensor where x is one, so that it keeps x's width in promotion."""
+    return wrap(x.value.dtype.type(y)) if isinstance(x, Tensor) and not isinstance(y, Tensor) else y
 
 
 def _xlogy(x: Any, y: Any) -> Any:
@@ -397,7 +398,8 @@ heaviside = elementwise(
 
 def _scaled(op: Any, input: Any, other: Any, alpha: Any, out: Any) -> Tensor:
     if not isinstance(alpha, NUMBER):
-        raise TypeError(message(f"{op.torch_name}(): argument 'alpha' must be Number, not {type(alpha).__name__}"))
+        kind = type(alpha).__name__
+        raise TypeError(message(f"{op.torch_name}(): argument 'alpha' must be Number, not {kind}"))
     if not isinstance(alpha,
     int) and all(a.dtype.category < 2 for a in (input, other) if isinstance(a, Tensor)):
         raise RuntimeError(
@@ -551,10 +553,10 @@ IN_PLACE: dict[str, Any] = {
     "__imod__": remainder,
     **{
         name + "_": PUBLIC[name]
-        for name in (
-            "neg negative reciprocal floor_divide fmod remainder atan2 arctan2 hypot xlogy copysign "
-            "heaviside pow float_power "
-            "square addcmul addcdiv lerp"
-        ).split()
+        for name in ("neg", "negative", "reciprocal", "floor_divide", "fmod", "remainder", "atan2", "arctan2")
+    },
+    **{
+        name + "_": PUBLIC[name]
+        for name in ("hypot", "xlogy", "copysign", "heaviside", "pow", "float_power", "square", "addcmul", "addcdiv", "lerp")
     },
 }

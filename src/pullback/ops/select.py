@@ -1,5 +1,4 @@
-"""Selections: where, maximum and minimum, clamp, relu, masked_fill, nan_to_num. Gradients are routed, ties
-as PyTorch has them.
+"""Selections: where, maximum, minimum, clamp, relu, masked_fill, nan_to_num; gradients are routed.
 
 Read `maximum` first. May import `families`.
 """
@@ -19,7 +18,7 @@ from pullback import dtypes
 from pullback.errors import message
 from pullback.families.calls import NUMBER, call_with, general, not_tensor, number_value
 from pullback.families.selection import ZERO, gate, selection
-from pullback.graph.tensor import Tensor
+from pullback.graph.tensor import Tensor, wrap
 
 NO_COMPLEX = (NotImplementedError, "clamp is not supported for complex types",
 "complex numbers have no order")
@@ -210,12 +209,16 @@ def _bool_condition(name: str, sentence: str) -> Any:
     return check
 
 
+def _not(mask: Any) -> Any:
+    return ~mask
+
+
 def _choose(condition: Any, x: Any, y: Any) -> Any:
     return np.where(condition, x, y)[()]
 
 
 choose = selection(
-    "where", _choose, d=[None, gate(lambda _out, c, _x, _y: c == False), gate(lambda _out, c, _x, _y: c)],
+    "where", _choose, d=[None, gate(lambda _out, c, _x, _y: _not(c)), gate(lambda _out, c, _x, _y: c)],
     skip=1, names=("condition", "input", "other"), domain=["bool", "real", "real"],
     check=_bool_condition("where",
     "where expected condition to be a boolean tensor, but got a tensor with dtype "),
@@ -223,7 +226,7 @@ choose = selection(
 )  # fmt: skip
 fill = selection(
     "masked_fill", lambda mask, x, value: np.where(mask, value, x)[()],
-    d=[None, gate(lambda _out, m, _x, _v: m), gate(lambda _out, m, _x, _v: m == False)],
+    d=[None, gate(lambda _out, m, _x, _v: m), gate(lambda _out, m, _x, _v: _not(m))],
     skip=1, names=("mask", "input", "value"), domain=["bool", "real", "real"],
     backward={"ttt": "MaskedFillBackward1", "tts": "MaskedFillBackward0"},
     check=_bool_condition("masked_fill",
@@ -232,9 +235,13 @@ fill = selection(
 )  # fmt: skip
 
 
+def ne_zero(condition: Tensor) -> Tensor:
+    """A condition of bytes as booleans."""
+    return wrap(condition.value != 0)
+
+
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
-    """`input` where the condition is true, `other` elsewhere; all three broadcast, numbers are allowed for
-    the values.
+    """`input` where the condition is true, `other` elsewhere, broadcast; the values may be numbers.
 
     With the condition alone: the indices of its true entries, one tensor per dimension. A branch that was
     not chosen contributes nothing to a gradient, not even nan.
@@ -247,9 +254,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
         raise not_tensor("where", "condition", 0, condition)
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
-    if condition.dtype is dtypes.uint8:
-        condition = condition != 0
-    return general(choose, (condition, input, other), {}, out)
+    mask: Any = ne_zero(condition) if condition.dtype is dtypes.uint8 else condition
+    return general(choose, (mask, input, other), {}, out)
 
 
 def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
@@ -258,8 +264,7 @@ def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """A copy with `value` (a number or 0-d tensor) where the boolean mask is true; the dtype stays the
-    input's."""
+    """A copy with `value` (a number or 0-d tensor) where the boolean mask is true; the dtype stays."""
     if not isinstance(mask, Tensor):
         raise not_tensor("masked_fill", "mask", 1, mask)
     if isinstance(value, Tensor):
@@ -295,8 +300,7 @@ replace_nonfinite = selection(
 
 def nan_to_num(input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, *,
 out: Any = None) -> Tensor:
-    """Replace nan by `nan` and the infinities by `posinf` and `neginf` (default: the dtype's largest
-    numbers)."""
+    """Replace nan, and the infinities (by default with the dtype's largest and smallest numbers)."""
     return call_with(replace_nonfinite, input, {"nan": nan, "posinf": posinf, "neginf": neginf}, out)
 
 

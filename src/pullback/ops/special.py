@@ -218,8 +218,7 @@ def _lgamma(x: Any) -> Any:
 
 
 def _lgamma_near_two(e: Any) -> Any:
-    """The Taylor series of lgamma(2 + e): (1 - gamma) e + sum over k of (-1)^k (zeta(k) - 1) e^k / k (DLMF
-    5.7.3)."""
+    """The series (1 - gamma) e + sum over k of (-1)^k (zeta(k) - 1) e^k / k of lgamma(2 + e) (DLMF 5.7.3)."""
     total = np.zeros_like(e)
     for k in range(22, 1, -1):
         total = total * e + (-1) ** k * float(_zetac(np.float64(k))) / k
@@ -303,8 +302,9 @@ def _sign(x: Any) -> Any:
     if x.dtype.kind == "b":
         return x.copy()
     r = np.sign(x)
-    return r if x.dtype.kind not in "f" else np.where(r == r, r,
-    x.dtype.type(0))[()]  # PyTorch: sign(nan) is 0
+    if x.dtype.kind != "f":
+        return r
+    return np.where(r == r, r, x.dtype.type(0))[()]  # PyTorch: sign(nan) is 0
 
 
 sign = elementwise(
