@@ -71,7 +71,17 @@ def test_double_backward_of_matmul(a, b, _name):
 
 @pytest.mark.parametrize(
     "spec",
-    ["ij,jk->ik", "bij,bjk->bik", "ij,ij->", "i,j->ji", "ij,k->j", "abi,ic->bca", ",ij->ij", "ia,ja->aij", "ij,jk->"],
+    [
+        "ij,jk->ik",
+        "bij,bjk->bik",
+        "ij,ij->",
+        "i,j->ji",
+        "ij,k->j",
+        "abi,ic->bca",
+        ",ij->ij",
+        "ia,ja->aij",
+        "ij,jk->",
+    ],
 )
 def test_evaluate_is_einsum(spec):
     sizes = {c: n for n, c in enumerate("abcijk", 2)}
@@ -128,7 +138,9 @@ def test_a_product_saves_only_what_a_rule_will_read():
 def test_zero_weight_is_named():
     w = np.array([[0.0, 2.0]])
     found = TABLE["mv"].zero(1, None, [w, np.ones(2)], {})
-    assert dict(zip(zip(found.rows.tolist(), found.cols.tolist(), strict=True), found.values.tolist(), strict=True)) == {
+    assert dict(
+        zip(zip(found.rows.tolist(), found.cols.tolist(), strict=True), found.values.tolist(), strict=True)
+    ) == {
         (0, 0): 0.0,
         (0, 1): 2.0,
     }
@@ -157,12 +169,21 @@ def test_sums_with_products():
 @pytest.mark.parametrize(
     ("f", "kind", "first"),
     [
-        (lambda: pb.ones(2, 3) @ pb.ones(2, 3), RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)"),
-        (lambda: pb.ones(2, 3) @ pb.ones(2), RuntimeError, "size mismatch, got input (2), mat (2x3), vec (2)"),
+        (
+            lambda: pb.ones(2, 3) @ pb.ones(2, 3),
+            RuntimeError,
+            "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)",
+        ),
+        (
+            lambda: pb.ones(2, 3) @ pb.ones(2),
+            RuntimeError,
+            "size mismatch, got input (2), mat (2x3), vec (2)",
+        ),
         (
             lambda: pb.ones(2) @ pb.ones(3),
             RuntimeError,
-            "inconsistent tensor size, expected tensor [2] and src [3] to have the same number of elements, but got 2 and 3 "
+            "inconsistent tensor size, expected tensor [2] and src [3] to have the same number of "
+            "elements, but got 2 and 3 "
             "elements respectively",
         ),
         (
@@ -176,7 +197,11 @@ def test_sums_with_products():
             "dot : expected both vectors to have same dtype, but found Double and Float",
         ),
         (lambda: pb.mm(pb.ones(2), pb.ones(2, 2)), RuntimeError, "self must be a matrix"),
-        (lambda: pb.dot(pb.ones(2, 2), pb.ones(2)), RuntimeError, "1D tensors expected, but got 2D and 1D tensors"),
+        (
+            lambda: pb.dot(pb.ones(2, 2), pb.ones(2)),
+            RuntimeError,
+            "1D tensors expected, but got 2D and 1D tensors",
+        ),
         (
             lambda: pb.ones(4, 2, 3) @ pb.ones(5, 3, 2),
             RuntimeError,
@@ -191,7 +216,8 @@ def test_sums_with_products():
         (
             lambda: pb.einsum("ij,jk", pb.ones(2, 3), pb.ones(2, 3)),
             RuntimeError,
-            "einsum(): subscript j has size 2 for operand 1 which does not broadcast with previously seen size 3",
+            "einsum(): subscript j has size 2 for operand 1 which does not broadcast with previously seen "
+            "size 3",
         ),
     ],
 )

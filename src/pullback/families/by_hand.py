@@ -1,9 +1,11 @@
-"""The by-hand family: ops whose rules are written out (linalg, convolution, softmax); the rest is derived from them.
+"""The by-hand family: ops whose rules are written out (linalg, convolution, softmax); the rest is derived
+from them.
 
-Read `by_hand` first; `by_hand_facets` holds the derivations. jvp: the transpose of the vjp in its cotangent (the rule is linear in
-g, so it is recorded once and swept back). type: the op on stand-in values. depend: dense, or dense within groups of entries. zero:
-the local Jacobian by one vjp per output entry of a group. batch: leading dimensions where eval broadcasts over them, else
-one call per sample. May import `graph`, `families.op`, `families.by_hand_facets`.
+Read `by_hand` first; `by_hand_facets` holds the derivations. jvp: the transpose of the vjp in its cotangent
+(the rule is linear in g, so it is recorded once and swept back). type: the op on stand-in values. depend:
+dense, or dense within groups of entries. zero: the local Jacobian by one vjp per output entry of a group.
+batch: leading dimensions where eval broadcasts over them, else one call per sample. May import `graph`,
+`families.op`, `families.by_hand_facets`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pullback.families.by_hand_facets import derive
-from pullback.families.op import Op, Rule
+from pullback.families.op import Absent, Op, Rule
 
 Core = tuple[Sequence[int | None], Sequence[int]]
 
@@ -27,9 +29,9 @@ class ByHand(Op):
 
 def by_hand(
     name: str,
-    eval: Rule,  # noqa: A002 - the facet's name
+    eval: Rule,
     *,
-    vjp: Sequence[Rule | None] | Rule | Any,
+    vjp: Sequence[Rule | None] | Rule | Absent,
     samples: Callable[[], list[Any]] | None = None,
     jvp: Rule | None = None,
     leading: bool = False,
@@ -44,13 +46,16 @@ def by_hand(
 ) -> ByHand:
     """Declare an op by its eval and vjp rules.
 
-    vjp       one rule(g, out, *args, **params) per argument, written with operators, ops and Tensor methods so that it runs on
-              arrays and on tensors alike; name parameters that a rule does not read with a leading underscore (what is saved
-              follows). g is a list for ops with several outputs (None where an output was not used)
+    vjp       one rule(g, out, *args, **params) per argument, written with operators, ops and Tensor methods
+              so that it runs on arrays and on tensors alike; name parameters that a rule does not read with a
+              leading underscore (what is saved follows). g is a list for ops with several outputs (None where
+              an output was not used)
     leading   eval treats leading dimensions as a batch and mixes the last two (NumPy's linalg convention)
-    core      the same with other numbers of mixed dimensions: ((per tensor argument), (per output)); implies leading
-    groups    (avals, params) -> (ids per argument, ids of the output): integer arrays, entries with the same id are
-              coupled, all others independent (softmax: one group per row). With several outputs their entries follow one another
+    core      the same with other numbers of mixed dimensions: ((per tensor argument), (per output)); implies
+              leading
+    groups    (avals, params) -> (ids per argument, ids of the output): integer arrays, entries with the same
+              id are coupled, all others independent (softmax: one group per row). With several outputs their
+              entries follow one another
     linear    arguments in which the op is linear, where one rule for all arguments does not show it
     """
     given: dict[str, Any] = dict(facets or {})

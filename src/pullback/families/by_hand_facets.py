@@ -1,7 +1,7 @@
 """What follows from the eval and vjp of an op written by hand: type, jvp, batch, pattern, local derivative.
 
-Read `derive` first, then `transposed`, which turns a recorded linear rule around. May import `graph`, `families.op`,
-`families.facets`.
+Read `derive` first, then `transposed`, which turns a recorded linear rule around. May import `graph`,
+`families.op`, `families.facets`.
 """
 
 from __future__ import annotations

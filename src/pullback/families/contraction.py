@@ -1,9 +1,10 @@
 """The contraction family: one einsum specification; everything follows by swapping operands.
 
-Read `Contraction` first, then `product`, the op that all rules are written with, and `evaluate`, which runs any specification
-through BLAS. For out = einsum("A,B->C", x, y) the cotangent of x is einsum("C,B->A", g, conj(y)), likewise for y; labels of A that
-neither C nor B has are stretched to their size, so that specifications are closed under differentiation. A label occurs once
-per operand. May import `graph`, `families.op`, `families.facets`.
+Read `Contraction` first, then `product`, the op that all rules are written with, and `evaluate`, which runs
+any specification through BLAS. For out = einsum("A,B->C", x, y) the cotangent of x is einsum("C,B->A", g,
+conj(y)), likewise for y; labels of A that neither C nor B has are stretched to their size, so that
+specifications are closed under differentiation. A label occurs once per operand. May import `graph`,
+`families.op`, `families.facets`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Contraction(Op):
         self,
         name: str,
         spec: str | Callable[[Shape, Shape], str] | None,
-        eval: Callable[..., Any] | None = None,  # noqa: A002 - the facet's name
+        eval: Callable[..., Any] | None = None,
         *,
         fast: Fast | None = None,
         backward: Any = None,
@@ -45,7 +46,8 @@ class Contraction(Op):
 
         spec      "ij,jk->ik", a function of the operands' shapes, or None: a parameter `spec` says it
         eval      a faster evaluation than through the specification
-        fast      the two cotangents on plain real arrays, (g, y) -> of x and (g, x) -> of y, where they can be faster
+        fast      the two cotangents on plain real arrays, (g, y) -> of x and (g, x) -> of y, where they can
+                  be faster
         """
         self.spec = spec
         self.fast = fast

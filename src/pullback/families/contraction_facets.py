@@ -1,4 +1,5 @@
-"""Facets of contractions, read off the einsum specification: type, jvp, exact pattern, and when a product is zero.
+"""Facets of contractions, read off the einsum specification: type, jvp, exact pattern, and when a product is
+zero.
 
 Read `derive` first. May import `graph`, `families.facets`.
 """
@@ -15,7 +16,8 @@ from pullback.families.op import absent
 from pullback.graph.node import Aval
 
 WHY_ZERO = (
-    "the entry of the other operand that multiplies it is exactly zero (a constant, or a weight that is zero): a non-zero value "
+    "the entry of the other operand that multiplies it is exactly zero (a constant, or a weight that is "
+    "zero): a non-zero value "
     "there brings it to life"
 )
 WHY_NONFINITE = "the entry of the other operand that multiplies it is infinite or not a number"

@@ -1,7 +1,8 @@
-"""Matrix products: matmul and its cases (dot, mv, mm, bmm), their sums (addmm, ...), outer, inner, tensordot, kron, cross.
+"""Matrix products: matmul and its cases (dot, mv, mm, bmm), their sums (addmm, ...), outer, inner, tensordot,
+kron, cross.
 
-Read `matmul` first. Each node that PyTorch names is one contraction; matmul chooses by the ranks. Products do not promote:
-operands of different dtypes are an error. May import `families`, `graph`, other ops modules.
+Read `matmul` first. Each node that PyTorch names is one contraction; matmul chooses by the ranks. Products do
+not promote: operands of different dtypes are an error. May import `families`, `graph`, other ops modules.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from pullback.errors import message
-from pullback.families.contraction import Contraction, conj, contraction, fast_ok, named, product, record
 from pullback.families.calls import from_array, write_out
+from pullback.families.contraction import Contraction, conj, contraction, fast_ok, named, product, record
 from pullback.families.facets import Sample
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import Node
@@ -127,7 +128,8 @@ def matmul_spec(x: Shape, y: Shape) -> str:
 
 
 def _matmul_name(node: Node) -> str:
-    # a matrix times a batch that is followed is computed as one product of the transposes, then transposed back
+    # a matrix times a batch that is followed is computed as one product of the transposes, then transposed
+    # back
     x, y = (tuple(a.shape) for a in node.args)
     left_matrix = node.edges[0] is not None and (len(x) == 2 or (len(x) == 3 and x[0] == 1 < y[0]))
     return "CloneBackward0" if left_matrix else "UnsafeViewBackward0"
@@ -303,7 +305,8 @@ def inner(input: Any, other: Any, *, out: Any = None) -> Any:
 def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     """Sum the products over several dimensions of both operands.
 
-    dims   n: the last n of a with the first n of b; or two lists of equal length, the dimensions of a and those of b
+    dims   n: the last n of a with the first n of b; or two lists of equal length, the dimensions of a and
+           those of b
 
     >>> import pullback as torch
     >>> torch.tensordot(torch.ones(2, 3), torch.ones(3, 4), dims=1).shape
@@ -421,7 +424,8 @@ def trace(input: Any) -> Any:
 
 
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
-    """The vector product along a dimension of size 3; without `dim` the first such dimension, as PyTorch does.
+    """The vector product along a dimension of size 3; without `dim` the first such dimension, as PyTorch
+    does.
 
     >>> import pullback as torch
     >>> torch.cross(torch.tensor([1., 0., 0.]), torch.tensor([0., 1., 0.]), dim=0)
@@ -431,8 +435,10 @@ def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) ->
     need_tensor("cross", 2, "other", other)
     if dim is None:
         warnings.warn(
-            "Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim explicitly or simply use "
-            "torch.linalg.cross.\nThe default value of dim will change to agree with that of linalg.cross in a future release.",
+            "Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim "
+            "explicitly or simply use "
+            "torch.linalg.cross.\nThe default value of dim will change to agree with that of linalg.cross "
+            "in a future release.",
             UserWarning,
             stacklevel=2,
         )
@@ -457,8 +463,8 @@ def linalg_cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> A
 def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     """The product of a chain of matrices, in the order that costs the fewest multiplications.
 
-    The first and the last may be vectors. (The order is found by the textbook recursion over sub-chains: Cormen et al.,
-    Introduction to Algorithms, section 15.2.)
+    The first and the last may be vectors. (The order is found by the textbook recursion over sub-chains:
+    Cormen et al., Introduction to Algorithms, section 15.2.)
     """
     chain = list(tensors)
     check_chain(chain)
@@ -505,7 +511,8 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
         list(matrices[0]) if len(matrices) == 1 and isinstance(matrices[0], list | tuple) else list(matrices)
     )
     warnings.warn(
-        "torch.chain_matmul is deprecated and will be removed in a future PyTorch release. Use torch.linalg.multi_dot instead, which "
+        "torch.chain_matmul is deprecated and will be removed in a future PyTorch release. Use "
+        "torch.linalg.multi_dot instead, which "
         "accepts a list of two or more tensors rather than multiple parameters.",
         UserWarning,
         stacklevel=2,

@@ -65,7 +65,8 @@ def _check_small(kind: str, x: Any, y: Any) -> None:
         if a != b:
             raise RuntimeError(
                 message(
-                    f"inconsistent tensor size, expected tensor [{a[0]}] and src [{b[0]}] to have the same number of "
+                    f"inconsistent tensor size, expected tensor [{a[0]}] and src [{b[0]}] to have the same "
+                    "number of "
                     f"elements, but got {a[0]} and {b[0]} elements respectively",
                     _shapes(x, y),
                     "the two vectors must be equally long",
@@ -133,7 +134,10 @@ def _check_batched(x: Any, y: Any) -> None:
         stack = 1
         for n in _broadcast(a[:-2], b[:-2]):
             stack *= n
-        first = f"Expected size for first two dimensions of batch2 tensor to be: [{stack}, {a[-1]}] but got: [{stack}, {b[-2]}]."
+        first = (
+            f"Expected size for first two dimensions of batch2 tensor to be: [{stack}, {a[-1]}] but got: "
+            f"[{stack}, {b[-2]}]."
+        )
         raise RuntimeError(
             message(
                 first,
@@ -177,7 +181,10 @@ def check_pair(kind: str, x: Any, y: Any) -> None:
     _check_dtypes(kind, x, y)
     a, b = tuple(x.shape), tuple(y.shape)
     if (a[0], a[2]) != (b[0], b[1]):
-        first = f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}]."
+        first = (
+            f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: "
+            f"[{b[0]}, {b[1]}]."
+        )
         raise RuntimeError(message(first, _shapes(x, y), "torch.matmul broadcasts over the stack"))
 
 
@@ -217,7 +224,10 @@ def tensordot_dims(a: Any, b: Any, dims: Any) -> tuple[list[int], list[int]]:
     for i, j in zip(left, right, strict=True):
         m, n = a.shape[wrapped(i, a.ndim)], b.shape[wrapped(j, b.ndim)]
         if m != n and 1 not in (m, n):
-            first = f"contracted dimensions need to match, but first has size {m} in dim {i} and second has size {n} in dim {j}"
+            first = (
+                f"contracted dimensions need to match, but first has size {m} in dim {i} and second has "
+                f"size {n} in dim {j}"
+            )
             raise RuntimeError(message(first, _shapes(a, b), "name other dims, or transpose an operand"))
     found = [wrapped(i, a.ndim) for i in left], [wrapped(j, b.ndim) for j in right]
     for side in found:
@@ -277,15 +287,24 @@ def check_add(name: str, c: Any, x: Any, y: Any) -> None:
             and y.ndim == 1
             and (x.shape[1] != y.shape[0] or (c.ndim and c.shape[0] not in (1, x.shape[0])))
         ):
-            first = f"size mismatch, got input ({c.shape[0] if c.ndim else 1}), mat ({x.shape[0]}x{x.shape[1]}), vec ({y.shape[0]})"
+            first = (
+                f"size mismatch, got input ({c.shape[0] if c.ndim else 1}), mat "
+                f"({x.shape[0]}x{x.shape[1]}), vec ({y.shape[0]})"
+            )
             raise RuntimeError(
                 message(first, _shapes(x, y), "mat (n, m) takes a vec of m entries and gives n")
             )
         if not c.dtype is x.dtype is y.dtype:
-            first = f"addmv input tensors must have the same dtype, but got {c.dtype.word}, {x.dtype.word}, and {y.dtype.word}"
+            first = (
+                f"addmv input tensors must have the same dtype, but got {c.dtype.word}, {x.dtype.word}, "
+                f"and {y.dtype.word}"
+            )
             raise RuntimeError(message(first, _dtypes(x, y), _SAME))
     elif name in ("addbmm", "baddbmm") and not c.dtype is x.dtype is y.dtype:
-        first = f"Input dtypes must be the same, got: input {c.dtype.word}, batch1: {x.dtype.word}, batch2: {y.dtype.word}"
+        first = (
+            f"Input dtypes must be the same, got: input {c.dtype.word}, batch1: {x.dtype.word}, batch2: "
+            f"{y.dtype.word}"
+        )
         raise RuntimeError(message(first, _dtypes(x, y), _SAME))
 
 
@@ -294,14 +313,16 @@ def check_expand(c: Any, p: Any) -> None:
     have, want = tuple(c.shape), tuple(p.shape)
     if len(have) > len(want):
         first = (
-            f"expand(torch.{c.dtype.word}Tensor{{{list(have)}}}, size={list(want)}): the number of sizes provided ({len(want)}) "
+            f"expand(torch.{c.dtype.word}Tensor{{{list(have)}}}, size={list(want)}): the number of sizes "
+            f"provided ({len(want)}) "
             f"must be greater or equal to the number of dimensions in the tensor ({len(have)})"
         )
         raise RuntimeError(message(first))
     for k in range(1, len(have) + 1):
         if have[-k] not in (1, want[-k]):
             first = (
-                f"The expanded size of the tensor ({want[-k]}) must match the existing size ({have[-k]}) at non-singleton "
+                f"The expanded size of the tensor ({want[-k]}) must match the existing size ({have[-k]}) "
+                "at non-singleton "
                 f"dimension {len(want) - k}.  Target sizes: {list(want)}.  Tensor sizes: {list(have)}"
             )
             raise RuntimeError(
@@ -323,5 +344,8 @@ def check_chain(chain: list[Any]) -> None:
     for k in range(n - 1):
         a, b = chain[k], chain[k + 1]
         if a.shape[-1] != b.shape[0]:
-            first = f"multi_dot(): tensors {k} and {k + 1} with shapes {list(a.shape)} and {list(b.shape)} cannot be multiplied"
+            first = (
+                f"multi_dot(): tensors {k} and {k + 1} with shapes {list(a.shape)} and {list(b.shape)} "
+                "cannot be multiplied"
+            )
             raise RuntimeError(message(first))

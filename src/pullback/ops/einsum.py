@@ -1,7 +1,8 @@
 """torch.einsum: sums of products in index notation, with ellipsis, repeated indices and implicit outputs.
 
-Read `einsum` first, then `parse`. Operands are brought to unique labels (diagonals of repeated ones, squeezed stretched ones) and
-contracted two at a time by the contraction family's `product`. May import `families`, `errors`.
+Read `einsum` first, then `parse`. Operands are brought to unique labels (diagonals of repeated ones, squeezed
+stretched ones) and contracted two at a time by the contraction family's `product`. May import `families`,
+`errors`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pullback.errors import message
 from pullback.families.contraction import product
 from pullback.graph.tensor import Tensor
 
-# labels are numbers: the letters in PyTorch's order (capitals first), then the dimensions that an ellipsis stands for
+# labels are numbers: the letters in PyTorch's order (capitals first), then the dimensions that an ellipsis
+# stands for
 LETTERS = ascii_uppercase + ascii_lowercase
 DOTS = 52
 TODO = "an equation looks like 'ij,jk->ik': one letter per dimension, operands separated by commas"
@@ -27,8 +29,8 @@ def einsum(*args: Any) -> Any:
     einsum("ij,jk->ik", a, b)          an equation and the operands (or one list of them)
     einsum(a, [0, 1], b, [1, 2], [0, 2])   the operands, each with its list of indices, and the output's
 
-    Without "->" the output has the indices that occur once, in alphabetical order, after those of an ellipsis. "ii" takes a
-    diagonal, "..." stands for the dimensions that are not named and broadcasts.
+    Without "->" the output has the indices that occur once, in alphabetical order, after those of an
+    ellipsis. "ii" takes a diagonal, "..." stands for the dimensions that are not named and broadcasts.
 
     >>> import pullback as torch
     >>> einsum("ij,j->i", torch.ones(2, 3), torch.ones(3))
@@ -46,7 +48,8 @@ def _form(args: Sequence[Any]) -> tuple[Any, list[Any]]:
     """The equation (or lists of labels) and the operands, from either calling form."""
     if len(args) < 2:
         raise ValueError(
-            "einsum(): must specify the equation string and at least one operand, or at least one operand and its subscripts list"
+            "einsum(): must specify the equation string and at least one operand, or at least one operand "
+            "and its subscripts list"
         )
     if isinstance(args[0], Tensor):
         return _sublists(args)
@@ -102,7 +105,9 @@ def parse(equation: str, operands: Sequence[Any]) -> tuple[list[Labels], Labels 
     if len(parts) != len(operands):
         few = "fewer" if len(operands) < len(parts) else "more"
         first = f"einsum(): {few} operands were provided than specified in the equation"
-        raise RuntimeError(message(first, f"'{equation}' has {len(parts)} operands, {len(operands)} were given", TODO))
+        raise RuntimeError(
+            message(first, f"'{equation}' has {len(parts)} operands, {len(operands)} were given", TODO)
+        )
     inputs = [_spread(part, a.ndim, k) for k, (part, a) in enumerate(zip(parts, operands, strict=True))]
     dots = max((sum(c >= DOTS for c in part) for part in inputs), default=0)
     inputs = [_aligned(part, dots) for part in inputs]
@@ -126,7 +131,9 @@ def _scan(part: str, operand: int | None, at: int) -> list[int | None]:
             if None in found:
                 raise RuntimeError(message(f"einsum(): found '.' {where} {twice}", "", TODO))
             if part[i : i + 3] != "...":
-                raise RuntimeError(message(f"einsum(): found '.' {where} that is not part of any ellipsis", "", TODO))
+                raise RuntimeError(
+                    message(f"einsum(): found '.' {where} that is not part of any ellipsis", "", TODO)
+                )
             found.append(None)
             i += 3
         elif c in LETTERS:
@@ -134,7 +141,8 @@ def _scan(part: str, operand: int | None, at: int) -> list[int | None]:
             i += 1
         else:
             first = (
-                f"einsum(): invalid subscript given at index {at + i} in the equation string, subscripts must be in [a-zA-Z]"
+                f"einsum(): invalid subscript given at index {at + i} in the equation string, subscripts "
+                "must be in [a-zA-Z]"
             )
             raise RuntimeError(message(first, f"found {c!r}", TODO))
     return found
@@ -171,7 +179,9 @@ def contract_all(operands: Sequence[Any], inputs: Sequence[Labels], output: Labe
     """Check the labels against the sizes, then contract pair by pair."""
     if output is None:
         seen = [c for part in inputs for c in part]
-        output = sorted({c for c in seen if c >= DOTS}) + sorted(c for c in set(seen) if c < DOTS and seen.count(c) == 1)
+        output = sorted({c for c in seen if c >= DOTS}) + sorted(
+            c for c in set(seen) if c < DOTS and seen.count(c) == 1
+        )
     _check_output(output, inputs)
     pairs = [_unique(a, part, k) for k, (a, part) in enumerate(zip(operands, inputs, strict=True))]
     sizes = _sizes(pairs)
@@ -193,9 +203,16 @@ def _letter(c: int) -> str:
 def _check_output(output: Labels, inputs: Sequence[Labels]) -> None:
     for c in output:
         if output.count(c) > 1:
-            raise RuntimeError(message(f"einsum(): output subscript {_letter(c)} appears more than once in the output", "", TODO))
+            raise RuntimeError(
+                message(
+                    f"einsum(): output subscript {_letter(c)} appears more than once in the output", "", TODO
+                )
+            )
         if all(c not in part for part in inputs):
-            first = f"einsum(): output subscript {_letter(c)} does not appear in the equation for any input operand"
+            first = (
+                f"einsum(): output subscript {_letter(c)} does not appear in the equation for any input "
+                "operand"
+            )
             raise RuntimeError(message(first, "", TODO))
 
 
@@ -209,9 +226,12 @@ def _unique(a: Any, part: Labels, k: int) -> tuple[Any, Labels]:
             m, n = a.shape[i], a.shape[j]
             if m != n:
                 first = (
-                    f"einsum(): subscript {_letter(c)} is repeated for operand {k} but the sizes don't match, {n} != {m}"
+                    f"einsum(): subscript {_letter(c)} is repeated for operand {k} but the sizes don't "
+                    f"match, {n} != {m}"
                 )
-                raise RuntimeError(message(first, f"the operand has shape {list(a.shape)}", "a diagonal needs equal sizes"))
+                raise RuntimeError(
+                    message(first, f"the operand has shape {list(a.shape)}", "a diagonal needs equal sizes")
+                )
             a = a.diagonal(0, i, j)
             del part[j], part[i]
             part.append(c)
@@ -225,10 +245,13 @@ def _sizes(pairs: Sequence[tuple[Any, Labels]]) -> dict[int, int]:
             have = sizes.setdefault(c, n)
             if have != n and 1 not in (have, n):
                 first = (
-                    f"einsum(): subscript {_letter(c)} has size {n} for operand {k} which does not broadcast with previously "
+                    f"einsum(): subscript {_letter(c)} has size {n} for operand {k} which does not "
+                    "broadcast with previously "
                     f"seen size {have}"
                 )
-                raise RuntimeError(message(first, f"operand {k} has shape {list(a.shape)}", "equal labels need equal sizes"))
+                raise RuntimeError(
+                    message(first, f"operand {k} has shape {list(a.shape)}", "equal labels need equal sizes")
+                )
             sizes[c] = n if have == 1 else have
     return sizes
 
@@ -248,13 +271,17 @@ def _single(a: Any, part: Labels, output: Labels) -> Any:
     return a.sum(tuple(range(len(output), len(part)))) if rest else a
 
 
-def _pair(a: tuple[Any, Labels], b: tuple[Any, Labels], output: Labels | None, later: set[int]) -> tuple[Any, Labels]:
+def _pair(
+    a: tuple[Any, Labels], b: tuple[Any, Labels], output: Labels | None, later: set[int]
+) -> tuple[Any, Labels]:
     (x, p), (y, q) = a, b
     kept = output if output is not None else [c for c in dict.fromkeys([*p, *q]) if c in later]
     if x.dtype is not y.dtype:
         if any(c in q and c not in kept for c in p):
             first = f"expected scalar type {x.dtype.word} but found {y.dtype.word}"
-            raise RuntimeError(message(first, "products that are summed do not promote", "convert one: b.to(a.dtype)"))
+            raise RuntimeError(
+                message(first, "products that are summed do not promote", "convert one: b.to(a.dtype)")
+            )
         wide = max(x.dtype, y.dtype, key=lambda d: (d.category, d.itemsize))
         x, y = x.to(wide), y.to(wide)
     names = {c: chr(97 + k) if k < 26 else chr(65 + k - 26) for k, c in enumerate(dict.fromkeys([*p, *q]))}

@@ -1,7 +1,7 @@
 """Linear algebra: one file per op. Read `common` first (checks), then `inv`, the shortest op.
 
-Each file gives the public functions of one op; this module collects them: LINALG for the torch.linalg room, PUBLIC and METHODS for
-torch and Tensor. May import `families`, `graph`, other ops modules.
+Each file gives the public functions of one op; this module collects them: LINALG for the torch.linalg room,
+PUBLIC and METHODS for torch and Tensor. May import `families`, `graph`, other ops modules.
 """
 
 from __future__ import annotations

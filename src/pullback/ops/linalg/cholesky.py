@@ -1,7 +1,8 @@
 """The Cholesky factor: linalg.cholesky, cholesky_ex, torch.cholesky.
 
-A = L L^H: the cotangent is L^-H sym(Phi(L^H gL)) L^-1, Phi taking the lower triangle with half the diagonal (Murray 2016). One triangle is
-read; the gradient is that of the symmetric matrix. May import `families`, `linalg.common`, `linalg.triangular`.
+A = L L^H: the cotangent is L^-H sym(Phi(L^H gL)) L^-1, Phi taking the lower triangle with half the diagonal
+(Murray 2016). One triangle is read; the gradient is that of the symmetric matrix. May import `families`,
+`linalg.common`, `linalg.triangular`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
-from pullback.families.contraction import named
 from pullback.families.calls import write_out
+from pullback.families.contraction import named
 from pullback.graph.tensor import wrap
 from pullback.ops.linalg.common import (
     Sample,
@@ -30,7 +31,8 @@ from pullback.ops.linalg.common import (
 from pullback.ops.linalg.triangular import triangular_op
 
 NOT_POSITIVE = (
-    "{name}: {where}The factorization could not be completed because the input is not positive-definite (the leading minor of order "
+    "{name}: {where}The factorization could not be completed because the input is not positive-definite "
+    "(the leading minor of order "
     "{k} is not positive-definite)."
 )
 
@@ -41,11 +43,11 @@ def _minor(a: Any) -> int:
 
 
 def _potrf(a: Any) -> tuple[Any, int]:
-    from scipy.linalg import lapack  # noqa: PLC0415 - SciPy is imported where it is needed
+    from scipy.linalg import lapack
 
     if not a.size:
         return a, 0
-    routine: Any = lapack.get_lapack_funcs("potrf", (a,))  # pyright: ignore
+    routine: Any = lapack.get_lapack_funcs("potrf", (a,))
     factor, info = routine(a, lower=1, clean=1)
     undefined = np.isnan(np.diagonal(factor))
     return factor, int(np.argmax(undefined)) + 1 if not info and undefined.any() else int(info)
@@ -105,7 +107,8 @@ cholesky_op = by_hand(
 
 
 def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
-    """The lower triangular L with A = L L^H (or U with A = U^H U) of a positive definite matrix; one triangle is read.
+    """The lower triangular L with A = L L^H (or U with A = U^H U) of a positive definite matrix; one triangle
+    is read.
 
     LinAlgError where the matrix is not positive definite.
 
@@ -134,8 +137,10 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> A
 def torch_cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
     """`linalg.cholesky` under its old name; deprecated in PyTorch with a warning."""
     warnings.warn(
-        "torch.cholesky is deprecated in favor of torch.linalg.cholesky and will be removed in a future PyTorch release.\n"
-        "L = torch.cholesky(A)\nshould be replaced with\nL = torch.linalg.cholesky(A)\nand\nU = torch.cholesky(A, upper=True)\n"
+        "torch.cholesky is deprecated in favor of torch.linalg.cholesky and will be removed in a future "
+        "PyTorch release.\n"
+        "L = torch.cholesky(A)\nshould be replaced with\nL = torch.linalg.cholesky(A)\nand\nU = "
+        "torch.cholesky(A, upper=True)\n"
         "should be replaced with\nU = torch.linalg.cholesky(A).mH\n"
         "This transform will produce equivalent results for all valid (symmetric positive definite) inputs.",
         UserWarning,

@@ -1,7 +1,8 @@
-"""What the linear-algebra ops share: input checks with PyTorch's texts, transposes and triangles that work on arrays and tensors.
+"""What the linear-algebra ops share: input checks with PyTorch's texts, transposes and triangles that work on
+arrays and tensors.
 
-Read `matrices` (the check) first, then `guarded`, which turns LAPACK's failures into LinAlgError. May import `families`, `graph`,
-`errors`.
+Read `matrices` (the check) first, then `guarded`, which turns LAPACK's failures into LinAlgError. May import
+`families`, `graph`, `errors`.
 """
 
 from __future__ import annotations
@@ -102,7 +103,10 @@ from_diagonal = structural(
 def tensor_argument(name: str, x: Any, argument: str = "A", position: int = 1) -> None:
     """TypeError for an argument that is no tensor."""
     if not isinstance(x, Tensor):
-        first = f"linalg_{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(x).__name__}"
+        first = (
+            f"linalg_{name}(): argument '{argument}' (position {position}) must be Tensor, not "
+            f"{type(x).__name__}"
+        )
         raise TypeError(message(first, "", "wrap the value: torch.tensor(value)"))
 
 
@@ -111,7 +115,8 @@ def matrices(
 ) -> None:
     """Check a stack of matrices: a tensor, at least two dimensions, floating, square where needed.
 
-    `called` is the function's name where it differs from the one in the texts; `loop` is the name of PyTorch's loop where half precision fails in it instead of in a check.
+    `called` is the function's name where it differs from the one in the texts; `loop` is the name of
+    PyTorch's loop where half precision fails in it instead of in a check.
     """
     tensor_argument(called or name, x, argument)
     if x.ndim < 2:
@@ -198,13 +203,13 @@ def substitute(a: Any, b: Any, *, upper: bool) -> Any:
 
 def unchecked_solve(a: Any, b: Any) -> Any:
     """The solution of a x = b by elimination that divides by zero pivots, for stacks with a singular matrix."""
-    from scipy.linalg import lapack  # noqa: PLC0415
+    from scipy.linalg import lapack
 
     n = a.shape[-1]
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     flat_a = np.broadcast_to(a, lead + a.shape[-2:]).reshape((-1, n, n))
     flat_b = np.broadcast_to(b, lead + b.shape[-2:]).reshape((-1, *b.shape[-2:]))
-    factor: Any = lapack.get_lapack_funcs("getrf", (a,))  # pyright: ignore
+    factor: Any = lapack.get_lapack_funcs("getrf", (a,))
     found: list[Any] = []
     for m, rhs in zip(flat_a, flat_b, strict=True):
         packed, pivots, _ = factor(m)
@@ -218,13 +223,13 @@ def unchecked_solve(a: Any, b: Any) -> Any:
 
 def zero_pivot(a: Any) -> int:
     """Which diagonal entry of the LU factor is exactly zero, counted from 1; 0 where none is (LAPACK's info)."""
-    from scipy.linalg import lapack  # noqa: PLC0415
+    from scipy.linalg import lapack
 
     if not a.size:
         return 0
     routine: Any = {"f": lapack.sgetrf, "d": lapack.dgetrf, "F": lapack.cgetrf, "D": lapack.zgetrf}[
         a.dtype.char
-    ]  # pyright: ignore
+    ]
     return int(routine(a)[2])
 
 
@@ -238,8 +243,10 @@ def phase_free(turned: Any, what: str) -> None:
         first, vectors, last = PHASE[what]
         raise RuntimeError(
             message(
-                f"{first}: The {vectors} in the complex case are specified up to multiplication by e^{{i phi}}. The specified loss "
-                f"function depends on this {last}, {'making it' if what == 'svd' else 'so it is'} ill-defined.",
+                f"{first}: The {vectors} in the complex case are specified up to multiplication by "
+                f"e^{{i phi}}. The specified loss "
+                f"function depends on this {last}, {'making it' if what == 'svd' else 'so it is'} "
+                "ill-defined.",
                 "multiplying a vector by a phase would change the loss",
                 "use what does not depend on it: absolute values, or products v @ v.mH",
             )

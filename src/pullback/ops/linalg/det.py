@@ -1,7 +1,9 @@
-"""Determinants: linalg.det, slogdet, torch.logdet. d det = det tr(A^-1 dA), d log|det| = Re tr(A^-1 dA) (Giles 2008, 2.2.4).
+"""Determinants: linalg.det, slogdet, torch.logdet. d det = det tr(A^-1 dA), d log|det| = Re tr(A^-1 dA)
+(Giles 2008, 2.2.4).
 
-At a singular matrix the derivative of det is the cofactor matrix. PyTorch returns zero there at first order and the
-cofactors where the backward pass is itself recorded; so does `det`. May import `families`, `linalg.common`, `linalg.svd`.
+At a singular matrix the derivative of det is the cofactor matrix. PyTorch returns zero there at first order
+and the cofactors where the backward pass is itself recorded; so does `det`. May import `families`,
+`linalg.common`, `linalg.svd`.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ import numpy as np
 
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
-from pullback.families.contraction import conj, named
 from pullback.families.calls import write_out
+from pullback.families.contraction import conj, named
 from pullback.families.op import is_plain
 from pullback.graph.tensor import wrap
 from pullback.ops.linalg.common import (
@@ -44,7 +46,8 @@ def _pull_det(g: Any, d: Any, a: Any) -> Any:
 
 
 def _cofactors(a: Any) -> Any:
-    """The cofactors from the singular values: det(U V^H) conj(U) diag(products of the other singular values) conj(V^H).
+    """The cofactors from the singular values: det(U V^H) conj(U) diag(products of the other singular values)
+    conj(V^H).
 
     Exact for singular matrices too, and differentiable where the singular values are distinct.
     """

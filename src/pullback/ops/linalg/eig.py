@@ -1,7 +1,8 @@
 """Eigenvalues of general matrices: linalg.eig, eigvals. The results are complex.
 
-With A V = V diag(L), columns of V of norm 1 and phase free: the cotangent is V^-H [(V^H gV - V^H V diag(Re V^H gV)) / conj(E) + diag(gL)] V^H,
-E_jk = L_k - L_j (Boeddeker et al. 2017, with the normalisation of the columns). May import `families`, `linalg.common`.
+With A V = V diag(L), columns of V of norm 1 and phase free: the cotangent is V^-H [(V^H gV - V^H V diag(Re
+V^H gV)) / conj(E) + diag(gL)] V^H, E_jk = L_k - L_j (Boeddeker et al. 2017, with the normalisation of the
+columns). May import `families`, `linalg.common`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
-from pullback.families.contraction import conj
 from pullback.families.calls import write_out
+from pullback.families.contraction import conj
 from pullback.families.facets import Sample
 from pullback.families.op import cast
 from pullback.ops.linalg.common import (
@@ -66,7 +67,9 @@ eig_op = by_hand(
     outputs=2,
     core=((2,), (1, 2)),
     samples=lambda: [
-        Sample((a,), diff=(), note="complex results of a real matrix: their derivatives have a test of their own")
+        Sample(
+            (a,), diff=(), note="complex results of a real matrix: their derivatives have a test of their own"
+        )
         for a in (well(3, 3) + np.diag([0.0, 2.0, 5.0]), np.array([[1.0, 2.0], [-3.0, 1.5]]))
     ],
 )
@@ -85,7 +88,8 @@ def _check(name: str, a: Any) -> None:
 def eig(A: Any, *, out: Any = None) -> Any:  # noqa: ARG001 - PyTorch's signature
     """Complex eigenvalues and eigenvectors (columns of norm 1) of a square matrix.
 
-    A loss must not depend on the phase of the eigenvectors, which is arbitrary; their gradient needs distinct eigenvalues.
+    A loss must not depend on the phase of the eigenvectors, which is arbitrary; their gradient needs distinct
+    eigenvalues.
     """
     _check("eig", A)
     return _result(eig_op(A))

@@ -1,8 +1,8 @@
 """Eigenvalues of symmetric (Hermitian) matrices: linalg.eigh, eigvalsh.
 
-A = Q diag(L) Q^H: the cotangent is Q [skew(Q^H gQ) / E + diag(gL)] Q^H with E_jk = L_k - L_j (Giles 2008, 3.1; Seeger et al. 2017). One triangle is
-read; the gradient is that of the symmetric matrix, so it fills both. Repeated eigenvalues make the vectors undefined: NaN. May import
-`families`, `linalg.common`.
+A = Q diag(L) Q^H: the cotangent is Q [skew(Q^H gQ) / E + diag(gL)] Q^H with E_jk = L_k - L_j (Giles 2008,
+3.1; Seeger et al. 2017). One triangle is read; the gradient is that of the symmetric matrix, so it fills
+both. Repeated eigenvalues make the vectors undefined: NaN. May import `families`, `linalg.common`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pullback.ops.linalg.svd import gaps
 def _eigh(a: Any, *, upper: bool = False) -> Any:
     if not np.isfinite(a).all():
         first = (
-            "linalg.eigh: The algorithm failed to converge because the input matrix is ill-conditioned or has too many repeated "
+            "linalg.eigh: The algorithm failed to converge because the input matrix is ill-conditioned or "
+            "has too many repeated "
             f"eigenvalues (error code: {max(a.shape[-1] - 1, 1)})."
         )
         raise LinAlgError(
@@ -76,7 +77,8 @@ def _upper(uplo: Any) -> bool:
 
 
 def eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:  # noqa: ARG001 - PyTorch's signature
-    """Eigenvalues in ascending order and orthonormal eigenvectors (columns) of a symmetric matrix; one triangle is read.
+    """Eigenvalues in ascending order and orthonormal eigenvectors (columns) of a symmetric matrix; one
+    triangle is read.
 
     The gradient of the vectors needs distinct eigenvalues (NaN otherwise). It is symmetric, as the matrix is.
 

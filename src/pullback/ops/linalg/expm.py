@@ -1,7 +1,7 @@
 """The matrix exponential: linalg.matrix_exp, torch.matrix_exp.
 
-The derivative of exp at A in direction D is the upper right block of exp([[A, D], [0, A]]) (Mathias 1996; Higham, Functions of
-Matrices, 2008, 3.6). May import `families`, `linalg.common`.
+The derivative of exp at A in direction D is the upper right block of exp([[A, D], [0, A]]) (Mathias 1996;
+Higham, Functions of Matrices, 2008, 3.6). May import `families`, `linalg.common`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
 from pullback.families.structural import structural
-from pullback.ops.linalg.common import mH, matrices, noise, sample
+from pullback.ops.linalg.common import matrices, mH, noise, sample
 
 
 def _expm(a: Any) -> Any:
-    from scipy.linalg import expm  # noqa: PLC0415 - SciPy is imported where it is needed
+    from scipy.linalg import expm
 
     if a.dtype.char not in "efdFD":
         raise TypeError(message(f"linalg.matrix_exp: no exponential for entries of type {a.dtype}"))

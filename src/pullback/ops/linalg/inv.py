@@ -13,8 +13,8 @@ from pullback.graph.tensor import wrap
 from pullback.ops.linalg.common import (
     each_matrix,
     failed,
-    mH,
     matrices,
+    mH,
     noise,
     sample,
     unchecked_solve,
@@ -24,7 +24,8 @@ from pullback.ops.linalg.common import (
 )
 
 SINGULAR = (
-    "linalg.{name}: {where}The diagonal element {k} is zero, the inversion could not be completed because the input matrix is "
+    "linalg.{name}: {where}The diagonal element {k} is zero, the inversion could not be completed because "
+    "the input matrix is "
     "singular."
 )
 

@@ -62,7 +62,8 @@ def matrix_norm(
     dtype: Any = None,
     out: Any = None,
 ) -> Any:
-    """The norm of matrices: "fro" (entries), "nuc" (sum of singular values), 2, -2 (largest, smallest), 1, -1, inf, -inf.
+    """The norm of matrices: "fro" (entries), "nuc" (sum of singular values), 2, -2 (largest, smallest), 1,
+    -1, inf, -inf.
 
     1 is the largest sum of absolute values of a column, inf that of a row. Ties share the gradient evenly.
 
@@ -85,7 +86,10 @@ def matrix_norm(
         raise RuntimeError(message(first, "", "convert it first: x.float()"))
     A = _converted(A, dtype)
     if isinstance(dim, int):
-        first = "linalg_matrix_norm() received an invalid combination of arguments - got (Tensor, dim=int), but expected one of:"
+        first = (
+            "linalg_matrix_norm() received an invalid combination of arguments - got (Tensor, dim=int), "
+            "but expected one of:"
+        )
         raise TypeError(message(first, "", "dim is a pair of dimensions"))
     t = _matrix_norm(A, _order("matrix_norm", ord), *_pair(dim, A.ndim), keepdim)
     return t if out is None else write_out(svd_op, out, t, (A,))
@@ -100,7 +104,8 @@ def _converted(a: Tensor, dtype: Any) -> Tensor:
         )
     if dtype.itemsize // (1 + (dtype.category == 3)) < a.dtype.itemsize // (1 + (a.dtype.category == 3)):
         first = (
-            f"linalg.matrix_norm: the dtype of the input ({a.dtype.word}) should be convertible without narrowing to the specified "
+            f"linalg.matrix_norm: the dtype of the input ({a.dtype.word}) should be convertible without "
+            "narrowing to the specified "
             f"dtype ({dtype.word})"
         )
         raise RuntimeError(message(first))
@@ -128,7 +133,8 @@ def norm(
 ) -> Any:
     """A vector norm, or a matrix norm where two dimensions are meant.
 
-    Without ord: the 2-norm of all entries. With a 2-tuple `dim`, or a 2-D input without `dim`, ord names a matrix norm.
+    Without ord: the 2-norm of all entries. With a 2-tuple `dim`, or a 2-D input without `dim`, ord names a
+    matrix norm.
 
     >>> import pullback as torch
     >>> norm(torch.tensor([3., 4.]))
@@ -152,7 +158,8 @@ def norm(
 
 
 def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
-    """How much a linear system with this matrix amplifies relative errors: norm(A) * norm(A^-1); inf for a singular one.
+    """How much a linear system with this matrix amplifies relative errors: norm(A) * norm(A^-1); inf for a
+    singular one.
 
     p is a matrix norm's order; None and 2 take the ratio of the extreme singular values.
 
@@ -203,7 +210,10 @@ def matrix_rank(
     tensor(1)
     """
     if not isinstance(A, Tensor):
-        first = f"linalg_matrix_rank() received an invalid combination of arguments - got ({type(A).__name__}), but expected one of:"
+        first = (
+            "linalg_matrix_rank() received an invalid combination of arguments - got "
+            f"({type(A).__name__}), but expected one of:"
+        )
         raise TypeError(message(first, "", "pass a tensor"))
     if A.ndim < 2:
         first = "torch.linalg.matrix_rank: The input tensor input must have at least 2 dimensions."

@@ -1,7 +1,7 @@
 """Pseudo-inverse and least squares: linalg.pinv, lstsq, torch.pinverse.
 
-P = A^+ of constant rank: dP = -P dA P + P P^H dA^H (I - A P) + (I - P A) dA^H P^H P (Golub and Pereyra 1973). May import `families`,
-`linalg.common`.
+P = A^+ of constant rank: dP = -P dA P + P P^H dA^H (I - A P) + (I - P A) dA^H P^H P (Golub and Pereyra 1973).
+May import `families`, `linalg.common`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
-from pullback.families.contraction import named
 from pullback.families.calls import write_out
+from pullback.families.contraction import named
 from pullback.families.op import unbroadcast
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.linalg.common import mH, need_square, noise, sample, well
@@ -80,18 +80,25 @@ pinv_op = by_hand(
 
 def _check(name: str, x: Any) -> None:
     if not isinstance(x, Tensor):
-        first = f"linalg_{name}() received an invalid combination of arguments - got ({type(x).__name__}), but expected one of:"
+        first = (
+            f"linalg_{name}() received an invalid combination of arguments - got ({type(x).__name__}), but "
+            "expected one of:"
+        )
         raise TypeError(message(first, "", "pass a tensor"))
     if x.ndim < 2 or x.dtype.category < 2 or x.dtype.name == "float16":
         kind = f"{x.dtype.word}{{{list(x.shape)}}}"
-        first = f"linalg.{name}({kind}): expected a tensor with 2 or more dimensions of float, double, cfloat or cdouble types"
+        first = (
+            f"linalg.{name}({kind}): expected a tensor with 2 or more dimensions of float, double, cfloat "
+            "or cdouble types"
+        )
         raise RuntimeError(message(first, "", "convert it first: x.double()"))
 
 
 def pinv(
     A: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None
 ) -> Any:
-    """The pseudo-inverse, (..., m, n) -> (..., n, m): singular values up to max(atol, rtol * largest) count as zero.
+    """The pseudo-inverse, (..., m, n) -> (..., n, m): singular values up to max(atol, rtol * largest) count
+    as zero.
 
     The gradient holds while the rank does not change. rcond is the old name of rtol.
 
@@ -162,10 +169,11 @@ _result = named_result("linalg_lstsq", "solution", "residuals", "rank", "singula
 
 
 def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> Any:
-    """X that minimises |A X - B|, (..., m, n) and (..., m, k) or (..., m); the one of least norm where several do.
+    """X that minimises |A X - B|, (..., m, n) and (..., m, k) or (..., m); the one of least norm where
+    several do.
 
-    Returns solution, residuals (with driver "gels", "gelsd" or "gelss" where m > n and the rank is full), rank, and
-    singular values (with "gelsd" or "gelss").
+    Returns solution, residuals (with driver "gels", "gelsd" or "gelss" where m > n and the rank is full),
+    rank, and singular values (with "gelsd" or "gelss").
     """
     _check_lstsq(A, B, driver)
     driver = driver or "gelsy"
@@ -198,7 +206,8 @@ def _check_lstsq(a: Any, b: Any, driver: Any) -> None:
         raise RuntimeError(message("torch.linalg.lstsq: other must have at least 1 dimension."))
     if a.dtype is not b.dtype:
         first = (
-            f"torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype {a.dtype.word} and "
+            f"torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype "
+            f"{a.dtype.word} and "
             f"other's dtype {b.dtype.word}"
         )
         raise RuntimeError(message(first, "", "convert one of them, for example b.to(a.dtype)"))

@@ -20,7 +20,8 @@ from pullback.ops.linalg.solve import solve
 
 
 def matrix_power(A: Any, n: Any, *, out: Any = None) -> Any:
-    """A multiplied n times with itself, by repeated squaring; a negative n inverts first, n = 0 gives the identity.
+    """A multiplied n times with itself, by repeated squaring; a negative n inverts first, n = 0 gives the
+    identity.
 
     >>> import pullback as torch
     >>> matrix_power(torch.tensor([[1., 1.], [0., 1.]]), 5)
@@ -65,7 +66,8 @@ def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     tensor_argument("vecdot", y, "y", 2)
     if x.dtype is not y.dtype:
         first = (
-            f"linalg.vecdot: Expected x and y to have the same dtype, but found x of type {x.dtype.word} and y of type "
+            f"linalg.vecdot: Expected x and y to have the same dtype, but found x of type {x.dtype.word} "
+            "and y of type "
             f"{y.dtype.word} instead"
         )
         raise RuntimeError(message(first, "", "convert one of them, for example y.to(x.dtype)"))
@@ -103,7 +105,8 @@ def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
     m, n = math.prod(head), math.prod(tail)
     if m != n:
         first = (
-            "Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got "
+            "Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), "
+            "but got "
             f"{n} != {m}"
         )
         raise RuntimeError(message(first, f"the shape is {list(A.shape)}, ind is {ind}"))
@@ -118,7 +121,8 @@ def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
     m, n = math.prod(tuple(a.shape)[: B.ndim]), math.prod(tail)
     if m != n:
         first = (
-            "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but "
+            "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
+            "prod(self.shape[:other.ndim]), but "
             f"got {n} != {m}"
         )
         raise RuntimeError(message(first, f"A has shape {list(A.shape)}, B {list(B.shape)}"))

@@ -1,8 +1,9 @@
 """The QR decomposition: linalg.qr, torch.qr.
 
-Tall A = Q R: the cotangent is (gQ + Q W) R^-H with M = triu(gR R^H - Q^H gQ), W = M + M^H, its diagonal counted once (Seeger et al. 2017;
-Walter and Lehmann 2010). Wide A = [X Y]: X = Q U is square, V = Q^H Y; the cotangent of Q grows by Y gV^H (Roberts and Roberts 2020). May
-import `families`, `linalg.common`, `linalg.triangular`.
+Tall A = Q R: the cotangent is (gQ + Q W) R^-H with M = triu(gR R^H - Q^H gQ), W = M + M^H, its diagonal
+counted once (Seeger et al. 2017; Walter and Lehmann 2010). Wide A = [X Y]: X = Q U is square, V = Q^H Y; the
+cotangent of Q grows by Y gV^H (Roberts and Roberts 2020). May import `families`, `linalg.common`,
+`linalg.triangular`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from pullback.ops.linalg.common import (
 from pullback.ops.linalg.triangular import triangular_op
 
 NEEDS_Q = (
-    "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, mode='reduced') if you are "
+    "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use "
+    "linalg.qr(A, mode='reduced') if you are "
     "going to differentiate through linalg.qr."
 )
 NOT_COMPLETE = "The QR decomposition is not differentiable when mode='complete' and nrows > ncols."
@@ -115,7 +117,10 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:  # noqa: ARG00
     """
     matrices("qr", A, loop="geqrf_cpu")
     if mode not in ("reduced", "complete", "r"):
-        first = f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
+        first = (
+            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or "
+            "'complete'"
+        )
         raise RuntimeError(message(first, "", "leave mode out for 'reduced'"))
     return _result(qr_op(A, mode=mode))
 
@@ -123,8 +128,10 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:  # noqa: ARG00
 def torch_qr(input: Any, some: bool = True, *, out: Any = None) -> Any:  # noqa: ARG001 - PyTorch's signature
     """`linalg.qr` under its old name; deprecated in PyTorch with a warning."""
     warnings.warn(
-        "torch.qr is deprecated in favor of torch.linalg.qr and will be removed in a future PyTorch release.\n"
-        "The boolean parameter 'some' has been replaced with a string parameter 'mode'.\nQ, R = torch.qr(A, some)\n"
+        "torch.qr is deprecated in favor of torch.linalg.qr and will be removed in a future PyTorch "
+        "release.\n"
+        "The boolean parameter 'some' has been replaced with a string parameter 'mode'.\nQ, R = "
+        "torch.qr(A, some)\n"
         "should be replaced with\nQ, R = torch.linalg.qr(A, 'reduced' if some else 'complete')",
         UserWarning,
         stacklevel=2,

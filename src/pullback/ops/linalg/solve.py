@@ -12,8 +12,8 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
-from pullback.families.contraction import named
 from pullback.families.calls import write_out
+from pullback.families.contraction import named
 from pullback.families.op import unbroadcast
 from pullback.graph.tensor import wrap
 from pullback.ops.contract_checks import check_broadcast
@@ -90,7 +90,10 @@ def _vector_rhs(a: Any, b: Any) -> bool:
 def check_system(name: str, a: Any, b: Any, *, left: bool, vector: bool) -> None:
     """PyTorch's errors for a system's shapes and dtypes."""
     if a.dtype is not b.dtype:
-        first = f"linalg.{name}: Expected A and B to have the same dtype, but found A of type {a.dtype.word} and B of type {b.dtype.word} instead"
+        first = (
+            f"linalg.{name}: Expected A and B to have the same dtype, but found A of type {a.dtype.word} "
+            f"and B of type {b.dtype.word} instead"
+        )
         raise RuntimeError(message(first, "", "convert one of them, for example b.to(a.dtype)"))
     m, n = tuple(a.shape)[-2:]
     p, q = (b.shape[-1], 1) if vector else tuple(b.shape)[-2:]

@@ -2,8 +2,8 @@
 
 With A = U S V^H, skew(X) = X - X^H and E_jk = S_k^2 - S_j^2 (1 on the diagonal), the cotangent of A is
 U [(skew(U^H gU)/E) S + S (skew(V^H gV)/E) + diag(gS)] V^H + (I - U U^H) gU S^-1 V^H + U S^-1 gV^H (I - V V^H)
-(Giles 2008, 3.3; Townsend 2016; for complex matrices Wan and Zhang 2019, whose phase term stands on the diagonal). Repeated singular
-values make the vectors undefined: NaN. May import `families`, `linalg.common`.
+(Giles 2008, 3.3; Townsend 2016; for complex matrices Wan and Zhang 2019, whose phase term stands on the
+diagonal). Repeated singular values make the vectors undefined: NaN. May import `families`, `linalg.common`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def _pull(g: Any, out: Any, a: Any, *, full_matrices: bool = True) -> Any:  # no
     u, vh = u[..., :k], vh[..., :k, :]
     e = gaps(s * s)
     middle: Any = None
-    total = add(None if gu is None else mH(u) @ gu[..., :k], None if gvh is None else vh @ mH(gvh[..., :k, :]))
+    total = add(
+        None if gu is None else mH(u) @ gu[..., :k], None if gvh is None else vh @ mH(gvh[..., :k, :])
+    )
     phase_free(total, "svd")
     if gu is not None:
         gu = gu[..., :k]
@@ -125,15 +127,18 @@ _old_result = named_result("svd", "U", "S", "V")
 
 def _driver(driver: Any) -> None:
     if driver is not None:
-        first = "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend."
+        first = (
+            "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER "
+            "backend."
+        )
         raise RuntimeError(message(first, "", "leave driver out"))
 
 
 def svd(A: Any, full_matrices: bool = True, *, driver: Any = None, out: Any = None) -> Any:  # noqa: ARG001
     """U, S, Vh with A = U diag(S) Vh, S in descending order; (..., m, n), reduced with full_matrices=False.
 
-    The gradients of U and Vh need distinct singular values (NaN otherwise), and do not see the extra columns of full matrices.
-    LinAlgError where entries are not finite.
+    The gradients of U and Vh need distinct singular values (NaN otherwise), and do not see the extra columns
+    of full matrices. LinAlgError where entries are not finite.
 
     >>> import pullback as torch
     >>> svd(torch.tensor([[0., 2.], [1., 0.]])).S
@@ -150,7 +155,8 @@ def values(a: Tensor) -> Tensor:
 
 
 def svdvals(A: Any, *, driver: Any = None, out: Any = None) -> Any:
-    """The singular values in descending order, (..., m, n) -> (..., min(m, n)); repeated ones are differentiable too.
+    """The singular values in descending order, (..., m, n) -> (..., min(m, n)); repeated ones are
+    differentiable too.
 
     >>> import pullback as torch
     >>> svdvals(torch.eye(2) * 3)

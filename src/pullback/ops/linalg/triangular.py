@@ -1,6 +1,7 @@
 """Triangular systems: linalg.solve_triangular, torch.triangular_solve, cholesky_solve, cholesky_inverse.
 
-The rules are those of `solve`, restricted to the triangle that is read. May import `families`, `linalg.common`.
+The rules are those of `solve`, restricted to the triangle that is read. May import `families`,
+`linalg.common`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
-from pullback.families.contraction import named
 from pullback.families.calls import write_out
+from pullback.families.contraction import named
 from pullback.families.op import unbroadcast
 from pullback.ops.linalg.common import (
     add,
+    matrices,
     mH,
     mT,
-    matrices,
     need_square,
     noise,
     sample,
@@ -41,9 +42,9 @@ def _solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitria
     else:
         t = np.triu(a) if upper else np.tril(a)
     if a.ndim == 2 and b.ndim == 2 and n > 128:
-        from scipy.linalg import blas  # noqa: PLC0415
+        from scipy.linalg import blas
 
-        routine: Any = {"f": blas.strsm, "d": blas.dtrsm, "F": blas.ctrsm, "D": blas.ztrsm}[a.dtype.char]  # pyright: ignore
+        routine: Any = {"f": blas.strsm, "d": blas.dtrsm, "F": blas.ctrsm, "D": blas.ztrsm}[a.dtype.char]
         return routine(1.0, t, b, lower=int(not upper))
     return substitute(t, b, upper=upper)
 
@@ -94,7 +95,8 @@ def solve_triangular(
 ) -> Any:
     """X of A X = B (or X A = B) where only one triangle of A is read, (..., n, n) and (..., n, k).
 
-    A zero on the diagonal gives infinities, not an error. With unitriangular=True the diagonal is taken as ones.
+    A zero on the diagonal gives infinities, not an error. With unitriangular=True the diagonal is taken as
+    ones.
 
     >>> import pullback as torch
     >>> solve_triangular(torch.tensor([[2., 1.], [9., 4.]]), torch.ones(2, 1), upper=True)
@@ -124,7 +126,8 @@ def triangular_solve(
 ) -> Any:
     """`solve_triangular` under its old name: the solution and a copy of A; deprecated in PyTorch with a warning."""
     warnings.warn(
-        "torch.triangular_solve is deprecated in favor of torch.linalg.solve_triangularand will be removed in a future PyTorch "
+        "torch.triangular_solve is deprecated in favor of torch.linalg.solve_triangularand will be removed "
+        "in a future PyTorch "
         "release.",
         UserWarning,
         stacklevel=2,
@@ -144,7 +147,10 @@ def cholesky_solve(B: Any, L: Any, upper: bool = False, *, out: Any = None) -> A
     need_square("cholesky_solve", L)
     if B.shape[-2] != L.shape[-1]:
         n, (p, q) = L.shape[-1], tuple(B.shape)[-2:]
-        first = f"Incompatible matrix sizes for cholesky_solve: each A matrix is {n} by {n} but each b matrix is {p} by {q}"
+        first = (
+            f"Incompatible matrix sizes for cholesky_solve: each A matrix is {n} by {n} but each b matrix "
+            f"is {p} by {q}"
+        )
         raise RuntimeError(message(first))
     half = triangular_op(mH(L) if upper else L, B, upper=False)
     x = named(triangular_op(L if upper else mH(L), half, upper=True), "CholeskySolveBackward0")
