@@ -52,6 +52,7 @@ __version__ = "0.1.0"
 from pullback import autograd  # noqa: E402 - the rooms come after the names they use
 
 # rooms that are imported on first use, so that `import pullback` stays light
+_IN_ROOMS = {"vmap": "func", "dropout": "nn.functional"}
 _ROOMS = ("compat", "func", "linalg", "nn", "optim", "random", "utils")
 
 
@@ -61,6 +62,8 @@ def __getattr__(name: str) -> Any:
 
     if name in _ROOMS:
         return importlib.import_module(f"pullback.{name}")
+    if name in _IN_ROOMS:
+        return getattr(importlib.import_module(f"pullback.{_IN_ROOMS[name]}"), name)
     from pullback.compat import missing  # noqa: PLC0415
 
     raise missing("torch", name)

@@ -201,27 +201,29 @@ class Size(tuple[int, ...]):
         return math.prod(self)
 
 
-class device:  # noqa: N801 - PyTorch's name
-    """Where a tensor lives; pullback computes on the CPU only.
+_KINDS = (
+    "cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, vulkan, mps, meta, hpu, mtia, "
+    "privateuseone"
+)
 
-    >>> device("cpu"), device("cpu") == "cpu"
-    (device(type='cpu'), False)
+
+class device:  # noqa: N801 - PyTorch's name
+    """The name of a place where tensors live; every name can be written down, but pullback computes on the CPU only.
+
+    >>> device("cpu"), device("cuda:1").index
+    (device(type='cpu'), 1)
     """
 
     __slots__ = ("index", "type")
 
-    def __init__(self, type: str | device = "cpu", index: int | None = None) -> None:  # noqa: A002 - PyTorch's name
-        """Parse "cpu" or "cpu:0"; any other device is refused because there is none."""
-        name = type.type if isinstance(type, device) else type
-        kind, _, number = str(name).partition(":")
-        if kind != "cpu":
-            raise RuntimeError(
-                message(
-                    f"pullback computes on the CPU; device '{name}' does not exist here",
-                    "",
-                    'use device "cpu", or test torch.cuda.is_available() first, which is False here',
-                )
-            )
+    def __init__(self, type: str | int | device = "cpu", index: int | None = None) -> None:
+        """Parse "cpu" or "cuda:1"; RuntimeError for a kind that PyTorch does not know."""
+        if isinstance(type, int):
+            raise RuntimeError("Cannot access accelerator device when none is available.")
+        name = str(type)
+        kind, _, number = name.partition(":")
+        if kind not in _KINDS.split(", "):
+            raise RuntimeError(f"Expected one of {_KINDS} device type at start of device string: {kind}")
         self.type = kind
         self.index = int(number) if number else index
 
@@ -239,6 +241,21 @@ class device:  # noqa: N801 - PyTorch's name
 
 
 CPU = device("cpu")
+
+
+def on_cpu(place: Any) -> device:
+    """Check that a place is the CPU, the only one that pullback computes on; PyTorch's AssertionError where it is not."""
+    found = place if isinstance(place, device) else device(place)
+    if found.type != "cpu":
+        name = {"cuda": "CUDA", "xpu": "XPU", "mps": "MPS"}.get(found.type, found.type)
+        raise AssertionError(
+            message(
+                f"Torch not compiled with {name} enabled",
+                f"pullback computes on the CPU; the device asked for is '{found}'",
+                'use device "cpu", or test torch.cuda.is_available() first, which is False here',
+            )
+        )
+    return found
 
 
 class finfo:  # noqa: N801 - PyTorch's name

@@ -328,7 +328,7 @@ class Module:
             elif isinstance(a, Tensor):
                 dtype = a.dtype
             elif isinstance(a, str | dtypes.device):
-                dtypes.device(a)
+                dtypes.on_cpu(a)
         if dtype is None:
             return self
         if dtype.category < 2:

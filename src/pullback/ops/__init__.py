@@ -9,6 +9,7 @@ from __future__ import annotations
 from pullback.ops import (
     activations,
     arrange,
+    attributes,
     compare,
     complex_numbers,
     contract,
@@ -72,4 +73,5 @@ MODULES = (
     normalise,
     pool,
     softmax,
+    attributes,
 )

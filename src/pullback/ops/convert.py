@@ -65,14 +65,14 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """x in another dtype or on another device: to(dtype), to(device), to(device, dtype), to(other); itself where nothing changes."""
     d: DType | None = kwargs.get("dtype")
     if kwargs.get("device") is not None:
-        dtypes.device(kwargs["device"])
+        dtypes.on_cpu(kwargs["device"])
     for a in args:
         if isinstance(a, DType):
             d = a
         elif isinstance(a, Tensor):
             d = a.dtype
         elif isinstance(a, str | dtypes.device):
-            dtypes.device(a)
+            dtypes.on_cpu(a)
     copy = bool(kwargs.get("copy", False))
     if d is None or d is self.dtype:
         return self.clone() if copy else self

@@ -156,7 +156,7 @@ def randn(
                 t.requires_grad = True
         return t
     if device is not None:
-        dtypes.device(device)
+        dtypes.on_cpu(device)
     g = default_generator if generator is None else generator
     d = _float(dtype)
     return finish(make("randn", lambda s: g.randn(s, d), _size("randn", size)), out, requires_grad)
@@ -174,7 +174,7 @@ def rand(
 ) -> Tensor:
     """Uniform draws from [0, 1) of the given size; the same numbers as PyTorch's for the same `manual_seed`."""
     if device is not None:
-        dtypes.device(device)
+        dtypes.on_cpu(device)
     g = default_generator if generator is None else generator
     d = _float(dtype)
     return finish(make("rand", lambda s: g.rand(s, d), _size("rand", size)), out, requires_grad)
@@ -207,7 +207,7 @@ def randint(
             )
         )
     if device is not None:
-        dtypes.device(device)
+        dtypes.on_cpu(device)
     g = default_generator if generator is None else generator
     d = (dtypes.int64 if dtype is None else dtype).numpy
     a, b = int(low), int(high)
@@ -229,7 +229,7 @@ def randperm(
     if not isinstance(n, int | np.integer):
         raise TypeError(f"randperm(): argument 'n' (position 1) must be int, not {type(n).__name__}")
     if device is not None:
-        dtypes.device(device)
+        dtypes.on_cpu(device)
     g = default_generator if generator is None else generator
     d = (dtypes.int64 if dtype is None else dtype).numpy
     rows = lambda s: g.randperm(int(n), d) if len(s) == 1 else np.stack([g.randperm(int(n), d) for _ in range(s[0])])  # noqa: E731
