@@ -1,11 +1,24 @@
 """Indexing: values against NumPy and PyTorch's own rule for mixed indices, views and copies, errors, creation."""
 
 import numpy as np
-import pullback as torch
 import pytest
 
+import pullback as torch
+
 X = np.arange(24.0).reshape(2, 3, 4)
-BASIC = [0, -1, (0, 1), (0, 1, 2), slice(1, None), (slice(None), 1), (Ellipsis, 0), None, (0, None, slice(None, None, 2)), Ellipsis, ()]
+BASIC = [
+    0,
+    -1,
+    (0, 1),
+    (0, 1, 2),
+    slice(1, None),
+    (slice(None), 1),
+    (Ellipsis, 0),
+    None,
+    (0, None, slice(None, None, 2)),
+    Ellipsis,
+    (),
+]
 ADVANCED = [
     [0, 1],
     (slice(None), [2, 0, 0]),
@@ -97,18 +110,38 @@ def test_grad_fn_names(index, name):
     [
         (lambda z: z[5], IndexError, "index 5 is out of bounds for dimension 0 with size 2"),
         (lambda z: z[0, 0, 0], IndexError, "too many indices for tensor of dimension 2"),
-        (lambda z: z[1.5], IndexError, "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-         "(got float)"),
+        (
+            lambda z: z[1.5],
+            IndexError,
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+            "(got float)",
+        ),
         (lambda z: z[::-1], ValueError, "step must be greater than zero"),
         (lambda z: z[torch.tensor([5])], IndexError, "index 5 is out of bounds for dimension 0 with size 2"),
-        (lambda z: z[torch.tensor([0.5])], IndexError, "tensors used as indices must be long, int, byte or bool tensors"),
-        (lambda z: z[torch.tensor([True, False, True])], IndexError, "The shape of the mask [3] at index 0 does not match the shape of "
-         "the indexed tensor [2, 3] at index 0"),
+        (
+            lambda z: z[torch.tensor([0.5])],
+            IndexError,
+            "tensors used as indices must be long, int, byte or bool tensors",
+        ),
+        (
+            lambda z: z[torch.tensor([True, False, True])],
+            IndexError,
+            "The shape of the mask [3] at index 0 does not match the shape of "
+            "the indexed tensor [2, 3] at index 0",
+        ),
         (lambda z: z.__setitem__(0, [1.0]), TypeError, "can't assign a list to a torch.FloatTensor"),
-        (lambda z: z.__setitem__(0, torch.ones(4)), RuntimeError, "The expanded size of the tensor (3) must match the existing size (4) "
-         "at non-singleton dimension 0.  Target sizes: [3].  Tensor sizes: [4]"),
-        (lambda z: z.__setitem__([0, 1], torch.ones(3, 3)), RuntimeError, "shape mismatch: value tensor of shape [3, 3] cannot be "
-         "broadcast to indexing result of shape [2, 3]"),
+        (
+            lambda z: z.__setitem__(0, torch.ones(4)),
+            RuntimeError,
+            "The expanded size of the tensor (3) must match the existing size (4) "
+            "at non-singleton dimension 0.  Target sizes: [3].  Tensor sizes: [4]",
+        ),
+        (
+            lambda z: z.__setitem__([0, 1], torch.ones(3, 3)),
+            RuntimeError,
+            "shape mismatch: value tensor of shape [3, 3] cannot be "
+            "broadcast to indexing result of shape [2, 3]",
+        ),
         (lambda z: len(z[0, 0]), TypeError, "len() of a 0-d tensor"),
         (lambda z: iter(z[0, 0]), TypeError, "iteration over a 0-d tensor"),
         (lambda z: z[0, 0][0], IndexError, "invalid index of a 0-dim tensor."),
@@ -144,10 +177,22 @@ def test_literal_dtypes():
     [
         (lambda: torch.tensor([[1, 2], [3]]), ValueError, "expected sequence of length 2 at dim 1 (got 1)"),
         (lambda: torch.tensor("a"), TypeError, "new(): invalid data type 'str'"),
-        (lambda: torch.tensor(1, requires_grad=True), RuntimeError, "Only Tensors of floating point and complex dtype can require gradients"),
-        (lambda: torch.zeros(2, dtype=torch.int64, requires_grad=True), RuntimeError, "Only Tensors of floating point and complex dtype"),
+        (
+            lambda: torch.tensor(1, requires_grad=True),
+            RuntimeError,
+            "Only Tensors of floating point and complex dtype can require gradients",
+        ),
+        (
+            lambda: torch.zeros(2, dtype=torch.int64, requires_grad=True),
+            RuntimeError,
+            "Only Tensors of floating point and complex dtype",
+        ),
         (lambda: torch.arange(3, 0), RuntimeError, "upper bound and lower bound inconsistent with step sign"),
-        (lambda: torch.tensor([torch.tensor([1.0, 2.0])]), ValueError, "only one element tensors can be converted to Python scalars"),
+        (
+            lambda: torch.tensor([torch.tensor([1.0, 2.0])]),
+            ValueError,
+            "only one element tensors can be converted to Python scalars",
+        ),
     ],
 )
 def test_creation_errors(make, kind, text):

@@ -339,4 +339,14 @@ def reshaped_in_place(t: Tensor, op: Op, params: dict[str, Any], label: str) -> 
     return t
 
 
-__all__ = ["adopt", "bump", "check_expanded", "check_recorded", "check_writable", "in_place", "old_value", "reshaped_in_place", "write"]
+__all__ = [
+    "adopt",
+    "bump",
+    "check_expanded",
+    "check_recorded",
+    "check_writable",
+    "in_place",
+    "old_value",
+    "reshaped_in_place",
+    "write",
+]

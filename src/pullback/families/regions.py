@@ -19,6 +19,7 @@ from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of
 from pullback.printing import tensor_text
 
+
 class Region:
     """The entries of a base that a view covers, in the view's shape.
 
@@ -122,7 +123,9 @@ copy_slices = Structural(
     "copy_slices",
     lambda base, part, *, region: region.overwrite(base, part),
     vjp=[
-        lambda g, _out, _base, _part, *, region: copy_slices(g, np.zeros(region.shape, g.dtype if isinstance(g, np.ndarray) else g.value.dtype), region=region),
+        lambda g, _out, _base, _part, *, region: copy_slices(
+            g, np.zeros(region.shape, g.value.dtype if isinstance(g, Tensor) else g.dtype), region=region
+        ),
         lambda g, _out, _base, _part, *, region: read_region(g, region=region),
     ],
     data=(0, 1),
@@ -206,21 +209,28 @@ def view_error(t: Tensor, node: Any, verb: str) -> RuntimeError:
         maker = node.node if type(node) is Slot else node
         who, extra = f"Output {k} of {short_name(maker.name)} is a view and ", ""
         if t.view_kind == "no_grad":
-            who, extra = who.replace("is a view and", "is a view of a view which was created in no_grad mode and"), " with grad mode enabled"
+            who, extra = (
+                who.replace("is a view and", "is a view of a view which was created in no_grad mode and"),
+                " with grad mode enabled",
+            )
     tail = NO_GRAD_TAIL if t.view_kind == "no_grad" else MULTI_TAIL
     todo = (
         "clone() the view before writing, or move view and write into the same grad mode"
         if t.view_kind == "no_grad"
         else "clone() the part before writing, or take it by indexing (x[i], x[a:b]), which may be written"
     )
-    return RuntimeError(message(f"{who}{verb}{extra}. {tail}", f"the view has shape {list(t.value.shape)}", todo))
+    return RuntimeError(
+        message(f"{who}{verb}{extra}. {tail}", f"the view has shape {list(t.value.shape)}", todo)
+    )
 
 
 class SpoiledView(Tensor):
     """A view from unbind or split, or made under no_grad, whose base was written with grad mode on."""
 
     def _refuse(self) -> RuntimeError:
-        return view_error(self, self.__dict__["before"], "its base or another view of its base has been modified inplace")
+        return view_error(
+            self, self.__dict__["before"], "its base or another view of its base has been modified inplace"
+        )
 
     @property
     def foreign(self) -> Any:
@@ -240,4 +250,14 @@ class SpoiledView(Tensor):
         raise self._refuse()
 
 
-__all__ = ["Region", "SpoiledView", "copy_slices", "read_region", "reroot_base", "reroot_views", "spoil", "spread_region", "view_error"]
+__all__ = [
+    "Region",
+    "SpoiledView",
+    "copy_slices",
+    "read_region",
+    "reroot_base",
+    "reroot_views",
+    "spoil",
+    "spread_region",
+    "view_error",
+]

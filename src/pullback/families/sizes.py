@@ -26,7 +26,11 @@ def an_int(name: str, argument: str, position: int, x: Any) -> int:
     if not isinstance(x, float | Tensor | str | bool) and hasattr(x, "__index__"):
         return as_index(x)
     raise TypeError(
-        message(f"{name}(): argument '{argument}' (position {position}) must be int, not {type(x).__name__}", "", "pass an integer")
+        message(
+            f"{name}(): argument '{argument}' (position {position}) must be int, not {type(x).__name__}",
+            "",
+            "pass an integer",
+        )
     )
 
 

@@ -30,7 +30,7 @@ class Structural(Op):
     def __init__(
         self,
         name: str,
-        eval: Rule,  # noqa: A002 - the facet's name
+        eval: Rule,
         *,
         vjp: Rule | Sequence[Rule | None] | None = None,
         is_view: bool = False,
@@ -58,7 +58,14 @@ class Structural(Op):
         if vjp is None or (keeps is None and data == (0,) and callable(vjp)):
             keeps = (False,)
         super().__init__(
-            name, "structural", eval, vjp=rules, backward=backward, keeps=keeps, keeps_out=False, outputs=outputs
+            name,
+            "structural",
+            eval,
+            vjp=rules,
+            backward=backward,
+            keeps=keeps,
+            keeps_out=False,
+            outputs=outputs,
         )
         # reverse sweeps on plain arrays call ops with arrays: no instance of anything is looked at then
         self.jvp = self._push
@@ -117,7 +124,7 @@ class Structural(Op):
         return self.eval(*args, **params)
 
 
-def structural(name: str, eval: Rule, **options: Any) -> Structural:  # noqa: A002 - the facet's name
+def structural(name: str, eval: Rule, **options: Any) -> Structural:
     """Declare a structural op: eval(*args, **params) only moves entries (and inserts constants).
 
     vjp        a faster rule than scattering through the index map: vjp(g, out, x, **params) with x an Aval (shape, dtype); a list of
@@ -163,7 +170,9 @@ def made_view(
             pass
         elif mode and state.grad:
             v = x.value
-            t.node = made = Node(op, (Aval(v.shape, v.dtype),), (x if node is LEAF else node,), None, params, None)
+            t.node = made = Node(
+                op, (Aval(v.shape, v.dtype),), (x if node is LEAF else node,), None, params, None
+            )
             made.out_versions = {0: (counter, counter.start + len(counter.bumps))}
             if mode == CAREFUL:
                 annotate(made)
@@ -223,7 +232,11 @@ def several_views(op: Op, x: Tensor, params: dict[str, Any]) -> tuple[Tensor, ..
 
 def _take(x: Any, *, ids: Any, lead: int = 0) -> Any:
     x = np.asarray(x)
-    flat = x.reshape((*x.shape[:lead], -1)) if x.size else x.reshape((*x.shape[:lead], derived.size_of(x.shape[lead:])))
+    flat = (
+        x.reshape((*x.shape[:lead], -1))
+        if x.size
+        else x.reshape((*x.shape[:lead], derived.size_of(x.shape[lead:])))
+    )
     if flat.shape[-1] == 0:
         return np.zeros(flat.shape[:-1] + ids.shape, flat.dtype)
     r = flat[..., ids]
@@ -259,7 +272,10 @@ take_ids = structural(
     vjp=lambda g, _out, _x, *, ids, lead=0: put_ids(g, ids=ids, shape=tuple(_x.shape)[lead:], lead=lead),
     backward="AsStridedBackward0",
     lift=lambda params, _ndim: {**params, "lead": params.get("lead", 0) + 1},
-    samples=[((2, 3), {"ids": np.array([[0, 5, -1], [2, 2, 4]])}), ((2, 3), {"ids": np.array([2, 0]), "lead": 1})],
+    samples=[
+        ((2, 3), {"ids": np.array([[0, 5, -1], [2, 2, 4]])}),
+        ((2, 3), {"ids": np.array([2, 0]), "lead": 1}),
+    ],
 )
 put_ids = Structural(
     "put_ids",
@@ -267,14 +283,19 @@ put_ids = Structural(
     vjp=lambda g, _out, _x, *, ids, shape, lead=0: take_ids(g, ids=ids, lead=lead),
     backward="PutBackward0",
     lift=lambda params, _ndim: {**params, "lead": params.get("lead", 0) + 1},
-    samples=[((4,), {"ids": np.array([0, 5, -1, 2]), "shape": (2, 3)}), ((2, 3), {"ids": np.array([0, 3, 3]), "shape": (4,), "lead": 1})],
+    samples=[
+        ((4,), {"ids": np.array([0, 5, -1, 2]), "shape": (2, 3)}),
+        ((2, 3), {"ids": np.array([0, 3, 3]), "shape": (4,), "lead": 1}),
+    ],
 )
 
 
 def _put_pairs(avals: Any, params: dict[str, Any], _values: Any) -> list[Any]:
     # put adds what lands on one place, so its pattern is the transpose of take's
     shape, lead = tuple(params["shape"]), params.get("lead", 0)
-    back = take_ids.pairs([Aval((*tuple(avals[0].shape)[:lead], *shape), None)], {"ids": params["ids"], "lead": lead}, [None])
+    back = take_ids.pairs(
+        [Aval((*tuple(avals[0].shape)[:lead], *shape), None)], {"ids": params["ids"], "lead": lead}, [None]
+    )
     rows, cols = back[0]
     return [(cols, rows)]
 
@@ -302,4 +323,15 @@ def batch(op: Structural, size: int, dims: Sequence[Any], args: Sequence[Any], p
     return TABLE["stack"](*results, dim=0), 0
 
 
-__all__ = ["Structural", "batch", "made_view", "prune", "put_ids", "several_views", "share", "structural", "take_ids", "view"]
+__all__ = [
+    "Structural",
+    "batch",
+    "made_view",
+    "prune",
+    "put_ids",
+    "several_views",
+    "share",
+    "structural",
+    "take_ids",
+    "view",
+]

@@ -29,7 +29,9 @@ def size_of(shape: Sequence[int]) -> int:
     return n
 
 
-def numbered(op: Any, shapes: Sequence[Any], values: Sequence[Any], params: dict[str, Any]) -> tuple[Any, list[int]]:
+def numbered(
+    op: Any, shapes: Sequence[Any], values: Sequence[Any], params: dict[str, Any]
+) -> tuple[Any, list[int]]:
     """Run an op on the numbers 1, 2, ... of the entries of its data arguments.
 
     shapes are those of the data arguments (None for the others, whose values are used). Returns the numbered output (a tuple for
@@ -59,19 +61,23 @@ def type_of(op: Any, avals: Sequence[Any], params: dict[str, Any]) -> Any:
     """The result's shape and dtype: the op on zeros (an index 0 is valid wherever any is)."""
     stand_ins = [np.zeros(a.shape, a.dtype) if isinstance(a, Aval) else a for a in avals]
     out = op.eval(*stand_ins, **params)
-    return tuple(Aval(o.shape, o.dtype) for o in out) if isinstance(out, tuple) else Aval(out.shape, out.dtype)
+    return (
+        tuple(Aval(o.shape, o.dtype) for o in out) if isinstance(out, tuple) else Aval(out.shape, out.dtype)
+    )
 
 
 def push(op: Any, tangents: Sequence[Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
     """The op is linear in its data arguments together, so its jvp is the op itself on the tangents."""
-    moved = [
-        (_or_zeros(tangents[i], a) if op.is_data(i) and is_array(a) else a) for i, a in enumerate(args)
-    ]
+    moved = [(_or_zeros(tangents[i], a) if op.is_data(i) and is_array(a) else a) for i, a in enumerate(args)]
     return op(*moved, **{**params, **op.constants(params)})
 
 
 def _or_zeros(t: Any, like: Any) -> Any:
-    return t if t is not None else wrap(np.zeros(like.shape, like.value.dtype if isinstance(like, Tensor) else like.dtype))
+    return (
+        t
+        if t is not None
+        else wrap(np.zeros(like.shape, like.value.dtype if isinstance(like, Tensor) else like.dtype))
+    )
 
 
 def pairs(op: Any, avals: Sequence[Any], params: dict[str, Any], values: Sequence[Any]) -> list[Any]:
@@ -79,7 +85,7 @@ def pairs(op: Any, avals: Sequence[Any], params: dict[str, Any], values: Sequenc
     shapes = data_shapes(op, avals)
     out, starts = numbered(op, shapes, values, params)
     parts = out if isinstance(out, tuple) else (out,)
-    flat = np.concatenate([np.asarray(p).reshape(-1) for p in parts]) - 1
+    flat = np.concatenate([np.ravel(p).astype(np.int64) for p in parts]) - 1
     found: list[Any] = []
     for i, shape in enumerate(shapes):
         if shape is None:
@@ -100,7 +106,9 @@ def zero(op: Any, i: int, args: Sequence[Any], params: dict[str, Any]) -> Local:
     values = [a.value if isinstance(a, Tensor) else a for a in args]
     rows, cols = op.pairs(args, params, values)[i]
     factor = params.get("alpha", 1) if i > 0 else 1
-    return Local(rows, cols, np.full(len(rows), float(factor)), f"{op.name} multiplies by the constant {factor}")
+    return Local(
+        rows, cols, np.full(len(rows), float(factor)), f"{op.name} multiplies by the constant {factor}"
+    )
 
 
 def make_samples(specs: Sequence[Any]) -> list[Sample]:

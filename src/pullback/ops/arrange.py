@@ -33,10 +33,18 @@ flip_op = structural(
 )
 roll_op = structural(
     "roll",
-    lambda x, *, shifts, dims: np.roll(x, shifts if dims else shifts[0], dims or None) if x.ndim else np.array(x),
+    lambda x, *, shifts, dims: (
+        np.roll(x, shifts if dims else shifts[0], dims or None) if x.ndim else np.array(x)
+    ),
     vjp=lambda g, _out, _x, *, shifts, dims: roll_op(g, shifts=tuple(-s for s in shifts), dims=dims),
-    lift=lambda params, n: {"shifts": params["shifts"], "dims": _up(params["dims"])} if n and params["dims"] else None,
-    samples=[((2, 3), {"shifts": (1, -1), "dims": (0, 1)}), ((4,), {"shifts": (2,), "dims": (0,)}), ((2, 3), {"shifts": (1,), "dims": ()})],
+    lift=lambda params, n: (
+        {"shifts": params["shifts"], "dims": _up(params["dims"])} if n and params["dims"] else None
+    ),
+    samples=[
+        ((2, 3), {"shifts": (1, -1), "dims": (0, 1)}),
+        ((4,), {"shifts": (2,), "dims": (0,)}),
+        ((2, 3), {"shifts": (1,), "dims": ()}),
+    ],
 )
 rot90_op = structural(
     "rot90",
@@ -102,12 +110,20 @@ undiagonal_op = structural(
     vjp=lambda g, _out, _x, *, shape, **params: diagonal_op(g, **params),  # noqa: ARG005
     backward="DiagEmbedBackward0",
     facets={"batch": lambda size, dims, args, params: _batch_undiagonal(size, args[0], dims[0], params)},
-    samples=[((3,), {"offset": 0, "dim1": 0, "dim2": 1, "shape": (3, 3)}), ((2,), {"offset": -1, "dim1": 0, "dim2": 1, "shape": (3, 3)})],
+    samples=[
+        ((3,), {"offset": 0, "dim1": 0, "dim2": 1, "shape": (3, 3)}),
+        ((2,), {"offset": -1, "dim1": 0, "dim2": 1, "shape": (3, 3)}),
+    ],
 )
 
 
 def _batch_undiagonal(size: int, x: Tensor, dim: int, params: dict[str, Any]) -> tuple[Tensor, int]:
-    lifted = {**params, "dim1": params["dim1"] + 1, "dim2": params["dim2"] + 1, "shape": (size, *params["shape"])}
+    lifted = {
+        **params,
+        "dim1": params["dim1"] + 1,
+        "dim2": params["dim2"] + 1,
+        "shape": (size, *params["shape"]),
+    }
     return undiagonal_op(x.movedim(dim, 0), **lifted), 0
 
 
@@ -158,7 +174,11 @@ constant_pad_op = structural(
     samples=[((2, 3), {"widths": ((0, 0), (1, 2))}), ((3,), {"widths": ((-1, 1),), "value": 2.5})],
 )
 _MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-_PAD_NAMES = {"reflect": "ReflectionPad{}DBackward0", "edge": "ReplicationPad{}DBackward0", "wrap": "CopySlices"}
+_PAD_NAMES = {
+    "reflect": "ReflectionPad{}DBackward0",
+    "edge": "ReplicationPad{}DBackward0",
+    "wrap": "CopySlices",
+}
 pad_mode_op = structural(
     "pad_mode",
     _pad_mode,
@@ -182,7 +202,13 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     widths_given = ints_of("pad", "pad", 2, tuple(pad) if isinstance(pad, tuple | list) else (pad,))
     shape = input.value.shape
     if len(widths_given) % 2:
-        raise RuntimeError(message("Padding length must be divisible by 2", f"got {len(widths_given)} widths", "give (left, right) per dimension"))
+        raise RuntimeError(
+            message(
+                "Padding length must be divisible by 2",
+                f"got {len(widths_given)} widths",
+                "give (left, right) per dimension",
+            )
+        )
     k = len(widths_given) // 2
     if k > len(shape):
         raise RuntimeError(
@@ -195,7 +221,12 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     widths = ((0, 0),) * (len(shape) - k) + pairs
     if mode == "constant":
         if any(n + a + b < 0 for n, (a, b) in zip(shape, widths, strict=True)):
-            raise RuntimeError(message("narrow(): length must be non-negative.", f"padding {list(widths_given)} removes more than there is in {list(shape)}"))
+            raise RuntimeError(
+                message(
+                    "narrow(): length must be non-negative.",
+                    f"padding {list(widths_given)} removes more than there is in {list(shape)}",
+                )
+            )
         params: dict[str, Any] = {"widths": widths}
         return apply(constant_pad_op, (input,), params if not value else {**params, "value": value})
     _check_mode(mode, value, shape, widths_given)
@@ -205,11 +236,15 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
 def _check_mode(mode: str, value: Any, shape: tuple[int, ...], widths: tuple[int, ...]) -> None:
     if mode not in _MODES:
-        raise NotImplementedError(message(f"Unrecognised padding mode {mode}", "", "constant, reflect, replicate or circular"))
+        raise NotImplementedError(
+            message(f"Unrecognised padding mode {mode}", "", "constant, reflect, replicate or circular")
+        )
     if value:
-        raise RuntimeError(message(f'Padding mode "{mode}" doesn\'t take in value argument', f"got value={value}"))
+        raise RuntimeError(
+            message(f'Padding mode "{mode}" doesn\'t take in value argument', f"got value={value}")
+        )
     n, rank = len(widths), len(shape)
-    if not (n == 2 and rank in (2, 3) or n == 4 and rank in (3, 4) or n == 6 and rank in (4, 5)):
+    if not ((n == 2 and rank in (2, 3)) or (n == 4 and rank in (3, 4)) or (n == 6 and rank in (4, 5))):
         raise NotImplementedError(
             message(
                 f"Padding size {n} is not supported for {rank}D input tensor.\nSupported combinations for non-constant padding:\n"
@@ -226,7 +261,12 @@ def _check_widths(mode: str, shape: tuple[int, ...], widths: tuple[tuple[int, in
     for d in range(len(shape) - k, len(shape)):
         n, (a, b) = shape[d], widths[d]
         if mode == "circular" and (a > n or b > n):
-            raise RuntimeError(message("Padding value causes wrapping around more than once.", f"padding ({a}, {b}) at dimension {d} of size {n}"))
+            raise RuntimeError(
+                message(
+                    "Padding value causes wrapping around more than once.",
+                    f"padding ({a}, {b}) at dimension {d} of size {n}",
+                )
+            )
         if mode == "reflect" and (a >= n or b >= n):
             place = 4 + 2 * (len(shape) - 1 - d)
             raise RuntimeError(
@@ -247,14 +287,20 @@ def flip(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     found = tuple(dim_of(d, input.value.ndim, "flip") for d in wanted)
     for d in found:
         if found.count(d) > 1:
-            raise RuntimeError(message(f"dim {d} appears multiple times in the list of dims", f"got {list(wanted)}"))
+            raise RuntimeError(
+                message(f"dim {d} appears multiple times in the list of dims", f"got {list(wanted)}")
+            )
     return apply(flip_op, (input,), {"dims": found if input.value.ndim else ()})
 
 
 def fliplr(input: Tensor) -> Tensor:
     """Columns in reverse order."""
     if input.value.ndim < 2:
-        raise RuntimeError(message("Input must be >= 2-d.", f"the tensor is {input.value.ndim}-d", "flip(0) reverses a vector"))
+        raise RuntimeError(
+            message(
+                "Input must be >= 2-d.", f"the tensor is {input.value.ndim}-d", "flip(0) reverses a vector"
+            )
+        )
     return flip(input, 1)
 
 
@@ -273,7 +319,13 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     if not axes and len(moves) == 1:
         return apply(roll_op, (input,), {"shifts": moves, "dims": ()})
     if len(moves) != len(axes):
-        raise RuntimeError(message(f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(axes)}", "", "one shift per dimension"))
+        raise RuntimeError(
+            message(
+                f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(axes)}",
+                "",
+                "one shift per dimension",
+            )
+        )
     found = tuple(dim_of(d, input.value.ndim, "roll") for d in axes)
     return apply(roll_op, (input,), {"shifts": moves, "dims": found})
 
@@ -289,7 +341,11 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
         raise RuntimeError(message(f"expected total dims >= 2, but got total dims = {n}"))
     a, b = (dim_of(d, n, "rot90") for d in plane)
     if a == b:
-        raise RuntimeError(message(f"expected rotation dims to be different, but got dim0 = {plane[0]} and dim1 = {plane[1]}"))
+        raise RuntimeError(
+            message(
+                f"expected rotation dims to be different, but got dim0 = {plane[0]} and dim1 = {plane[1]}"
+            )
+        )
     return apply(rot90_op, (input,), {"k": k, "dims": (a, b)})
 
 
@@ -312,7 +368,12 @@ def triu(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:  # noq
 
 def _matrix(name: str, x: Tensor) -> None:
     if x.value.ndim < 2:
-        raise RuntimeError(message(f"{name}: input tensor must have at least 2 dimensions", f"the tensor has shape {list(x.value.shape)}"))
+        raise RuntimeError(
+            message(
+                f"{name}: input tensor must have at least 2 dimensions",
+                f"the tensor has shape {list(x.value.shape)}",
+            )
+        )
 
 
 def tril_indices(row: int, col: int, offset: int = 0, **_kwargs: Any) -> Tensor:
@@ -356,7 +417,13 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:  # noq
     need_tensor("diag", input)
     n = input.value.ndim
     if n not in (1, 2):
-        raise RuntimeError(message(f"diag(): Supports 1D or 2D tensors. Got {n}D", f"shape {list(input.value.shape)}", "use diagonal or diag_embed"))
+        raise RuntimeError(
+            message(
+                f"diag(): Supports 1D or 2D tensors. Got {n}D",
+                f"shape {list(input.value.shape)}",
+                "use diagonal or diag_embed",
+            )
+        )
     if n == 1:
         return diag_embed(input, diagonal)
     return apply(diag_copy_op, (input,), {"offset": diagonal, "dim1": 0, "dim2": 1})
@@ -409,7 +476,9 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             )
         )
     flat = np.lib.stride_tricks.as_strided(base, (base.size,), (item,))
-    part = np.lib.stride_tricks.as_strided(flat[offset:] if offset < base.size else flat[:0], sizes, [s * item for s in strides])
+    part = np.lib.stride_tricks.as_strided(
+        flat[offset:] if offset < base.size else flat[:0], sizes, [s * item for s in strides]
+    )
     return made_view(read_region, input, part, {"region": Region(v, part)})
 
 

@@ -64,14 +64,20 @@ def numpy_dtype(name: str, d: Any) -> np.dtype[Any] | None:
     python = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool_, complex: dtypes.complex128}
     if isinstance(d, type) and d in python:
         return python[d].numpy
-    raise TypeError(message(f"{name}(): argument 'dtype' must be torch.dtype, not {type(d).__name__}", "", "dtype=torch.float32"))
+    raise TypeError(
+        message(
+            f"{name}(): argument 'dtype' must be torch.dtype, not {type(d).__name__}",
+            "",
+            "dtype=torch.float32",
+        )
+    )
 
 
 def options(name: str, kwargs: dict[str, Any]) -> None:
     """Check the keywords that change nothing here: device, layout, pin_memory, memory_format."""
     place = kwargs.pop("device", None)
     if place is not None:
-        dtypes.device(place) if isinstance(place, str | dtypes.device) else None
+        dtypes.on_cpu(place)
     for ignored in ("layout", "pin_memory", "memory_format"):
         kwargs.pop(ignored, None)
     if kwargs:
@@ -90,8 +96,16 @@ def _literal_dtype(x: Any) -> np.dtype[Any]:
     if isinstance(x, NUMBER):
         return dtypes.of_scalar(x).numpy
     if isinstance(x, str):
-        raise TypeError(message("new(): invalid data type 'str'", "a text is not a number", "convert it: float(text)"))
-    raise RuntimeError(message(f"Could not infer dtype of {type(x).__name__}", "", "give numbers, nested lists of numbers, or an array"))
+        raise TypeError(
+            message("new(): invalid data type 'str'", "a text is not a number", "convert it: float(text)")
+        )
+    raise RuntimeError(
+        message(
+            f"Could not infer dtype of {type(x).__name__}",
+            "",
+            "give numbers, nested lists of numbers, or an array",
+        )
+    )
 
 
 def _is_sequence(x: Any) -> bool:
@@ -107,7 +121,9 @@ def _measure(x: Any) -> tuple[int, ...]:
             break
         x = x[0]
     if isinstance(x, str) and shape:
-        raise ValueError(message("too many dimensions 'str'", "a text is not a number", "convert it: float(text)"))
+        raise ValueError(
+            message("too many dimensions 'str'", "a text is not a number", "convert it: float(text)")
+        )
     if isinstance(x, np.ndarray):
         shape.extend(x.shape)
     return tuple(shape)
@@ -122,7 +138,13 @@ def _fill(x: Any, depth: int, shape: tuple[int, ...], out: list[Any]) -> None:
         out.extend(np.ravel(x))
         return
     if not _is_sequence(x):
-        raise TypeError(message("not a sequence", f"at depth {depth} a {type(x).__name__} stands next to lists", "give every row the same nesting"))
+        raise TypeError(
+            message(
+                "not a sequence",
+                f"at depth {depth} a {type(x).__name__} stands next to lists",
+                "give every row the same nesting",
+            )
+        )
     if len(x) != shape[depth]:
         raise ValueError(
             message(
@@ -149,7 +171,13 @@ def _entry(x: Any) -> Any:
             _warn_scalar()
         return x.value.reshape(-1)[0] if x.value.ndim else x.value[()]
     if _is_sequence(x):
-        raise TypeError(message(f"'{type(x).__name__}' object cannot be interpreted as an integer", "the nesting is uneven", "give every row the same nesting"))
+        raise TypeError(
+            message(
+                f"'{type(x).__name__}' object cannot be interpreted as an integer",
+                "the nesting is uneven",
+                "give every row the same nesting",
+            )
+        )
     return x
 
 
@@ -194,20 +222,32 @@ def _converted(entries: list[Any], d: np.dtype[Any], shape: tuple[int, ...]) -> 
             return np.array(entries, d).reshape(shape)
     except OverflowError:
         if d.itemsize == 8:
-            raise ValueError(message("Overflow when unpacking long long", f"the number does not fit {d}", "use a floating dtype")) from None
+            raise ValueError(
+                message(
+                    "Overflow when unpacking long long",
+                    f"the number does not fit {d}",
+                    "use a floating dtype",
+                )
+            ) from None
         raise _overflow(d) from None
 
 
 def _overflow(d: np.dtype[Any]) -> RuntimeError:
     name = {"float32": "float", "float64": "double"}.get(d.name, d.name)
-    return RuntimeError(message(f"value cannot be converted to type {name} without overflow", "", "use a wider dtype"))
+    return RuntimeError(
+        message(f"value cannot be converted to type {name} without overflow", "", "use a wider dtype")
+    )
 
 
 def array_from(data: Any, d: np.dtype[Any] | None) -> Any:
     """A new array from numbers, nested sequences, arrays or tensors, by PyTorch's dtype rules."""
     kind = type(data)
     if kind is float or kind is int or kind is bool:
-        return (np.array(data, d or dtypes.of_scalar(data).numpy)) if d is None or d.kind in "fc" else _converted([data], d, ())
+        return (
+            (np.array(data, d or dtypes.of_scalar(data).numpy))
+            if d is None or d.kind in "fc"
+            else _converted([data], d, ())
+        )
     if kind is list and data and d is None:
         first = type(data[0])
         if first is float and all(type(e) is float for e in data):  # the common literal
@@ -245,7 +285,9 @@ def _missing(name: str, argument: str) -> TypeError:
     return TypeError(message(f'{name}() missing 1 required positional arguments: "{argument}"'))
 
 
-def tensor(data: Any = _MISSING, *args: Any, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def tensor(
+    data: Any = _MISSING, *args: Any, dtype: Any = None, requires_grad: bool = False, **kwargs: Any
+) -> Tensor:
     """A new leaf with a copy of the data: a number, nested lists, a NumPy array.
 
     dtype           default: int64 for ints, bool for bools, the default dtype for floats; arrays keep theirs
@@ -258,7 +300,13 @@ def tensor(data: Any = _MISSING, *args: Any, dtype: Any = None, requires_grad: b
             [3., 4.]], requires_grad=True)
     """
     if args:
-        raise TypeError(message(f"tensor() takes 1 positional argument but {len(args) + 1} were given", "", "several numbers go into a list: torch.tensor([1, 2])"))
+        raise TypeError(
+            message(
+                f"tensor() takes 1 positional argument but {len(args) + 1} were given",
+                "",
+                "several numbers go into a list: torch.tensor([1, 2])",
+            )
+        )
     if data is _MISSING:
         raise _missing("tensor", "data")
     if kwargs:
@@ -279,20 +327,32 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return finished(array_from(data, d))
 
 
-def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
+def asarray(
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+) -> Tensor:
     """`as_tensor` with a say about copying; the result requires grad only where asked."""
     made = as_tensor(obj, dtype, device)
     if copy or (requires_grad and made.node is not None and made is not obj):
         made = made.clone()
     if requires_grad and made.node is None:
-        made = finished(made.value, requires_grad=True) if made is obj or made.base is not None else made.requires_grad_()
+        made = (
+            finished(made.value, requires_grad=True)
+            if made is obj or made.base is not None
+            else made.requires_grad_()
+        )
     return made
 
 
 def from_numpy(ndarray: Any) -> Tensor:
     """A tensor on the memory of a NumPy array: changes of one are seen by the other."""
     if not isinstance(ndarray, np.ndarray):
-        raise TypeError(message(f"expected np.ndarray (got {type(ndarray).__name__})", "", "torch.tensor takes numbers and lists"))
+        raise TypeError(
+            message(
+                f"expected np.ndarray (got {type(ndarray).__name__})",
+                "",
+                "torch.tensor takes numbers and lists",
+            )
+        )
     dtypes.from_numpy_dtype(ndarray.dtype)
     if any(s < 0 for s in ndarray.strides):
         raise ValueError(
@@ -325,8 +385,10 @@ def sizes_of(name: str, size: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[
         size = (kwargs.pop("size"),)
     shape = ints_of(name, "size", 1, size)
     if shape and min(shape) < 0:
-        text = f"{name}: Dimension size must be non-negative." if name in ("zeros", "ones") else (
-            f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
+        text = (
+            f"{name}: Dimension size must be non-negative."
+            if name in ("zeros", "ones")
+            else (f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
         )
         raise RuntimeError(message(text, f"sizes {list(shape)}"))
     return shape
@@ -344,7 +406,9 @@ def into(out: Tensor, value: Any) -> Tensor:
 
 
 def _factory(name: str, make: Any) -> Any:
-    def factory(*size: Any, dtype: Any = None, requires_grad: bool = False, out: Any = None, **kwargs: Any) -> Tensor:
+    def factory(
+        *size: Any, dtype: Any = None, requires_grad: bool = False, out: Any = None, **kwargs: Any
+    ) -> Tensor:
         shape = sizes_of(name, size, kwargs)
         if kwargs:
             options(name, kwargs)
@@ -364,10 +428,24 @@ empty = _factory("empty", np.empty)
 empty.__doc__ = "A tensor whose entries are not set."
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False, out: Any = None, **kwargs: Any) -> Tensor:
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    out: Any = None,
+    **kwargs: Any,
+) -> Tensor:
     """A tensor with one number in every entry; its dtype is the number's unless given."""
     if not isinstance(size, tuple | list):
-        raise TypeError(message(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}", "", "full((2,), value)"))
+        raise TypeError(
+            message(
+                f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}",
+                "",
+                "full((2,), value)",
+            )
+        )
     options("full", kwargs)
     shape = sizes_of("full", (size,), {})
     value = _full_value("full", shape, fill_value, numpy_dtype("full", dtype))
@@ -381,7 +459,11 @@ def _full_value(name: str, shape: Any, fill_value: Any, d: np.dtype[Any] | None)
         fill_value = fill_value.value.item() if d is None or d.kind in "iub" else fill_value.value
         d = d or dtypes.of_scalar(fill_value).numpy
     if not isinstance(fill_value, (*NUMBER, np.ndarray)):
-        raise TypeError(message(f"{name}(): argument 'fill_value' (position 2) must be Number, not {type(fill_value).__name__}"))
+        raise TypeError(
+            message(
+                f"{name}(): argument 'fill_value' (position 2) must be Number, not {type(fill_value).__name__}"
+            )
+        )
     d = d or dtypes.of_scalar(fill_value).numpy
     if isinstance(fill_value, complex) and d.kind != "c":
         raise _overflow(d)
@@ -390,7 +472,7 @@ def _full_value(name: str, shape: Any, fill_value: Any, d: np.dtype[Any] | None)
 
 
 def _like(name: str, make: Any) -> Any:
-    def factory(input: Tensor, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:  # noqa: A002 - PyTorch's name
+    def factory(input: Tensor, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
         need_tensor(name, input)
         if kwargs:
             options(name, kwargs)
@@ -403,26 +485,37 @@ def _like(name: str, make: Any) -> Any:
     return factory
 
 
-zeros_like = _like("zeros_like", lambda v, d: np.zeros(v.shape, d) if v.flags.c_contiguous else np.zeros_like(v, d))
+zeros_like = _like(
+    "zeros_like", lambda v, d: np.zeros(v.shape, d) if v.flags.c_contiguous else np.zeros_like(v, d)
+)
 zeros_like.__doc__ = "Zeros of another tensor's shape, dtype and memory order."
-ones_like = _like("ones_like", lambda v, d: np.ones(v.shape, d) if v.flags.c_contiguous else np.ones_like(v, d))
+ones_like = _like(
+    "ones_like", lambda v, d: np.ones(v.shape, d) if v.flags.c_contiguous else np.ones_like(v, d)
+)
 ones_like.__doc__ = "Ones of another tensor's shape, dtype and memory order."
 empty_like = _like("empty_like", lambda v, d: np.empty_like(v, d))
 empty_like.__doc__ = "Unset entries of another tensor's shape, dtype and memory order."
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:  # noqa: A002 - PyTorch's name
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any
+) -> Tensor:
     """One number in every entry of a tensor of another tensor's shape and dtype."""
     need_tensor("full_like", input)
     options("full_like", kwargs)
     if input.foreign is not None:
         return input.new_filled(fill_value)
     v = input.value
-    return finished(_full_value("full_like", v.shape, fill_value, numpy_dtype("full_like", dtype) or v.dtype), requires_grad)
+    return finished(
+        _full_value("full_like", v.shape, fill_value, numpy_dtype("full_like", dtype) or v.dtype),
+        requires_grad,
+    )
 
 
 def _new(name: str, make: Any) -> Any:
-    def method(self: Tensor, *size: Any, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+    def method(
+        self: Tensor, *size: Any, dtype: Any = None, requires_grad: bool = False, **kwargs: Any
+    ) -> Tensor:
         shape = sizes_of(name, size, kwargs)
         options(name, kwargs)
         return finished(make(shape, numpy_dtype(name, dtype) or self.value.dtype), requires_grad)
@@ -432,17 +525,28 @@ def _new(name: str, make: Any) -> Any:
     return method
 
 
-new_zeros, new_ones, new_empty = _new("new_zeros", np.zeros), _new("new_ones", np.ones), _new("new_empty", np.empty)
+new_zeros, new_ones, new_empty = (
+    _new("new_zeros", np.zeros),
+    _new("new_ones", np.ones),
+    _new("new_empty", np.empty),
+)
 
 
-def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def new_full(
+    self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any
+) -> Tensor:
     """One number in every entry, with this tensor's dtype."""
     options("new_full", kwargs)
     shape = sizes_of("new_full", (size,), {})
-    return finished(_full_value("new_full", shape, fill_value, numpy_dtype("new_full", dtype) or self.value.dtype), requires_grad)
+    return finished(
+        _full_value("new_full", shape, fill_value, numpy_dtype("new_full", dtype) or self.value.dtype),
+        requires_grad,
+    )
 
 
-def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def new_tensor(
+    self: Tensor, data: Any, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any
+) -> Tensor:
     """A tensor from data with this tensor's dtype."""
     options("new_tensor", kwargs)
     if isinstance(data, Tensor):
@@ -450,7 +554,15 @@ def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, requires_grad: boo
     return finished(array_from(data, numpy_dtype("new_tensor", dtype) or self.value.dtype), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False, out: Any = None, **kwargs: Any) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    out: Any = None,
+    **kwargs: Any,
+) -> Tensor:
     """The n x m matrix (m = n) with ones on its diagonal."""
     options("eye", kwargs)
     for letter, size in (("n", n), ("m", n if m is None else m)):
@@ -463,10 +575,15 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool 
 def scalar_tensor(s: Any, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
     """A 0-d tensor of a number, in the default dtype unless one is given."""
     options("scalar_tensor", kwargs)
-    return finished(_converted([s], numpy_dtype("scalar_tensor", dtype) or dtypes.get_default_dtype().numpy, ()), requires_grad)
+    return finished(
+        _converted([s], numpy_dtype("scalar_tensor", dtype) or dtypes.get_default_dtype().numpy, ()),
+        requires_grad,
+    )
 
 
-def empty_strided(size: Any, stride: Any, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def empty_strided(
+    size: Any, stride: Any, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any
+) -> Tensor:
     """Unset entries with the given sizes and strides (in entries)."""
     options("empty_strided", kwargs)
     d = numpy_dtype("empty_strided", dtype) or dtypes.get_default_dtype().numpy
@@ -484,7 +601,9 @@ def _number(x: Any) -> Any:
     return x.item() if isinstance(x, np.generic) else x
 
 
-def arange(*args: Any, dtype: Any = None, requires_grad: bool = False, out: Any = None, **kwargs: Any) -> Tensor:
+def arange(
+    *args: Any, dtype: Any = None, requires_grad: bool = False, out: Any = None, **kwargs: Any
+) -> Tensor:
     """start, start + step, ... below end: arange(end), arange(start, end), arange(start, end, step).
 
     int64 if all are integers, else the default dtype. RuntimeError if the step leads away from end.
@@ -494,25 +613,55 @@ def arange(*args: Any, dtype: Any = None, requires_grad: bool = False, out: Any 
     given.update({k: kwargs.pop(k) for k in ("start", "end", "step") if k in kwargs})
     options("arange", kwargs)
     if "end" not in given:
-        raise TypeError(message("arange() received an invalid combination of arguments - got ()", "", "arange(end) or arange(start, end, step)"))
-    start, end, step = (_number(given.get(k, default)) for k, default in (("start", 0), ("end", 0), ("step", 1)))
+        raise TypeError(
+            message(
+                "arange() received an invalid combination of arguments - got ()",
+                "",
+                "arange(end) or arange(start, end, step)",
+            )
+        )
+    start, end, step = (
+        _number(given.get(k, default)) for k, default in (("start", 0), ("end", 0), ("step", 1))
+    )
     if step == 0:
         raise RuntimeError(message("step must be nonzero"))
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(message(f"unsupported range: {start} -> {end}", "both ends must be finite"))
     if (end - start) * step < 0:
-        raise RuntimeError(message("upper bound and lower bound inconsistent with step sign", f"from {start} to {end} with step {step}"))
+        raise RuntimeError(
+            message(
+                "upper bound and lower bound inconsistent with step sign",
+                f"from {start} to {end} with step {step}",
+            )
+        )
     d = numpy_dtype("arange", dtype)
     if d is None:
         whole = all(isinstance(x, int) for x in (start, end, step))
         d = dtypes.int64.numpy if whole else dtypes.get_default_dtype().numpy
-    n = -((start - end) // step) if all(isinstance(x, int) for x in (start, end, step)) else math.ceil((end - start) / step)
-    wide = np.arange(n) if d.kind in "iu" and isinstance(start, int) and isinstance(step, int) else np.arange(n, dtype=np.float64)
+    n = (
+        -((start - end) // step)
+        if all(isinstance(x, int) for x in (start, end, step))
+        else math.ceil((end - start) / step)
+    )
+    wide = (
+        np.arange(n)
+        if d.kind in "iu" and isinstance(start, int) and isinstance(step, int)
+        else np.arange(n, dtype=np.float64)
+    )
     value = (start + wide * step).astype(d)
     return finished(value, requires_grad) if out is None else into(out, value)
 
 
-def linspace(start: Any, end: Any, steps: Any = _MISSING, *, dtype: Any = None, requires_grad: bool = False, out: Any = None, **kwargs: Any) -> Tensor:
+def linspace(
+    start: Any,
+    end: Any,
+    steps: Any = _MISSING,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    out: Any = None,
+    **kwargs: Any,
+) -> Tensor:
     """`steps` evenly spaced numbers from start to end, both included.
 
     As in PyTorch, the second half is counted back from end, in the dtype of the result.
@@ -524,7 +673,13 @@ def linspace(start: Any, end: Any, steps: Any = _MISSING, *, dtype: Any = None, 
 
 def _linspace(name: str, start: Any, end: Any, steps: Any, d: np.dtype[Any] | None) -> Any:
     if steps is _MISSING:
-        raise TypeError(message(f"{name}() received an invalid combination of arguments - got (int, int)", "", "give the number of steps"))
+        raise TypeError(
+            message(
+                f"{name}() received an invalid combination of arguments - got (int, int)",
+                "",
+                "give the number of steps",
+            )
+        )
     start, end = _number(start), _number(end)
     if steps < 0:
         raise RuntimeError(message("number of steps must be non-negative", f"steps={steps}"))
@@ -538,12 +693,23 @@ def _linspace(name: str, start: Any, end: Any, steps: Any, d: np.dtype[Any] | No
     k = np.arange(steps)
     up, down = k.astype(kind), (steps - 1 - k).astype(kind)
     if kind == np.float32:  # a fused multiply-add: one rounding
-        wide = np.where(k < steps // 2, np.float64(a) + np.float64(step) * up, np.float64(b) - np.float64(step) * down)
+        wide = np.where(
+            k < steps // 2, np.float64(a) + np.float64(step) * up, np.float64(b) - np.float64(step) * down
+        )
         return wide.astype(np.float32).astype(d)
     return np.where(k < steps // 2, a + step * up, b - step * down).astype(d)
 
 
-def logspace(start: Any, end: Any, steps: Any = _MISSING, base: float = 10.0, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def logspace(
+    start: Any,
+    end: Any,
+    steps: Any = _MISSING,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    **kwargs: Any,
+) -> Tensor:
     """base to the power of `steps` evenly spaced exponents from start to end."""
     options("logspace", kwargs)
     d = numpy_dtype("logspace", dtype) or dtypes.get_default_dtype().numpy

@@ -1,21 +1,28 @@
 """Indexing of every kind: x[...] and x[...] = y, select, narrow, len, iteration; nonzero and argwhere.
 
-Read `getitem`, then `parsed`. Integers, slices, None and Ellipsis give views (op `slice`); lists, masks and integer tensors copy (op
+Read `getitem`; `indices` reads and checks an index. Integers, slices, None and Ellipsis give views (op `slice`); lists, masks and integer tensors copy (op
 `index`). Integers next to index tensors are applied first, as in PyTorch and unlike NumPy. May import `families`, `graph`, `errors`,
 `ops.shape`, `ops.memory`.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
-from operator import index as as_index
 from typing import Any
 
 import numpy as np
 
 from pullback.errors import message
-from pullback.families.inplace import adopt, bump, check_expanded, check_recorded, check_writable, old_value, overlap_error, write
+from pullback.families.inplace import (
+    adopt,
+    bump,
+    check_expanded,
+    check_recorded,
+    check_writable,
+    old_value,
+    overlap_error,
+    write,
+)
 from pullback.families.op import apply, unbroadcast
 from pullback.families.regions import Region, copy_slices, reroot_views
 from pullback.families.sizes import an_int, dim_of, need_tensor
@@ -24,11 +31,10 @@ from pullback.graph.modes import CAREFUL, state
 from pullback.graph.node import Aval, Node
 from pullback.graph.record import annotate
 from pullback.graph.tensor import Tensor, edge_of, wrap
-from pullback.ops.join import stack_op, unbind
+from pullback.ops.indices import FULL, dynamic_shape, parsed
+from pullback.ops.join import unbind
 from pullback.ops.memory import check_number, copy_, fill_
 from pullback.ops.shape import expand, expanded_shape, movedim, reshape
-
-FULL = slice(None)
 
 # ---------------------------------------------------------------------- entries: basic indices
 
@@ -96,7 +102,11 @@ def _full_index(ndim: int, places: tuple[int, ...], indices: Sequence[Any]) -> t
 
 def _index(x: Any, *indices: Any, places: tuple[int, ...]) -> Any:
     if len(places) == 1 and indices[0].ndim == 1:
-        return x.take(indices[0], places[0]) if x.shape[places[0]] or not indices[0].size else x[_full_index(x.ndim, places, indices)]
+        return (
+            x.take(indices[0], places[0])
+            if x.shape[places[0]] or not indices[0].size
+            else x[_full_index(x.ndim, places, indices)]
+        )
     return x[_full_index(x.ndim, places, indices)]
 
 
@@ -118,11 +128,15 @@ def _index_put(x: Any, values: Any, *indices: Any, places: tuple[int, ...], accu
     return out
 
 
-def _index_put_back_x(g: Any, _out: Any, _x: Any, _values: Any, *indices: Any, places: Any, accumulate: bool = False) -> Any:
+def _index_put_back_x(
+    g: Any, _out: Any, _x: Any, _values: Any, *indices: Any, places: Any, accumulate: bool = False
+) -> Any:
     return g if accumulate else index_put_op(g, _zero_of(g), *indices, places=places)
 
 
-def _index_put_back_values(g: Any, _out: Any, _x: Any, _values: Any, *indices: Any, places: Any, accumulate: bool = False) -> Any:  # noqa: ARG001
+def _index_put_back_values(
+    g: Any, _out: Any, _x: Any, _values: Any, *indices: Any, places: Any, accumulate: bool = False
+) -> Any:
     return unbroadcast(index_op(g, *indices, places=places), tuple(_values.shape))
 
 
@@ -155,7 +169,11 @@ index_op = Indexed(
     vjp=[lambda g, _out, _x, *indices, places: spread_op(g, *indices, places=places, shape=tuple(_x.shape))],
     keeps=(),
     facets={"batch": lambda size, dims, args, params: _batch_index(size, dims, args, params)},
-    samples=[((3, 4), _I, {"places": (0,)}), ((2, 3, 4), _I, _J, {"places": (1, 2)}), ((3, 4, 3), _I, _I, {"places": (0, 2)})],
+    samples=[
+        ((3, 4), _I, {"places": (0,)}),
+        ((2, 3, 4), _I, _J, {"places": (1, 2)}),
+        ((3, 4, 3), _I, _I, {"places": (0, 2)}),
+    ],
 )
 spread_op = Indexed(
     "spread",
@@ -175,7 +193,7 @@ index_put_op = Indexed(
     facets={"batch": lambda size, dims, args, params: _batch_put(size, dims, args, params)},
     samples=[
         ((3, 4), (2, 4), _I[:2], {"places": (0,)}),
-        ((3, 4), (), _I, {"places": (0,)}),
+        ((3, 4), (), _I[:2], {"places": (0,)}),
         ((3, 4), (3, 4), _I, {"places": (0,), "accumulate": True}),
     ],
 )
@@ -184,7 +202,9 @@ index_put_op.first = 2
 
 def _spread_pairs(avals: Any, params: dict[str, Any], values: Any) -> list[Any]:
     shape = tuple(params["shape"])
-    ids = np.arange(int(np.prod(shape))).reshape(shape)[_full_index(len(shape), params["places"], [np.asarray(v) for v in values[1:]])]
+    ids = np.arange(int(np.prod(shape))).reshape(shape)[
+        _full_index(len(shape), params["places"], [np.asarray(v) for v in values[1:]])
+    ]
     n = int(np.prod(tuple(avals[0].shape)))
     cols = np.broadcast_to(np.arange(n).reshape(tuple(avals[0].shape)), ids.shape)
     return [(ids.reshape(-1), cols.reshape(-1)), *(None for _ in values[1:])]
@@ -219,7 +239,9 @@ def _lanes(size: int, dims: Sequence[Any], indices: Sequence[Any]) -> tuple[list
     for i, d, r in zip(indices, dims, ranks, strict=True):
         front = i if d is None else movedim(i, d, 0)
         shape = front.value.shape
-        made.append(reshape(front, (1 if d is None else size, *(1,) * (rank - r), *shape[0 if d is None else 1 :])))
+        made.append(
+            reshape(front, (1 if d is None else size, *(1,) * (rank - r), *shape[0 if d is None else 1 :]))
+        )
     return made, rank
 
 
@@ -247,7 +269,11 @@ def _common_to(x: Tensor, rank: int, place: int) -> Tensor:
 
 def _common_front(x: Tensor, rank: int, place: int | None) -> Tensor:
     """The transpose of `_common_to`."""
-    return movedim(x, tuple(range(1 + place, 1 + place + rank)), tuple(range(1, rank + 1))) if rank and place else x
+    return (
+        movedim(x, tuple(range(1 + place, 1 + place + rank)), tuple(range(1, rank + 1)))
+        if rank and place
+        else x
+    )
 
 
 def _batch_spread(size: int, dims: Sequence[Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -260,7 +286,8 @@ def _batch_spread(size: int, dims: Sequence[Any], args: Sequence[Any], params: d
 
 def _batch_put(size: int, dims: Sequence[Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
     x, values = (
-        expand(a, (size, *a.value.shape)) if d is None else movedim(a, d, 0) for a, d in zip(args[:2], dims[:2], strict=True)
+        expand(a, (size, *a.value.shape)) if d is None else movedim(a, d, 0)
+        for a, d in zip(args[:2], dims[:2], strict=True)
     )
     places = params["places"]
     indices, rank = _lanes(size, dims[2:], args[2:])
@@ -271,221 +298,9 @@ def _batch_put(size: int, dims: Sequence[Any], args: Sequence[Any], params: dict
     have = values.value.shape[1:]
     values = expand(reshape(values, (size, *(1,) * (len(one) - len(have)), *have)), (size, *one))
     values = _common_front(values, rank, front)
-    return index_put_op(x, values, *indices, places=(0, *(p + 1 for p in places)), accumulate=params.get("accumulate", False)), 0
-
-
-# ---------------------------------------------------------------------- reading an index
-
-Parsed = tuple[tuple[Any, ...], tuple[int, ...], tuple[Tensor, ...]]
-
-
-def _as_items(index: Any) -> tuple[Any, ...]:
-    if isinstance(index, tuple):
-        return index  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(index, str) or isinstance(index, list) and len(index) < 32 and any(  # pyright: ignore[reportUnknownArgumentType]
-        i is None or i is Ellipsis or isinstance(i, slice | list | tuple | Tensor | np.ndarray | str)
-        for i in index  # pyright: ignore[reportUnknownVariableType]
-    ):
-        warnings.warn(
-            "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use "
-            "x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], which "
-            "will result either in an error or a different result",
-            UserWarning,
-            stacklevel=4,
-        )
-        return tuple(index)  # pyright: ignore[reportUnknownArgumentType]
-    return (index,)
-
-
-def _as_tensor(item: Any) -> Tensor:
-    """A list, range or array as an index tensor; IndexError for dtypes that cannot index."""
-    if not isinstance(item, Tensor):
-        values = [i.value.item() if isinstance(i, Tensor) else i for i in item] if isinstance(item, list) else item  # pyright: ignore[reportUnknownVariableType]
-        if isinstance(values, list) and any(isinstance(i, str) for i in values):
-            raise TypeError(message("new(): invalid data type 'str'", "a text cannot index a tensor", "index with integers, slices, masks or integer tensors"))
-        made = np.asarray(values)  # pyright: ignore[reportUnknownArgumentType]
-        item = wrap(made.astype(np.int64) if not made.size and made.dtype.kind == "f" else made)
-    kind = item.value.dtype
-    if kind.kind == "u" and kind.itemsize == 1:
-        warnings.warn(
-            "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.", UserWarning, stacklevel=5
-        )
-        return wrap(item.value.astype(bool))
-    if kind.kind not in "iub":
-        raise IndexError(
-            message(
-                "tensors used as indices must be long, int, byte or bool tensors",
-                f"got dtype {item.dtype!r}",
-                "convert it: index.long()",
-            )
-        )
-    return item
-
-
-def _int_item(item: Any) -> int | None:
-    """An integer index (a Python or NumPy integer, or a 0-d integer tensor), else None."""
-    if type(item) is int:
-        return item
-    if isinstance(item, bool | np.bool_):
-        return None
-    if isinstance(item, Tensor):
-        v = item.value
-        return int(v) if v.ndim == 0 and v.dtype.kind in "iu" and v.dtype.itemsize + (v.dtype.kind == "i") > 1 and item.foreign is None else None
-    if isinstance(item, np.ndarray):
-        return int(item) if item.ndim == 0 and item.dtype.kind in "iu" else None
-    return as_index(item) if hasattr(item, "__index__") else None
-
-
-def _consumed(item: Any) -> int:
-    """How many dimensions of the tensor an item stands for."""
-    if item is None or item is Ellipsis or isinstance(item, bool | np.bool_):
-        return 0
-    if isinstance(item, Tensor) and item.value.dtype.kind == "b":
-        return item.value.ndim
-    return 1
-
-
-def parsed(shape: tuple[int, ...], index: Any) -> Parsed:
-    """An index as (basic items, places of index tensors in the basic result, index tensors), all checked.
-
-    IndexError, TypeError and ValueError as PyTorch words them.
-    """
-    items = [_prepared(i) for i in _as_items(index)]
-    ndim = len(shape)
-    used = sum(map(_consumed, items))
-    if used > ndim:
-        raise _too_many(ndim, items)
-    basic: list[Any] = []
-    places: list[int] = []
-    tensors: list[Tensor] = []
-    d = r = 0
-    for item in items:
-        number = _int_item(item)
-        if number is not None:
-            basic.append(_checked(number, d, shape))
-            d += 1
-        elif item is None:
-            basic.append(None)
-            r += 1
-        elif item is Ellipsis:
-            n = ndim - used
-            basic.extend([FULL] * n)
-            d, r, used = d + n, r + n, ndim
-        elif isinstance(item, slice):
-            basic.append(_slice(item))
-            d, r = d + 1, r + 1
-        elif isinstance(item, bool | np.bool_) or (isinstance(item, Tensor) and not item.value.ndim and item.value.dtype.kind == "b"):
-            basic.append(None)
-            places.append(r)
-            tensors.append(wrap(np.zeros(int(bool(item.value if isinstance(item, Tensor) else item)), np.int64)))
-            r += 1
-        else:
-            found = _masked(item, d, shape) if item.value.dtype.kind == "b" else [_in_range(item, d, shape)]
-            for i in found:
-                basic.append(FULL)
-                places.append(r)
-                tensors.append(i)
-                d, r = d + 1, r + 1
-    _check_together(tensors)
-    return tuple(basic), tuple(places), tuple(tensors)
-
-
-def _prepared(item: Any) -> Any:
-    if item is None or item is Ellipsis or isinstance(item, int | slice | bool | np.bool_ | np.integer):
-        return item
-    if isinstance(item, Tensor | list | range | np.ndarray | tuple):
-        return item if isinstance(item, np.ndarray) and _int_item(item) is not None else _as_tensor(item)  # pyright: ignore[reportUnknownArgumentType]
-    if hasattr(item, "__index__"):
-        return as_index(item)
-    if isinstance(item, str):
-        raise TypeError(message("new(): invalid data type 'str'", "a text cannot index a tensor", "index with integers, slices, masks or integer tensors"))
-    raise IndexError(
-        message(
-            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got "
-            f"{type(item).__name__})",
-            "",
-            "convert a float index with int()",
-        )
-    )
-
-
-def _too_many(ndim: int, items: Sequence[Any]) -> IndexError:
-    if ndim == 0 and len(items) == 1:
-        if isinstance(items[0], slice):
-            return IndexError(message("slice() cannot be applied to a 0-dim tensor.", "", "x[None] makes it 1-d"))
-        return IndexError(
-            message(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim "
-                "tensor to a number"
-            )
-        )
-    return IndexError(message(f"too many indices for tensor of dimension {ndim}", f"{len(items)} indices were given"))
-
-
-def _checked(i: int, d: int, shape: tuple[int, ...]) -> int:
-    n = shape[d]
-    if not -n <= i < n:
-        raise IndexError(message(f"index {i} is out of bounds for dimension {d} with size {n}", f"the tensor has shape {list(shape)}", f"valid: {-n} to {n - 1}"))
-    return i + n if i < 0 else i
-
-
-def _slice(s: slice) -> slice:
-    start, stop, step = (None if e is None else _int_item(e) if _int_item(e) is not None else as_index(e) for e in (s.start, s.stop, s.step))
-    if step == 0:
-        raise ValueError(message("slice step cannot be zero", "", "use a positive step"))
-    if step is not None and step < 0:
-        raise ValueError(message("step must be greater than zero", f"got step {step}", "x.flip(0) reverses a dimension"))
-    return slice(start, stop, step)
-
-
-def _masked(mask: Tensor, d: int, shape: tuple[int, ...]) -> list[Tensor]:
-    if mask.foreign is not None:
-        raise dynamic_shape("indexing with a mask")
-    m = mask.value
-    if m.shape != shape[d : d + m.ndim]:
-        k = next(k for k, (a, b) in enumerate(zip(m.shape, shape[d:], strict=False)) if a != b)
-        raise IndexError(
-            message(
-                f"The shape of the mask {list(m.shape)} at index {k} does not match the shape of the indexed tensor {list(shape)} at "
-                f"index {d + k}",
-                "a mask must have the sizes of the dimensions it stands for",
-            )
-        )
-    return [wrap(i) for i in np.nonzero(m)]
-
-
-def dynamic_shape(what: str) -> RuntimeError:
-    """PyTorch's error for a result whose size differs from sample to sample inside vmap."""
-    return RuntimeError(
-        message(
-            "vmap: It looks like you're attempting to use an operation that returns a dynamic shape. We don't support that yet.",
-            f"{what}: every sample would have another number of entries",
-            "choose with torch.where, which keeps the shape",
-        )
-    )
-
-
-def _in_range(item: Tensor, d: int, shape: tuple[int, ...]) -> Tensor:
-    if item.foreign is not None:
-        return item
-    v, n = item.value, shape[d]
-    if v.size and (v.min() < -n or v.max() >= n):
-        bad = next(int(i) for i in v.reshape(-1) if not -n <= i < n)
-        raise IndexError(message(f"index {bad} is out of bounds for dimension {d} with size {n}", f"the tensor has shape {list(shape)}", f"valid: {-n} to {n - 1}"))
-    if not isinstance(v, np.ndarray):
-        item.storage()
-    return item
-
-
-def _check_together(tensors: Sequence[Tensor]) -> None:
-    if len(tensors) > 1:
-        try:
-            np.broadcast_shapes(*(t.value.shape for t in tensors))
-        except ValueError:
-            shapes = ", ".join(str(list(t.value.shape)) for t in tensors)
-            raise IndexError(
-                message(f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}", "", "give them one shape")
-            ) from None
+    return index_put_op(
+        x, values, *indices, places=(0, *(p + 1 for p in places)), accumulate=params.get("accumulate", False)
+    ), 0
 
 
 # ---------------------------------------------------------------------- reading
@@ -518,11 +333,19 @@ def select(input: Tensor, dim: int, index: Any) -> Tensor:
     need_tensor("select", input)
     shape = input.value.shape
     if not shape:
-        raise IndexError(message("select() cannot be applied to a 0-dim tensor.", "", "x.item() gives its number"))
+        raise IndexError(
+            message("select() cannot be applied to a 0-dim tensor.", "", "x.item() gives its number")
+        )
     d = dim_of(dim, len(shape), "select")
     i = an_int("select", "index", 2, index)
     if not -shape[d] <= i < shape[d]:
-        raise IndexError(message(f"select(): index {i} out of range for tensor of size {list(shape)} at dimension {d}", "", f"valid: {-shape[d]} to {shape[d] - 1}"))
+        raise IndexError(
+            message(
+                f"select(): index {i} out of range for tensor of size {list(shape)} at dimension {d}",
+                "",
+                f"valid: {-shape[d]} to {shape[d] - 1}",
+            )
+        )
     return view(slice_op, input, {"index": (*(FULL,) * d, i % shape[d])})
 
 
@@ -538,7 +361,12 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise IndexError(message(f"start out of range (expected to be in range of [{-n}, {n}], but got {a})"))
     a = a + n if a < 0 else a
     if a + length > n:
-        raise RuntimeError(message(f"start ({a}) + length ({length}) exceeds dimension size ({n}).", f"the tensor has shape {list(shape)}"))
+        raise RuntimeError(
+            message(
+                f"start ({a}) + length ({length}) exceeds dimension size ({n}).",
+                f"the tensor has shape {list(shape)}",
+            )
+        )
     return view(slice_op, input, {"index": (*(FULL,) * d, slice(a, a + length))})
 
 
@@ -546,14 +374,22 @@ def length(self: Tensor) -> int:
     """The size of the first dimension; TypeError for a 0-d tensor."""
     shape = self.value.shape
     if not shape:
-        raise TypeError(message("len() of a 0-d tensor", "a 0-d tensor holds one number", "x.item() gives it; x.numel() counts entries"))
+        raise TypeError(
+            message(
+                "len() of a 0-d tensor",
+                "a 0-d tensor holds one number",
+                "x.item() gives it; x.numel() counts entries",
+            )
+        )
     return shape[0]
 
 
 def iterate(self: Tensor) -> Iterator[Tensor]:
     """The slices along the first dimension; TypeError for a 0-d tensor."""
     if not self.value.shape:
-        raise TypeError(message("iteration over a 0-d tensor", "a 0-d tensor holds one number", "x.item() gives it"))
+        raise TypeError(
+            message("iteration over a 0-d tensor", "a 0-d tensor holds one number", "x.item() gives it")
+        )
     return iter(unbind(self, 0))
 
 
@@ -563,7 +399,11 @@ def contains(self: Tensor, element: Any) -> bool:
         other = element.value if isinstance(element, Tensor) else element
         return bool((self.value == other).any())
     raise RuntimeError(
-        message(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.", "", "compare entries with ==")
+        message(
+            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.",
+            "",
+            "compare entries with ==",
+        )
     )
 
 
@@ -573,7 +413,13 @@ def contains(self: Tensor, element: Any) -> bool:
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """x[index] = value: writes into x's memory; recorded where x or the value is followed."""
     kind = type(value)
-    if type(index) is int and type(self) is Tensor and self.node is None and self.base is None and (kind is float or kind is int):
+    if (
+        type(index) is int
+        and type(self) is Tensor
+        and self.node is None
+        and self.base is None
+        and (kind is float or kind is int)
+    ):
         v = self.storage()  # the common call of a program that fills a table
         if v.ndim and 0 <= index < v.shape[0] and v.dtype.kind == "f" and 0 not in v.strides:
             v[index] = value
@@ -584,11 +430,21 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
             if isinstance(value, np.ndarray):
                 value = wrap(value)
             else:
-                raise TypeError(message(f"can't assign a {type(value).__name__} to a torch.{self.dtype.word}Tensor", "", "assign a number or a tensor: torch.tensor(value)"))
+                raise TypeError(
+                    message(
+                        f"can't assign a {type(value).__name__} to a torch.{self.dtype.word}Tensor",
+                        "",
+                        "assign a number or a tensor: torch.tensor(value)",
+                    )
+                )
         else:
             check_number(self, value)
     basic, places, tensors = parsed(self.value.shape, index)
-    if not isinstance(self.value, np.ndarray | np.generic) or (isinstance(value, Tensor) and value.foreign is not None) or any(t.foreign is not None for t in tensors):
+    if (
+        not isinstance(self.value, np.ndarray | np.generic)
+        or (isinstance(value, Tensor) and value.foreign is not None)
+        or any(t.foreign is not None for t in tensors)
+    ):
         _set_batched(self, basic, places, tensors, value)
     elif tensors:
         _set_advanced(self, basic, places, tensors, value)
@@ -671,13 +527,15 @@ def check_as_view(t: Tensor, args: tuple[Any, ...]) -> None:
 
 def adopt_base(root: Tensor, node: Node) -> None:
     """Make a node what a written base comes from, and its live views regions of it."""
-    from pullback.families.inplace import set_node  # noqa: PLC0415
+    from pullback.families.inplace import set_node
 
     set_node(root, node)
     reroot_views(root)
 
 
-def _set_advanced(t: Tensor, basic: tuple[Any, ...], places: Any, tensors: tuple[Tensor, ...], value: Any) -> None:
+def _set_advanced(
+    t: Tensor, basic: tuple[Any, ...], places: Any, tensors: tuple[Tensor, ...], value: Any
+) -> None:
     target = t if all(b == FULL for b in basic) else view(slice_op, t, {"index": basic})
     source = value if isinstance(value, Tensor) else wrap(np.asarray(value).astype(t.value.dtype))
     index_put_(target, _spelled(target.value.ndim, places, tensors), source)
@@ -703,7 +561,11 @@ def _set_batched(t: Tensor, basic: Any, places: Any, tensors: Any, value: Any) -
         ids = _index(numbers, *(i.value for i in tensors), places=places) if tensors else numbers
         flat = reshape(old, (-1,))
         new = _fitting(new, ids.shape)
-        out = apply(index_put_op, (flat, reshape(new, (-1,)), wrap(ids.reshape(-1))), {"places": (0,), "accumulate": False})
+        out = apply(
+            index_put_op,
+            (flat, reshape(new, (-1,)), wrap(ids.reshape(-1))),
+            {"places": (0,), "accumulate": False},
+        )
         return reshape(out, shape)
 
     new = value if isinstance(value, Tensor) else wrap(np.asarray(value, t.value.dtype))
@@ -720,9 +582,19 @@ def _set_batched(t: Tensor, basic: Any, places: Any, tensors: Any, value: Any) -
 
 def _put_arguments(name: str, x: Tensor, indices: Any, values: Tensor) -> tuple[Any, ...]:
     if not isinstance(indices, tuple | list):
-        raise TypeError(message(f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}"))
+        raise TypeError(
+            message(
+                f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}"
+            )
+        )
     items = tuple(FULL if i is None else i for i in indices)  # pyright: ignore[reportUnknownVariableType]
-    _, places, tensors = parsed(x.value.shape, tuple(i if not (isinstance(i, Tensor) and not i.value.ndim and i.foreign is None) else reshape(i, (1,)) for i in items))  # pyright: ignore[reportUnknownVariableType]
+    _, places, tensors = parsed(
+        x.value.shape,
+        tuple(
+            i if not (isinstance(i, Tensor) and not i.value.ndim and i.foreign is None) else reshape(i, (1,))
+            for i in items
+        ),
+    )  # pyright: ignore[reportUnknownVariableType]
     if values.value.dtype != x.value.dtype:
         if name != "__setitem__" and values.value.ndim:
             raise RuntimeError(
@@ -773,9 +645,15 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     if self.foreign is not None:
         return self.foreign_write(index_put, "index_put_", (indices, values, accumulate), {})
     check_writable(self, ())
-    if values.counter is not None and values.counter is self.counter and np.may_share_memory(self.value, values.value):
+    if (
+        values.counter is not None
+        and values.counter is self.counter
+        and np.may_share_memory(self.value, values.value)
+    ):
         raise overlap_error()
-    x, values, tensors, places = _put_arguments("__setitem__" if not values.value.ndim else "index_put_", self, indices, values)
+    x, values, tensors, places = _put_arguments(
+        "__setitem__" if not values.value.ndim else "index_put_", self, indices, values
+    )
     if not (state.grad and (self.node is not None or values.node is not None or self.base is not None)):
         v = self.storage()
         if not accumulate:
@@ -783,7 +661,11 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
             adopt(self, None)
             return self
     old = old_value(x, reads_old=False)
-    return write(self, apply(index_put_op, (old, values, *tensors), {"places": places, "accumulate": accumulate}), "index_put_")
+    return write(
+        self,
+        apply(index_put_op, (old, values, *tensors), {"places": places, "accumulate": accumulate}),
+        "index_put_",
+    )
 
 
 # ---------------------------------------------------------------------- where entries are not zero
@@ -822,4 +704,15 @@ METHODS: dict[str, Any] = {
     "__contains__": contains,
 }
 
-__all__ = ["METHODS", "PUBLIC", "Indexed", "dynamic_shape", "getitem", "index_op", "index_put", "select", "setitem", "slice_op", "stack_op"]
+__all__ = [
+    "METHODS",
+    "PUBLIC",
+    "Indexed",
+    "dynamic_shape",
+    "getitem",
+    "index_op",
+    "index_put",
+    "select",
+    "setitem",
+    "slice_op",
+]

@@ -61,7 +61,12 @@ cat_op = structural(
     vjp=_cat_back,
     data=None,
     keeps=(),
-    facets={"batch": lambda size, dims, args, params: (cat_op(*_batch_front(args, dims, size), dim=params["dim"] + 1), 0)},
+    facets={
+        "batch": lambda size, dims, args, params: (
+            cat_op(*_batch_front(args, dims, size), dim=params["dim"] + 1),
+            0,
+        )
+    },
     samples=[((2, 3), (1, 3), {"dim": 0}), ((2, 1), (2, 2), (2, 0), {"dim": 1}), ((3,), {"dim": 0})],
 )
 
@@ -84,7 +89,12 @@ stack_op = structural(
     vjp=_stack_back,
     data=None,
     keeps=(),
-    facets={"batch": lambda size, dims, args, params: (stack_op(*_batch_front(args, dims, size), dim=params["dim"] + 1), 0)},
+    facets={
+        "batch": lambda size, dims, args, params: (
+            stack_op(*_batch_front(args, dims, size), dim=params["dim"] + 1),
+            0,
+        )
+    },
     samples=[((2, 3), (2, 3), {"dim": 1}), ((), (), {"dim": 0}), ((2,), {"dim": 0})],
 )
 
@@ -108,7 +118,11 @@ unbind_op = structural(
     vjp=_unbind_back,
     is_view=True,
     outputs=2,
-    facets={"batch": lambda size, dims, args, params: _batch_parts(unbind_op, args[0], dims[0], {"dim": params["dim"] + 1})},
+    facets={
+        "batch": lambda size, dims, args, params: _batch_parts(
+            unbind_op, args[0], dims[0], {"dim": params["dim"] + 1}
+        )
+    },
     samples=[((2, 3), {"dim": 1}), ((2,), {"dim": 0})],
 )
 
@@ -129,7 +143,11 @@ split_op = structural(
     vjp=_split_back,
     is_view=True,
     outputs=2,
-    facets={"batch": lambda size, dims, args, params: _batch_parts(split_op, args[0], dims[0], {**params, "dim": params["dim"] + 1})},
+    facets={
+        "batch": lambda size, dims, args, params: _batch_parts(
+            split_op, args[0], dims[0], {**params, "dim": params["dim"] + 1}
+        )
+    },
     samples=[((5, 2), {"sizes": (2, 3), "dim": 0}), ((2, 3), {"sizes": (1, 0, 2), "dim": 1})],
 )
 
@@ -182,7 +200,13 @@ def _tensors(name: str, tensors: Any) -> list[Tensor]:
         )
     for i, x in enumerate(tensors):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         if not isinstance(x, Tensor):
-            raise TypeError(message(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}", "", "wrap it: torch.tensor(value)"))  # pyright: ignore[reportUnknownArgumentType]
+            raise TypeError(
+                message(
+                    f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}",
+                    "",
+                    "wrap it: torch.tensor(value)",
+                )
+            )  # pyright: ignore[reportUnknownArgumentType]
     return list(tensors)  # pyright: ignore[reportUnknownArgumentType]
 
 
@@ -226,7 +250,9 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None, **kwargs: Any) -> Tensor
             pass  # the sizes do not fit: PyTorch's error is found below
     parts = _tensors("cat", tensors)
     if not parts:
-        raise ValueError(message("torch.cat(): expected a non-empty list of Tensors", "", "give at least one tensor"))
+        raise ValueError(
+            message("torch.cat(): expected a non-empty list of Tensors", "", "give at least one tensor")
+        )
     shapes = [shape_of(p) for p in parts]
     # PyTorch lets an empty 1-d tensor stand next to tensors of any rank
     kept = [p for p, s in zip(parts, shapes, strict=True) if s != (0,)] or parts[:1]
@@ -236,7 +262,13 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None, **kwargs: Any) -> Tensor
     found = [shape_of(p) for p in kept]
     for i, s in enumerate(shapes):
         if not s:
-            raise RuntimeError(message(f"zero-dimensional tensor (at position {i}) cannot be concatenated", "", "use stack for 0-d tensors"))
+            raise RuntimeError(
+                message(
+                    f"zero-dimensional tensor (at position {i}) cannot be concatenated",
+                    "",
+                    "use stack for 0-d tensors",
+                )
+            )
     d = dim_of(dim, len(found[0]), "cat", 2)
     _check_sizes(found, d)
     return _joined(cat_op, _one_dtype(kept), {"dim": d}, out)
@@ -246,7 +278,12 @@ def _check_sizes(shapes: list[tuple[int, ...]], d: int) -> None:
     first = shapes[0]
     for i, s in enumerate(shapes):
         if len(s) != len(first):
-            raise RuntimeError(message(f"Tensors must have same number of dimensions: got {len(first)} and {len(s)}", f"shapes {[list(x) for x in shapes]}"))
+            raise RuntimeError(
+                message(
+                    f"Tensors must have same number of dimensions: got {len(first)} and {len(s)}",
+                    f"shapes {[list(x) for x in shapes]}",
+                )
+            )
         for k, n in enumerate(s):
             if k != d and n != first[k]:
                 raise RuntimeError(
@@ -308,7 +345,10 @@ def dstack(tensors: Any, *, out: Any = None) -> Tensor:
 
 def column_stack(tensors: Any, *, out: Any = None) -> Tensor:
     """Joined along the second dimension; 0-d and 1-d tensors are columns."""
-    parts = [reshape(p, (math.prod(shape_of(p)), 1)) if len(shape_of(p)) < 2 else p for p in _some("column_stack", tensors)]
+    parts = [
+        reshape(p, (math.prod(shape_of(p)), 1)) if len(shape_of(p)) < 2 else p
+        for p in _some("column_stack", tensors)
+    ]
     return cat(parts, 1, out=out)
 
 
@@ -320,7 +360,9 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     need_tensor("unbind", input)
     shape = shape_of(input)
     if not shape:
-        raise IndexError(message("Dimension specified as 0 but tensor has no dimensions", "unbind of a 0-d tensor"))
+        raise IndexError(
+            message("Dimension specified as 0 but tensor has no dimensions", "unbind of a 0-d tensor")
+        )
     return several_views(unbind_op, input, {"dim": dim_of(dim, len(shape), "unbind")})
 
 
@@ -349,7 +391,9 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     if step < 0:
         raise RuntimeError(message(f"split expects split_size be non-negative, but got split_size={step}"))
     if step == 0 and n:
-        raise RuntimeError(message(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}"))
+        raise RuntimeError(
+            message(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
+        )
     sizes = tuple(min(step, n - a) for a in range(0, n, step)) if n else (0,)
     return several_views(split_op, tensor, {"sizes": sizes, "dim": d})
 
@@ -378,7 +422,9 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     """Views of nearly equal pieces, or of the pieces between the given places."""
     shape = shape_of(input)
     if not shape:
-        raise RuntimeError(message("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"))
+        raise RuntimeError(
+            message("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+        )
     d = dim_of(dim, len(shape), "tensor_split", 2)
     n = shape[d]
     if isinstance(indices_or_sections, Tensor):
@@ -434,12 +480,14 @@ def tile(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     return repeat(input, (1,) * (len(shape_of(input)) - len(times)) + times)
 
 
-def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None
+) -> Tensor:
     """Each entry (or slice along dim) repeated in place, all as often or each as `repeats` says."""
     if repeats is None:
         return wrap(np.repeat(np.arange(len(input.value)), input.value))
     if dim is None:
-        input, dim = reshape(input, -1), 0  # noqa: A001 - PyTorch's name
+        input, dim = reshape(input, -1), 0
     shape = shape_of(input)
     d = dim_of(dim, len(shape), "repeat_interleave", 2)
     counts = repeats.value if isinstance(repeats, Tensor) else np.asarray(repeats)
@@ -470,19 +518,33 @@ def meshgrid(*tensors: Any, indexing: Any = None) -> tuple[Tensor, ...]:
     parts = _some("meshgrid", tensors)
     if indexing is None:
         warnings.warn(
-            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.", UserWarning, stacklevel=2
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.",
+            UserWarning,
+            stacklevel=2,
         )
     elif indexing not in ("ij", "xy"):
-        raise RuntimeError(message(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'))
+        raise RuntimeError(
+            message(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+        )
     if any(len(shape_of(p)) > 1 for p in parts):
         bad = next(p for p in parts if len(shape_of(p)) > 1)
-        raise RuntimeError(message("torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got:", f"a tensor of shape {list(shape_of(bad))}", "flatten it first"))
+        raise RuntimeError(
+            message(
+                "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got:",
+                f"a tensor of shape {list(shape_of(bad))}",
+                "flatten it first",
+            )
+        )
     if any(p.dtype is not parts[0].dtype for p in parts):
-        raise RuntimeError(message("meshgrid expects all tensors to have the same dtype", f"got {[p.dtype for p in parts]}"))
+        raise RuntimeError(
+            message("meshgrid expects all tensors to have the same dtype", f"got {[p.dtype for p in parts]}")
+        )
     swap = indexing == "xy" and len(parts) > 1
     order = [parts[1], parts[0], *parts[2:]] if swap else list(parts)
     sizes = [math.prod(shape_of(p)) for p in order]
-    grids = [expand(reshape(p, (1,) * i + (-1,) + (1,) * (len(order) - 1 - i)), sizes) for i, p in enumerate(order)]
+    grids = [
+        expand(reshape(p, (1,) * i + (-1,) + (1,) * (len(order) - 1 - i)), sizes) for i, p in enumerate(order)
+    ]
     if swap:
         grids = [g.transpose(0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
@@ -537,5 +599,3 @@ PUBLIC: dict[str, Any] = {
     "block_diag": block_diag,
 }
 METHODS: dict[str, Any] = {**_both, "repeat": repeat}
-
-

@@ -63,7 +63,9 @@ fill_op = structural(
     ],
     data=(1,),
     keeps=(False, False),
-    backward=lambda node: "FillBackward3" if isinstance(node.args[1] if node.args else None, Aval) else "FillBackward2",
+    backward=lambda node: (
+        "FillBackward3" if isinstance(node.args[1] if node.args else None, Aval) else "FillBackward2"
+    ),
     samples=[((2, 3), (), {}), ((), (), {})],
 )
 zero_op = structural(
@@ -91,7 +93,11 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     if memory_format is not None and "channels_last" in str(memory_format):
         need = 5 if "3d" in str(memory_format) else 4
         if len(shape_of(self)) != need:
-            raise RuntimeError(message(f"required rank {need} tensor to use channels_last{'_3d' if need == 5 else ''} format"))
+            raise RuntimeError(
+                message(
+                    f"required rank {need} tensor to use channels_last{'_3d' if need == 5 else ''} format"
+                )
+            )
     if self.foreign is not None or self.storage().flags.c_contiguous:
         return self
     return apply(contiguous_op, (self,), {})
@@ -132,7 +138,13 @@ def _get_data(self: Tensor) -> Tensor:
 
 def _set_data(self: Tensor, new: Any) -> None:
     if not isinstance(new, Tensor):
-        raise TypeError(message(f"Variable data has to be a tensor, but got {type(new).__name__}", "", "x.data = torch.tensor(value)"))
+        raise TypeError(
+            message(
+                f"Variable data has to be a tensor, but got {type(new).__name__}",
+                "",
+                "x.data = torch.tensor(value)",
+            )
+        )
     if self.node is not None and new.value.dtype.kind not in "fc":
         raise RuntimeError(
             message(
@@ -198,7 +210,10 @@ def _check_fits(target: tuple[int, ...], have: tuple[int, ...]) -> None:
     wide = common_shape("copy_", [target, have])
     if wide != target:
         raise RuntimeError(
-            message(f"output with shape {list(target)} doesn't match the broadcast shape {list(wide)}", "copy_ cannot enlarge its target")
+            message(
+                f"output with shape {list(target)} doesn't match the broadcast shape {list(wide)}",
+                "copy_ cannot enlarge its target",
+            )
         )
 
 
@@ -214,7 +229,13 @@ def fill_(self: Tensor, value: Any) -> Tensor:
                 )
             )
     elif not isinstance(value, int | float | complex | np.number | np.bool_):
-        raise TypeError(message(f"fill_() received an invalid combination of arguments - got ({type(value).__name__})", "", "fill with a number"))
+        raise TypeError(
+            message(
+                f"fill_() received an invalid combination of arguments - got ({type(value).__name__})",
+                "",
+                "fill with a number",
+            )
+        )
     if self.foreign is not None:
         return self.foreign_write(lambda old, new: apply(fill_op, (old, new), {}), "fill_", (value,), {})
     if state.grad:
@@ -230,7 +251,12 @@ def check_number(t: Tensor, number: Any) -> None:
     """RuntimeError where a number has an imaginary part that the dtype cannot hold."""
     if isinstance(number, complex) and number.imag and t.value.dtype.kind != "c":
         word = {"Half": "c10::Half", "Float": "float", "Double": "double"}.get(t.dtype.word, t.dtype.name)
-        raise RuntimeError(message(f"value cannot be converted to type {word} without overflow", f"{number} has an imaginary part"))
+        raise RuntimeError(
+            message(
+                f"value cannot be converted to type {word} without overflow",
+                f"{number} has an imaginary part",
+            )
+        )
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -256,7 +282,9 @@ def _is_view(self: Tensor) -> bool:
 def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
     """Another shape for the same memory (longer: with new, unspecified entries); RuntimeError where autograd follows it."""
     if self.node is not None:
-        raise RuntimeError(message("cannot resize variables that require grad", "", "use reshape, or make a new tensor"))
+        raise RuntimeError(
+            message("cannot resize variables that require grad", "", "use reshape, or make a new tensor")
+        )
     sizes = tuple(size[0]) if len(size) == 1 and isinstance(size[0], tuple | list) else size  # pyright: ignore[reportUnknownArgumentType]
     v = self.storage()
     n = int(np.prod(sizes))
@@ -264,7 +292,13 @@ def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:  # n
     return self
 
 
-PUBLIC: dict[str, Any] = {"clone": clone, "detach": detach, "detach_": detach_, "fill_": fill_, "zero_": zero_}
+PUBLIC: dict[str, Any] = {
+    "clone": clone,
+    "detach": detach,
+    "detach_": detach_,
+    "fill_": fill_,
+    "zero_": zero_,
+}
 METHODS: dict[str, Any] = {
     **PUBLIC,
     "contiguous": contiguous,

@@ -40,7 +40,11 @@ def _checked(index: Any, n: int, dim: int) -> Any:
     if index.size and (index.min() < 0 or index.max() >= n):
         bad = next(int(i) for i in index.reshape(-1) if not 0 <= i < n)
         raise RuntimeError(
-            message(f"index {bad} is out of bounds for dimension {dim} with size {n}", "", f"entries of the index lie in 0 to {n - 1}")
+            message(
+                f"index {bad} is out of bounds for dimension {dim} with size {n}",
+                "",
+                f"entries of the index lie in 0 to {n - 1}",
+            )
         )
     return index
 
@@ -70,7 +74,9 @@ def _scatter(x: Any, index: Any, src: Any, *, dim: int) -> Any:
 def _scatter_add(x: Any, index: Any, src: Any, *, dim: int) -> Any:
     out = np.array(x)
     ids = _places(index, dim, out.shape)
-    np.add.at(out.reshape(-1), ids.reshape(-1), np.broadcast_to(_cut(src, np.shape(index)), ids.shape).reshape(-1))
+    np.add.at(
+        out.reshape(-1), ids.reshape(-1), np.broadcast_to(_cut(src, np.shape(index)), ids.shape).reshape(-1)
+    )
     return out
 
 
@@ -85,7 +91,7 @@ def _gather_padded(g: Any, index: Any, aval: Any, dim: int) -> Any:
     c = gather_op(g, index, dim=dim)
     if tuple(c.shape) == tuple(aval.shape):
         return c
-    from pullback.ops.index import unslice_op  # noqa: PLC0415
+    from pullback.ops.index import unslice_op
 
     return unslice_op(c, index=tuple(slice(0, n) for n in c.shape), shape=tuple(aval.shape))
 
@@ -144,7 +150,7 @@ scatter_op = structural(
         lambda g, _out, _x, index, _src, *, dim: _gather_padded(g, index, _src, dim),
     ],
     data=(0, 2),
-    samples=[((2, 3), _I2[:1], (1, 3), {"dim": 0}), ((2, 3), np.array([[2, 0], [1, 1]]), (2, 3), {"dim": 1})],
+    samples=[((2, 3), _I2[:1], (1, 3), {"dim": 0}), ((2, 3), np.array([[2, 0], [1, 0]]), (2, 3), {"dim": 1})],
 )
 scatter_value_op = structural(
     "scatter_value",
@@ -178,7 +184,9 @@ def _index_select(x: Any, index: Any, *, dim: int) -> Any:
     x, index = np.asarray(x), np.asarray(index).reshape(-1)
     n = x.shape[dim] if x.ndim else 1
     if index.size and (index.min() < 0 or index.max() >= n):
-        raise IndexError(message("index out of range in self", f"index entries lie in 0 to {n - 1}, got {index.tolist()}"))
+        raise IndexError(
+            message("index out of range in self", f"index entries lie in 0 to {n - 1}, got {index.tolist()}")
+        )
     return np.take(x, index, dim) if x.ndim else x.reshape(1)[index].reshape(())
 
 
@@ -202,7 +210,9 @@ def _index_copy(x: Any, index: Any, src: Any, *, dim: int) -> Any:
     n = out.shape[dim] if out.ndim else 1
     if index.size and (index.min() < 0 or index.max() >= n):
         bad = next(int(i) for i in index.reshape(-1) if not 0 <= i < n)
-        raise IndexError(message(f"index_copy_(): index {bad} is out of bounds for dimension {dim} with size {n}"))
+        raise IndexError(
+            message(f"index_copy_(): index {bad} is out of bounds for dimension {dim} with size {n}")
+        )
     if out.ndim:
         out[_slab(out.ndim, dim, index)] = src
     elif index.size:
@@ -347,7 +357,7 @@ def _spread_mask(g: Any, mask: Any, *, shape: tuple[int, ...]) -> Any:
 def _first_of(c: Any, shape: tuple[int, ...]) -> Any:
     """A cotangent of the first entries of a source, padded with zeros to its shape."""
     n = int(np.prod(shape))
-    from pullback.ops.index import unslice_op  # noqa: PLC0415
+    from pullback.ops.index import unslice_op
 
     return _in_shape(unslice_op(c, index=(slice(0, int(c.shape[0])),), shape=(n,)), shape)
 
@@ -360,7 +370,8 @@ masked_select_op = structural(
     ],
     vjp=[
         lambda g, _out, _x, mask: unbroadcast(
-            spread_mask_op(g, mask, shape=np.broadcast_shapes(tuple(_x.shape), tuple(mask.shape))), tuple(_x.shape)
+            spread_mask_op(g, mask, shape=np.broadcast_shapes(tuple(_x.shape), tuple(mask.shape))),
+            tuple(_x.shape),
         ),
         None,
     ],
@@ -378,7 +389,10 @@ masked_scatter_op = structural(
     "masked_scatter",
     _masked_scatter,
     vjp=[
-        lambda g, _out, _x, mask, _src: unbroadcast(g.masked_fill(mask, 0) if isinstance(g, Tensor) else np.where(mask, g.dtype.type(0), g), tuple(_x.shape)),
+        lambda g, _out, _x, mask, _src: unbroadcast(
+            g.masked_fill(mask, 0) if isinstance(g, Tensor) else np.where(mask, g.dtype.type(0), g),
+            tuple(_x.shape),
+        ),
         None,
         lambda g, _out, _x, mask, _src: _first_of(masked_select_op(g, mask), tuple(_src.shape)),
     ],
@@ -403,7 +417,11 @@ def _scatter_reduce(x: Any, index: Any, src: Any, *, dim: int, reduce: str, incl
     flat, values = out.reshape(-1), _cut(src, np.shape(index)).reshape(-1)
     if not include_self:
         neutral = _NEUTRAL[reduce]
-        flat[ids] = neutral if out.dtype.kind in "fc" or np.isfinite(neutral) else (np.iinfo(out.dtype).min if neutral < 0 else np.iinfo(out.dtype).max)
+        flat[ids] = (
+            neutral
+            if out.dtype.kind in "fc" or np.isfinite(neutral)
+            else (np.iinfo(out.dtype).min if neutral < 0 else np.iinfo(out.dtype).max)
+        )
     _REDUCERS[reduce].at(flat, ids, values)
     if reduce == "mean":
         count = np.full(flat.shape, int(include_self))
@@ -413,13 +431,17 @@ def _scatter_reduce(x: Any, index: Any, src: Any, *, dim: int, reduce: str, incl
     return out
 
 
-def _reduce_back(g: Any, out: Any, x: Any, index: Any, src: Any, *, dim: int, reduce: str, include_self: bool = True) -> Any:
+def _reduce_back(
+    g: Any, out: Any, x: Any, index: Any, src: Any, *, dim: int, reduce: str, include_self: bool = True
+) -> Any:
     """The cotangents of x and src: for extremes the gradient is split evenly over ties, x included."""
     if reduce in ("sum", "mean"):
         share = g
         if reduce == "mean":
             ones = _zeros(src.shape, g) + 1
-            share = g / _at_least_one(scatter_add_op(_zeros(x.shape, g) + int(include_self), index, ones, dim=dim))
+            share = g / _at_least_one(
+                scatter_add_op(_zeros(x.shape, g) + int(include_self), index, ones, dim=dim)
+            )
         gx, gs = share, gather_op(share, index, dim=dim)
     elif reduce == "prod":
         gx = g * out / x
@@ -435,7 +457,11 @@ def _reduce_back(g: Any, out: Any, x: Any, index: Any, src: Any, *, dim: int, re
 
 
 def _one(g: Any) -> Any:
-    return np.ones((), g.value.dtype if isinstance(g, Tensor) else g.dtype) if not isinstance(g, Tensor) else wrap(np.ones((), g.value.dtype))
+    return (
+        np.ones((), g.value.dtype if isinstance(g, Tensor) else g.dtype)
+        if not isinstance(g, Tensor)
+        else wrap(np.ones((), g.value.dtype))
+    )
 
 
 def _at_least_one(count: Any) -> Any:
@@ -460,9 +486,12 @@ scatter_reduce_op = structural(
     ],
     facets={
         "jvp": absent("no forward rule: PyTorch has none for its reductions either; scatter_add has one"),
-        "zero": absent("its local derivative depends on the reduction; the composite of gather and where says more"),
+        "zero": absent(
+            "its local derivative depends on the reduction; the composite of gather and where says more"
+        ),
         "depend": lambda avals, params, values: Dependence(
-            _reduce_pairs(avals, params, values), frozenset({(0, 2), (2, 2)} if params["reduce"] == "prod" else ())
+            _reduce_pairs(avals, params, values),
+            frozenset({(0, 2), (2, 2)} if params["reduce"] == "prod" else ()),
         ),
     },
 )
@@ -484,8 +513,16 @@ def _reduce_pairs(avals: Any, params: dict[str, Any], values: Any) -> list[Any]:
 def _index_dtype(name: str, index: Any) -> None:
     if not isinstance(index, Tensor) or index.value.dtype not in (np.int64, np.int32):
         if not isinstance(index, Tensor):
-            raise TypeError(message(f"{name}(): argument 'index' (position 2) must be Tensor, not {type(index).__name__}"))
-        raise RuntimeError(message(f"{name}(): Expected dtype int32/int64 for index", f"got {index.dtype!r}", "convert it: index.long()"))
+            raise TypeError(
+                message(f"{name}(): argument 'index' (position 2) must be Tensor, not {type(index).__name__}")
+            )
+        raise RuntimeError(
+            message(
+                f"{name}(): Expected dtype int32/int64 for index",
+                f"got {index.dtype!r}",
+                "convert it: index.long()",
+            )
+        )
 
 
 def _rank(x: Tensor) -> int:
@@ -502,7 +539,12 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     d = dim_of(dim, input.value.ndim, "gather")
     _index_dtype("gather", index)
     if _rank(input) != _rank(index):
-        raise RuntimeError(message("Index tensor must have the same number of dimensions as input tensor", f"index {list(index.value.shape)}, input {list(input.value.shape)}"))
+        raise RuntimeError(
+            message(
+                "Index tensor must have the same number of dimensions as input tensor",
+                f"index {list(index.value.shape)}, input {list(input.value.shape)}",
+            )
+        )
     for k, (n, m) in enumerate(zip(_sizes(index), _sizes(input), strict=True)):
         if k != d and n > m:
             raise RuntimeError(
@@ -517,9 +559,19 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
 def _check_scatter(name: str, x: Tensor, d: int, index: Tensor, src: Tensor) -> None:
     _index_dtype(name, index)
     if _rank(x) != _rank(index):
-        raise RuntimeError(message("Index tensor must have the same number of dimensions as self tensor", f"index {list(index.value.shape)}, self {list(x.value.shape)}"))
+        raise RuntimeError(
+            message(
+                "Index tensor must have the same number of dimensions as self tensor",
+                f"index {list(index.value.shape)}, self {list(x.value.shape)}",
+            )
+        )
     if _rank(src) != _rank(index):
-        raise RuntimeError(message("Index tensor must have the same number of dimensions as src tensor", f"index {list(index.value.shape)}, src {list(src.value.shape)}"))
+        raise RuntimeError(
+            message(
+                "Index tensor must have the same number of dimensions as src tensor",
+                f"index {list(index.value.shape)}, src {list(src.value.shape)}",
+            )
+        )
     small = all(n <= m for k, (n, m) in enumerate(zip(_sizes(index), _sizes(x), strict=True)) if k != d)
     if not small or any(n > m for n, m in zip(_sizes(index), _sizes(src), strict=True)):
         raise RuntimeError(
@@ -529,10 +581,25 @@ def _check_scatter(name: str, x: Tensor, d: int, index: Tensor, src: Tensor) -> 
             )
         )
     if src.value.dtype != x.value.dtype:
-        raise RuntimeError(message(f"{name}(): Expected self.dtype to be equal to src.dtype", f"{x.dtype!r} and {src.dtype!r}", "convert src: src.to(self.dtype)"))
+        raise RuntimeError(
+            message(
+                f"{name}(): Expected self.dtype to be equal to src.dtype",
+                f"{x.dtype!r} and {src.dtype!r}",
+                "convert src: src.to(self.dtype)",
+            )
+        )
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's arguments
+def scatter(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+    out: Any = None,
+) -> Tensor:
     """A copy with src (or one value) written at the places the index names along dim; with reduce "add" or "multiply" combined."""
     need_tensor("scatter", input)
     d = dim_of(dim, input.value.ndim, "scatter")
@@ -557,14 +624,27 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Any
     return apply(scatter_add_op, (input, index, src), {"dim": d})
 
 
-def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True, out: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
+def scatter_reduce(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    out: Any = None,
+) -> Tensor:
     """A copy with src combined at the places the index names: reduce is sum, prod, mean, amax or amin."""
     need_tensor("scatter_reduce", input)
     d = dim_of(dim, input.value.ndim, "scatter_reduce")
     if reduce not in _REDUCERS:
-        raise RuntimeError(message(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}"))
+        raise RuntimeError(
+            message(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+        )
     _check_scatter("scatter_reduce", input, d, index, src)
-    return apply(scatter_reduce_op, (input, index, src), {"dim": d, "reduce": reduce, "include_self": include_self})
+    return apply(
+        scatter_reduce_op, (input, index, src), {"dim": d, "reduce": reduce, "include_self": include_self}
+    )
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -573,7 +653,13 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     d = dim_of(dim, input.value.ndim, "index_select")
     _index_dtype("index_select", index)
     if index.value.ndim > 1:
-        raise IndexError(message("index_select(): Index is supposed to be a vector", f"got shape {list(index.value.shape)}", "flatten it, or use x[index]"))
+        raise IndexError(
+            message(
+                "index_select(): Index is supposed to be a vector",
+                f"got shape {list(index.value.shape)}",
+                "flatten it, or use x[index]",
+            )
+        )
     return apply(index_select_op, (input, index), {"dim": d})
 
 
@@ -585,17 +671,35 @@ def _same_others(x: Tensor, src: Tensor, d: int) -> bool:
 def _count_error(name: str, text: str, index: Tensor, src: Tensor, d: int, kind: type[Exception]) -> None:
     have = src.value.shape[d] if src.value.ndim else 1
     if index.value.size != have:
-        raise kind(message(text.format(n=index.value.size, m=have, d=d), f"{name}: index {list(index.value.shape)}, source {list(src.value.shape)}"))
+        raise kind(
+            message(
+                text.format(n=index.value.size, m=have, d=d),
+                f"{name}: index {list(index.value.shape)}, source {list(src.value.shape)}",
+            )
+        )
 
 
-def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1, out: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
+def index_add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1, out: Any = None
+) -> Tensor:
     """A copy with alpha * source added to the slices along dim that the index names; duplicates add up."""
     need_tensor("index_add", input)
     d = dim_of(dim, input.value.ndim, "index_add")
     if source.value.dtype != input.value.dtype:
-        raise RuntimeError(message(f"index_add_(): self ({input.dtype.word}) and source ({source.dtype.word}) must have the same scalar type"))
+        raise RuntimeError(
+            message(
+                f"index_add_(): self ({input.dtype.word}) and source ({source.dtype.word}) must have the same scalar type"
+            )
+        )
     _index_dtype("index_add", index)
-    _count_error("index_add", "index_add_(): Number of indices ({n}) should be equal to source.size(dim): ({m}), for dim: {d}", index, source, d, RuntimeError)
+    _count_error(
+        "index_add",
+        "index_add_(): Number of indices ({n}) should be equal to source.size(dim): ({m}), for dim: {d}",
+        index,
+        source,
+        d,
+        RuntimeError,
+    )
     if not _same_others(input, source, d):
         raise RuntimeError(
             message(
@@ -612,10 +716,19 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: A
     need_tensor("index_copy", input)
     d = dim_of(dim, input.value.ndim, "index_copy")
     _index_dtype("index_copy", index)
-    _count_error("index_copy", "index_copy_(): Number of indices ({n}) should be equal to source.size(dim) ({m})", index, source, d, IndexError)
+    _count_error(
+        "index_copy",
+        "index_copy_(): Number of indices ({n}) should be equal to source.size(dim) ({m})",
+        index,
+        source,
+        d,
+        IndexError,
+    )
     if source.value.dtype != input.value.dtype:
         raise RuntimeError(
-            message(f"index_copy_(): self and source expected to have the same dtype, but got (self) {input.dtype.word} and (source) {source.dtype.word}")
+            message(
+                f"index_copy_(): self and source expected to have the same dtype, but got (self) {input.dtype.word} and (source) {source.dtype.word}"
+            )
         )
     return apply(index_copy_op, (input, index, source), {"dim": d})
 
@@ -627,7 +740,11 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     _index_dtype("index_fill", index)
     if isinstance(value, Tensor):
         if value.value.ndim:
-            raise RuntimeError(message(f"Only supports 0-dimension value tensor but got tensor with {value.value.ndim} dimensions."))
+            raise RuntimeError(
+                message(
+                    f"Only supports 0-dimension value tensor but got tensor with {value.value.ndim} dimensions."
+                )
+            )
         if value.node is not None or value.foreign is not None:
             shape = list(input.value.shape)
             shape[d] = index.value.size
@@ -640,7 +757,13 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     """The entries of the flattened tensor at the places the index names, in the index's shape."""
     need_tensor("take", input)
     if index.value.dtype != np.int64:
-        raise RuntimeError(message(f"take(): Expected a long tensor for index, but got {index.dtype.word}", "", "convert it: index.long()"))
+        raise RuntimeError(
+            message(
+                f"take(): Expected a long tensor for index, but got {index.dtype.word}",
+                "",
+                "convert it: index.long()",
+            )
+        )
     return apply(take_op, (input, index), {})
 
 
@@ -658,7 +781,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             )
         )
     d = dim_of(dim, n, "take_along_dim")
-    shape = common_shape("take_along_dim", [(*s[:d], 1, *s[d + 1 :]) for s in (input.value.shape, indices.value.shape)])
+    shape = common_shape(
+        "take_along_dim", [(*s[:d], 1, *s[d + 1 :]) for s in (input.value.shape, indices.value.shape)]
+    )
     wide = expand(input, (*shape[:d], input.value.shape[d], *shape[d + 1 :]))
     return gather(wide, d, expand(indices, (*shape[:d], indices.value.shape[d], *shape[d + 1 :])))
 
@@ -680,7 +805,11 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:  #
     """The entries where the mask (broadcast) is True, in one dimension."""
     need_tensor("masked_select", input)
     if mask.value.dtype != np.bool_:
-        raise RuntimeError(message("masked_select: expected BoolTensor for mask", f"got {mask.dtype!r}", "compare first: x > 0"))
+        raise RuntimeError(
+            message(
+                "masked_select: expected BoolTensor for mask", f"got {mask.dtype!r}", "compare first: x > 0"
+            )
+        )
     common_shape("masked_select", [mask.value.shape, input.value.shape])
     return apply(masked_select_op, (input, mask), {})
 
@@ -689,13 +818,26 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """A copy with the entries where the mask is True replaced by the first entries of source, in order."""
     need_tensor("masked_scatter", input)
     if mask.value.dtype != np.bool_:
-        raise RuntimeError(message(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.word}", "", "compare first: x > 0"))
+        raise RuntimeError(
+            message(
+                f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.word}",
+                "",
+                "compare first: x > 0",
+            )
+        )
     x, m = broadcast_tensors(input, mask)
     if m.foreign is None and int(np.sum(m.value)) > source.value.size:
-        raise RuntimeError(message("Number of elements of source < number of ones in mask", f"{source.value.size} < {int(np.sum(m.value))}"))
+        raise RuntimeError(
+            message(
+                "Number of elements of source < number of ones in mask",
+                f"{source.value.size} < {int(np.sum(m.value))}",
+            )
+        )
     if source.value.dtype != input.value.dtype:
         raise RuntimeError(
-            message(f"masked_scatter: expected self and source to have same dtypes but got {input.dtype.word} and {source.dtype.word}")
+            message(
+                f"masked_scatter: expected self and source to have same dtypes but got {input.dtype.word} and {source.dtype.word}"
+            )
         )
     return apply(masked_scatter_op, (x, m, source), {})
 

@@ -29,7 +29,7 @@ view_op = structural(
     lambda x, *, shape: x.reshape(shape),
     vjp=lambda g, _out, _x, *, shape: reshape_plain(g, _x.shape),  # noqa: ARG005
     is_view=True,
-    lift=lambda params, _n: {"shape": (-1, *params["shape"])} if 0 not in params["shape"] else params,
+    lift=lambda params, _n: {"shape": (-1, *params["shape"])} if 0 not in params["shape"] else None,
     samples=_SHAPES,
 )
 unsafe_view = structural(
@@ -84,7 +84,8 @@ def _expanded(x: Any, *, shape: tuple[int, ...]) -> Any:
     x = np.asarray(x)
     extra = len(shape) - x.ndim
     strides = (0,) * extra + tuple(
-        0 if n == 1 and shape[i + extra] != 1 else s for i, (n, s) in enumerate(zip(x.shape, x.strides, strict=True))
+        0 if n == 1 and shape[i + extra] != 1 else s
+        for i, (n, s) in enumerate(zip(x.shape, x.strides, strict=True))
     )
     if x.flags.c_contiguous and x.size:  # the same array, made in a fifth of the time
         return np.ndarray(shape, x.dtype, x, 0, strides)
@@ -143,9 +144,17 @@ def resolved(name: str, shape: tuple[int, ...], have: tuple[int, ...]) -> tuple[
         if s >= 0:
             known *= s
         elif s < -1:
-            raise RuntimeError(message(f"invalid shape dimension {s} at index {i} of shape {list(shape)}", "", "use sizes >= 0 and one -1"))
+            raise RuntimeError(
+                message(
+                    f"invalid shape dimension {s} at index {i} of shape {list(shape)}",
+                    "",
+                    "use sizes >= 0 and one -1",
+                )
+            )
         elif hole >= 0:
-            raise RuntimeError(message("only one dimension can be inferred", f"{name} got {list(shape)}", "leave one -1"))
+            raise RuntimeError(
+                message("only one dimension can be inferred", f"{name} got {list(shape)}", "leave one -1")
+            )
         else:
             hole = i
     if hole < 0:
@@ -200,8 +209,10 @@ def reshape(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     v = input.storage()
     part = fitted_view("reshape", v, sizes)
     params = {"shape": part.shape}
-    if v.flags.c_contiguous or np.may_share_memory(part, v):
+    if v.flags.c_contiguous:
         return made_view(view_op, input, part, params)
+    if np.may_share_memory(part, v):
+        return labelled(made_view(view_op, input, part, params), "ReshapeAliasBackward0")
     return apply(unsafe_view, (input,), params)
 
 
@@ -240,7 +251,9 @@ def _view_dtype(x: Tensor, d: dtypes.dtype) -> Tensor:
         return made_view(view_op, x, v.reshape(v.shape), {"shape": v.shape})
     if have != want:
         if not v.ndim:
-            raise RuntimeError(message(f"self.dim() cannot be 0 to view {here} as {there} (different element sizes)"))
+            raise RuntimeError(
+                message(f"self.dim() cannot be 0 to view {here} as {there} (different element sizes)")
+            )
         if v.shape[-1] * have % want:
             raise RuntimeError(
                 message(
@@ -251,7 +264,11 @@ def _view_dtype(x: Tensor, d: dtypes.dtype) -> Tensor:
                 )
             )
         if v.strides[-1] != have:
-            raise RuntimeError(message(f"self.stride(-1) must be 1 to view {here} as {there} (different element sizes), but got {v.strides[-1] // have}"))
+            raise RuntimeError(
+                message(
+                    f"self.stride(-1) must be 1 to view {here} as {there} (different element sizes), but got {v.strides[-1] // have}"
+                )
+            )
     t = wrap(v.view(d.numpy))
     share(x, t)
     if x.node is not None:
@@ -275,7 +292,13 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     shape = shape_of(input)
     a, b = dim_of(start_dim, len(shape), "flatten"), dim_of(end_dim, len(shape), "flatten", 2)
     if a > b:
-        raise RuntimeError(message("flatten() has invalid args: start_dim cannot come after end_dim", f"start_dim={start_dim}, end_dim={end_dim}", "swap them"))
+        raise RuntimeError(
+            message(
+                "flatten() has invalid args: start_dim cannot come after end_dim",
+                f"start_dim={start_dim}, end_dim={end_dim}",
+                "swap them",
+            )
+        )
     if not shape:
         return reshape(input, (1,))
     if a == b:
@@ -360,7 +383,11 @@ def _at_most_two(x: Tensor) -> None:
     n = len(shape_of(x))
     if n > 2:
         raise RuntimeError(
-            message(f"t() expects a tensor with <= 2 dimensions, but self is {n}D", f"shape {list(shape_of(x))}", "use mT or permute")
+            message(
+                f"t() expects a tensor with <= 2 dimensions, but self is {n}D",
+                f"shape {list(shape_of(x))}",
+                "use mT or permute",
+            )
         )
 
 
@@ -393,7 +420,13 @@ def permute(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
         )
     found = tuple(dim_of(d, n, "permute") for d in order)
     if len(set(found)) < n:
-        raise RuntimeError(message("permute(): duplicate dims are not allowed.", f"got dims {list(order)}", "name every dimension once"))
+        raise RuntimeError(
+            message(
+                "permute(): duplicate dims are not allowed.",
+                f"got dims {list(order)}",
+                "name every dimension once",
+            )
+        )
     return view(permute_op, input, {"dims": found})
 
 
@@ -437,7 +470,9 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     b = [dim_of(d, n, "movedim", 2) for d in dst]
     for dims, shown, which in ((a, src, "source"), (b, dst, "destination")):
         if len(set(dims)) < len(dims):
-            raise RuntimeError(message(f"movedim: repeated dim in `{which}` ({list(shown)})", "", "name each dimension once"))
+            raise RuntimeError(
+                message(f"movedim: repeated dim in `{which}` ({list(shown)})", "", "name each dimension once")
+            )
     order = [d for d in range(n) if d not in a]
     for d, s in sorted(zip(b, a, strict=True)):
         order.insert(d, s)
@@ -463,7 +498,9 @@ def _reversed(self: Tensor) -> Tensor:
 def _matrices(self: Tensor, name: str) -> int:
     n = len(shape_of(self))
     if n < 2:
-        raise RuntimeError(message(f"tensor.{name} is only supported on matrices or batches of matrices. Got {n}-D tensor."))
+        raise RuntimeError(
+            message(f"tensor.{name} is only supported on matrices or batches of matrices. Got {n}-D tensor.")
+        )
     return n
 
 
@@ -523,7 +560,11 @@ def expanded_shape(have: tuple[int, ...], sizes: tuple[int, ...], word: str = ""
         if s == -1 and n is not None:
             found.append(n)
         elif n is None and s < 0:
-            raise RuntimeError(message(f"The expanded size of the tensor ({s}) isn't allowed in a leading, non-existing dimension {i}"))
+            raise RuntimeError(
+                message(
+                    f"The expanded size of the tensor ({s}) isn't allowed in a leading, non-existing dimension {i}"
+                )
+            )
         elif n is not None and n not in (1, s):
             raise RuntimeError(
                 message(
@@ -569,7 +610,11 @@ def common_shape(name: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     except ValueError:
         rank = max(map(len, shapes))
         for dim in range(rank - 1, -1, -1):
-            wide = [s[dim - rank + len(s)] for s in shapes if dim - rank + len(s) >= 0 and s[dim - rank + len(s)] != 1]
+            wide = [
+                s[dim - rank + len(s)]
+                for s in shapes
+                if dim - rank + len(s) >= 0 and s[dim - rank + len(s)] != 1
+            ]
             if len(set(wide)) > 1:
                 a, b = wide[0], next(n for n in wide if n != wide[0])
                 raise RuntimeError(
@@ -664,7 +709,9 @@ _both = {
 PUBLIC: dict[str, Any] = {
     **_both,
     "broadcast_tensors": broadcast_tensors,
-    "broadcast_shapes": lambda *shapes: dtypes.Size(common_shape("broadcast_shapes", [(s,) if isinstance(s, int) else tuple(s) for s in shapes])),
+    "broadcast_shapes": lambda *shapes: dtypes.Size(
+        common_shape("broadcast_shapes", [(s,) if isinstance(s, int) else tuple(s) for s in shapes])
+    ),
     "atleast_1d": atleast_1d,
     "atleast_2d": atleast_2d,
     "atleast_3d": atleast_3d,
