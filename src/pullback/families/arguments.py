@@ -19,7 +19,7 @@ from pullback.families.op import Op
 from pullback.graph.tensor import Tensor
 
 ALIASES = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
-_MISSING = re.compile(r"\w+\(\) missing \d+ required positional arguments?: (.*)")
+_MISSING = re.compile(r"[\w.<>]+\(\) missing \d+ required positional arguments?: (.*)")
 
 
 def public(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -38,7 +38,7 @@ def public(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             except TypeError as error:
                 text = str(error)
                 found = _MISSING.match(text)
-                if found and text.startswith(function.__name__):
+                if found and text.startswith(function.__qualname__):
                     names = re.findall(r"'(\w+)'", found[1])
                     wanted = ", ".join(f'"{n}"' for n in names)
                     first_line = f"{name}() missing {len(names)} required positional arguments: {wanted}"

@@ -28,8 +28,8 @@ def axes(dim: Any, ndim: int) -> tuple[int, ...]:
     """
     if dim is None:
         return tuple(range(ndim))
-    dims = dim if isinstance(dim, tuple) else (dim,)
-    return tuple(d % ndim for d in dims) if ndim else ()
+    dims: Any = dim if isinstance(dim, tuple) else (dim,)
+    return tuple(sorted(d % ndim for d in dims)) if ndim else ()
 
 
 def count(shape: Sequence[int], dim: Any) -> int:
@@ -148,6 +148,7 @@ def flat_positions(index: Any, dim: int, shape: tuple[int, ...]) -> Any:
     """The flat positions in `shape` that `index` (NumPy, entries along `dim`) names."""
     if not shape:
         return np.zeros(np.shape(index), np.int64)
+    dim %= len(shape)
     places = list(np.ogrid[tuple(slice(n) for n in index.shape)])
     places[dim] = index
     return (

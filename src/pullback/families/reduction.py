@@ -20,7 +20,7 @@ import numpy as np
 
 from pullback.families import reduction_facets
 from pullback.families.calls import write_out
-from pullback.families.fibers import choose, over, put_along, spread
+from pullback.families.fibers import choose, lifted_shape, over, put_along, spread
 from pullback.families.op import Absent, Op, Rule, absent, apply, has_nan
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node
@@ -121,7 +121,7 @@ def picking(name: str, pick: Rule, **options: Any) -> FiberOp:
     def vjp(g: Any, out: Any, _x: Any, *, dim: int, keepdim: bool = True, **_params: Any) -> Any:
         c, index, shape = g[0], out[1], tuple(_x.shape)
         if not keepdim and shape:
-            lifted = tuple(1 if i == dim else n for i, n in enumerate(shape))
+            lifted = lifted_shape(shape, dim)
             c, index = c.reshape(lifted), index.reshape(lifted)
         return put_along(c, index, dim, shape)
 
@@ -144,6 +144,31 @@ def labelled(t: Tensor, name: str) -> Tensor:
 
 
 # ---------------------------------------------------------------------- hot path
+
+
+def fast_all(
+    name: str, op: FiberOp, every: Callable[[Any], Any], general: Callable[..., Any]
+) -> Callable[..., Any]:
+    """The call of an op that reduces everything when given no arguments: unwrapped for float tensors."""
+    params: dict[str, Any] = {"dim": None, "keepdim": False}
+
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(input) is Tensor and not args and not kwargs:
+            v = input.value
+            d = v.dtype
+            mode = state.mode
+            if (d is F32 or d is F64) and mode != CAREFUL and v.size:
+                r = every(v)
+                t = _new(Tensor)
+                t.value = r
+                e = input.node
+                if e is not None and mode:
+                    t.node = Node(op, (input,), (input if e is LEAF else e,), r, params, None)
+                return t
+        return general(input, *args, **kwargs)
+
+    call.__name__ = call.__qualname__ = name
+    return call
 
 
 def fast_total(
@@ -187,7 +212,7 @@ def fast_total(
                 return t
         if dim is UNSET:
             return general(input, keepdim=keepdim, **kwargs)
-        return general(input, dim, keepdim, **kwargs)
+        return general(input, dim, keepdim=keepdim, **kwargs)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = general.__doc__

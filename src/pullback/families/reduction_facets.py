@@ -1,7 +1,7 @@
 """What the reduction family derives: type, jvp, batch, depend, zero and samples of an op on fibers.
 
 Read `derive` first, then `geometry`: which flat positions belong to which fiber; everything about dependence
-follows from it. Several outputs are numbered one after another, integer outputs included. May import
+follows from it. Several outputs are numbered one after another, integer outputs left out. May import
 `graph`, `families.facets`, `families.fibers`, `families.op`.
 """
 
@@ -42,7 +42,7 @@ def fiber_axes(params: dict[str, Any], ndim: int) -> tuple[int, ...]:
     dim = params["dim"]
     if dim is None:
         return tuple(range(ndim))
-    dims = dim if isinstance(dim, tuple) else (dim,)
+    dims: Any = dim if isinstance(dim, tuple) else (dim,)
     return tuple(sorted(d % ndim for d in dims)) if ndim else ()
 
 
@@ -131,7 +131,7 @@ def batch(op: Any, size: int, in_dims: Any, args: Any, params: dict[str, Any]) -
         dim = tuple(i + 1 for i in fiber_axes(params, ndim))
     out = op(x, **{**params, "dim": dim})
     if isinstance(out, tuple):
-        parts: Any = out
+        parts: tuple[Any, ...] = out
         return tuple(r.reshape((size,)) if narrow else r for r in parts), (0,) * len(parts)
     return (out.reshape((size,)) if narrow else out), 0
 
@@ -143,7 +143,7 @@ def geometry(op: Any, x: Any, params: dict[str, Any]) -> tuple[Any, list[tuple[i
     """Which flat positions belong to which fiber.
 
     Returns the input's (fibers, length) and, per floating output, (its index, the (fibers, length) of its
-    flat positions counted through all outputs, its shape).
+    flat positions counted through the floating outputs, its shape).
     """
     dims = fiber_axes(params, x.ndim)
     inside = _lines(tuple(x.shape), dims)
@@ -154,7 +154,7 @@ def geometry(op: Any, x: Any, params: dict[str, Any]) -> tuple[Any, list[tuple[i
         if aval.dtype.kind in "fc":
             kept = dims if aval.ndim == x.ndim else ()
             outs.append((i, start + _lines(aval.shape, kept), aval.shape))
-        start += aval.size
+            start += aval.size
     return inside, outs
 
 
@@ -174,7 +174,7 @@ def depend(op: Any, x: Any, params: dict[str, Any]) -> Dependence:
         r, c = _pairs(op, positions, inside)
         rows.append(r)
         cols.append(c)
-    second = frozenset() if op.linear or op.picks else frozenset({(0, 0)})
+    second: frozenset[tuple[int, int]] = frozenset() if op.linear or op.picks else frozenset({(0, 0)})
     return Dependence([(np.concatenate(rows), np.concatenate(cols))], second)
 
 
@@ -183,7 +183,7 @@ def _pairs(op: Any, positions: Any, inside: Any) -> tuple[Any, Any]:
     r = np.broadcast_to(positions[:, :, None], shape)
     c = np.broadcast_to(inside[:, None, :], shape)
     if op.pattern == "below":
-        keep = np.broadcast_to(np.arange(shape[1])[:, None] >= np.arange(shape[2]), shape)
+        keep: Any = np.broadcast_to(np.arange(shape[1])[:, None] >= np.arange(shape[2]), shape)
         return r[keep], c[keep]
     return r.reshape(-1), c.reshape(-1)
 
@@ -197,11 +197,11 @@ def local(op: Any, _i: int, out: Any, args: Any, params: dict[str, Any]) -> Loca
     plain = Aval(x.shape, x.dtype)
     inside, outs = geometry(op, plain, params)
     parts: list[tuple[Any, Any, Any, Any]] = []
-    results = out if isinstance(out, tuple) else (out,)
+    results: Any = out if isinstance(out, tuple) else (out,)
     for k, positions, shape in outs:
         start = positions.min() if positions.size else 0
-        made = np.asarray(results[k]).reshape(-1)
-        values = np.zeros((inside.shape[0], positions.shape[1], inside.shape[1]), made.dtype)
+        made: Any = np.asarray(results[k]).reshape(-1)
+        values: Any = np.zeros((inside.shape[0], positions.shape[1], inside.shape[1]), made.dtype)
         for place in range(positions.shape[1]):
             g: Any = np.zeros(int(np.prod(shape)), made.dtype)
             g[positions[:, place] - start] = 1
@@ -215,7 +215,7 @@ def local(op: Any, _i: int, out: Any, args: Any, params: dict[str, Any]) -> Loca
                 values[:, place] = np.conj(np.asarray(c)).reshape(-1)[inside]
         rows, cols = _pairs(op, positions, inside)
         below = np.arange(values.shape[1])[:, None] >= np.arange(values.shape[2])
-        chosen = values[np.broadcast_to(below if op.pattern == "below" else True, values.shape)]
+        chosen: Any = values[np.broadcast_to(below if op.pattern == "below" else True, values.shape)]
         margin = (
             np.abs(made[rows - start] - x.reshape(-1)[cols]) if op.picks and x.size else np.zeros(rows.size)
         )

@@ -20,11 +20,12 @@ from pullback.families.arguments import (
     named_result,
     one_dim,
     public,
+    return_types,
     write_outs,
 )
 from pullback.families.fibers import as_lines, evenly, lifted_shape, split_nan
 from pullback.families.op import absent, apply
-from pullback.families.reduction import FiberOp, labelled, picking, reduction, run
+from pullback.families.reduction import FiberOp, fast_all, labelled, picking, reduction, run
 from pullback.families.reduction_facets import standard_samples
 from pullback.graph.tensor import Tensor
 
@@ -120,7 +121,12 @@ _aminmax_result = named_result("aminmax", "min", "max")
 
 @public("aminmax")
 def aminmax(input: Any, *, dim: Any = None, keepdim: bool = False, out: Any = None) -> Any:
-    """The smallest and the largest entries, all or along one dimension, as (min, max)."""
+    """The smallest and the largest entries, all or along one dimension, as (min, max).
+
+    >>> import pullback as torch
+    >>> torch.aminmax(torch.tensor([3.0, 1.0])).max
+    tensor(3.)
+    """
     _no_complex("aminmax", input, "\"aminmax_cpu\" not implemented for '{word}'")
     dims = None if dim is None else (one_dim("aminmax", dim, input.ndim),) if input.ndim else ()
     whole = "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
@@ -241,7 +247,8 @@ def _three_forms(name: str, whole_op: FiberOp, dim_op: FiberOp) -> Any:
         _not_empty(f"{name}()", input, (d,) if input.ndim else (), "", IndexError)
         return pick(dim_op, kind, input, {"dim": d, "keepdim": given.get("keepdim", False)}, out)
 
-    return call
+    ufunc = np.maximum if name == "max" else np.minimum
+    return fast_all(name, whole_op, lambda v: ufunc.reduce(v, None), call)
 
 
 max = _three_forms("max", max_all, max_dim)
@@ -371,6 +378,7 @@ def kthvalue(input: Any, k: int, dim: Any = -1, keepdim: bool = False, *, out: A
 
 
 PUBLIC: dict[str, Any] = {
+    "return_types": return_types,
     "max": max,
     "min": min,
     "amax": amax,
@@ -383,5 +391,5 @@ PUBLIC: dict[str, Any] = {
     "mode": mode,
     "kthvalue": kthvalue,
 }
-METHODS: dict[str, Any] = dict(PUBLIC)
+METHODS: dict[str, Any] = {k: v for k, v in PUBLIC.items() if k != "return_types"}
 IN_PLACE: dict[str, Any] = {}

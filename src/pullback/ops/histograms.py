@@ -270,7 +270,7 @@ def _searchsorted(edges: Any, values: Any, *, right: bool, dtype: Any) -> Any:
     if edges.ndim == 1:
         return np.asarray(np.searchsorted(edges, values, side)).astype(dtype)
     rows, sought = edges.reshape(-1, edges.shape[-1]), values.reshape(-1, values.shape[-1])
-    found = [np.searchsorted(r, v, side) for r, v in zip(rows, sought, strict=True)]
+    found: list[Any] = [np.searchsorted(r, v, side) for r, v in zip(rows, sought, strict=True)]
     return np.array(found, dtype).reshape(values.shape)
 
 

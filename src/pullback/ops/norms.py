@@ -16,22 +16,24 @@ from pullback.errors import message
 from pullback.families.arguments import dims_of, one_dim, public
 from pullback.families.calls import write_out
 from pullback.families.fibers import as_dtype, choose, count, evenly, over
+from pullback.families.parallel import BIG, map_pieces
 from pullback.families.reduction import F32, F64, labelled, reduction, run
 from pullback.families.reduction_facets import standard_samples
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Node
 from pullback.graph.tensor import Tensor, wrap
 
-_reduce = np.add.reduce
+_reduce: Any = np.add.reduce
 _new = object.__new__
-# up to this many entries BLAS's dot product is as exact as the pairwise sum of squares
-FEW = 1024
+# up to this many entries BLAS's dot product runs in one thread and is as exact as a pairwise sum of squares
+FEW = 4096
 FROBENIUS = ("fro", 2)
 
 
 def _norm(x: Any, *, ord: float = 2, dim: Any = None, keepdim: bool = False) -> Any:
     half = x.dtype.itemsize == 2
-    size = np.abs(x.astype(np.float32) if half else x)
+    wide = x.astype(np.float32) if half else x
+    size = wide if ord == 2 and x.dtype.kind == "f" else np.abs(wide)
     if ord == math.inf:
         r = np.maximum.reduce(
             size, axis=dim, keepdims=keepdim, **({} if count(x.shape, dim) else {"initial": 0})
@@ -184,13 +186,23 @@ def vector_norm(
 _euclidean: dict[str, Any] = {"ord": 2, "dim": None, "keepdim": False}
 
 
+def _squares(flat: Any) -> Any:
+    """The sum of squares of a long vector: dot products of short pieces, added up in float64."""
+
+    def piece(lo: int, hi: int) -> float:
+        parts = [flat[i : i + FEW] for i in range(lo, hi, FEW)]
+        return math.fsum(float(p.dot(p)) for p in parts)
+
+    return flat.dtype.type(math.fsum(map_pieces(piece, flat.size, BIG)))
+
+
 def _fast_norm(x: Tensor) -> Tensor:
     """The Euclidean norm of all entries of a plain float tensor."""
     v = x.value
     token = quiet(QUIET)
     try:
         flat = v if v.ndim == 1 else v.ravel()
-        r = np.sqrt(flat.dot(flat) if flat.size <= FEW else _reduce(flat * flat))
+        r = np.sqrt(flat.dot(flat) if flat.size <= FEW else _squares(flat))
     finally:
         loud(token)
     t = _new(Tensor)
@@ -311,7 +323,12 @@ def _weights(name: str, w: Any, observations: int, integral: bool) -> None:
 
 @public("cov")
 def cov(input: Any, *, correction: float = 1, fweights: Any = None, aweights: Any = None) -> Any:
-    """The covariance matrix of variables in rows, observations in columns; a 1-D tensor is one variable."""
+    """The covariance matrix of variables in rows, observations in columns; a 1-D tensor is one variable.
+
+    >>> import pullback as torch
+    >>> torch.cov(torch.tensor([1.0, 2.0, 3.0]))
+    tensor(1.)
+    """
     if input.ndim > 2:
         raise RuntimeError(
             message(
@@ -368,7 +385,8 @@ def corrcoef(input: Any) -> Any:
     if c.ndim == 0:
         return c / c
     deviations = c.diagonal().sqrt()
-    return (c / deviations.unsqueeze(1) / deviations.unsqueeze(0)).clamp(-1, 1)
+    r = c / deviations.unsqueeze(1) / deviations.unsqueeze(0)
+    return r.real.clamp(-1, 1) + r.imag.clamp(-1, 1) * 1j if r.dtype.is_complex else r.clamp(-1, 1)
 
 
 PUBLIC: dict[str, Any] = {"norm": norm, "dist": dist, "renorm": renorm, "cov": cov, "corrcoef": corrcoef}

@@ -30,13 +30,15 @@ from pullback.families.fibers import (
 from pullback.families.op import absent
 from pullback.families.parallel import BIG, map_pieces
 from pullback.families.reduction import UNSET, fast_total, reduction, run
+from pullback.families.reduction_facets import standard_samples
 from pullback.graph.node import Node
 from pullback.ops import scans
 from pullback.ops.pointwise import exp
 
 DISCRETE = absent("the output is an integer or a truth value: it has no derivative")
 CONSTANT = {"why_zero": "the derivative is a constant that is not zero", "why_nonfinite": ""}
-_reduce = np.add.reduce
+_reduce: Any = np.add.reduce
+_multiply: Any = np.multiply.reduce
 
 
 # ---------------------------------------------------------------------- sum and mean
@@ -91,6 +93,7 @@ mean_ = reduction(
     ),
     linear=True,
     backward=_by_form("Mean"),
+    samples=lambda: standard_samples(mean_, empty=False),
     notes=CONSTANT,
 )
 
@@ -114,7 +117,12 @@ def _check_form(name: str, dim: Any, keepdim: Any) -> bool:
 def _sum_general(
     input: Any, dim: Any = UNSET, keepdim: Any = False, *, dtype: Any = None, out: Any = None
 ) -> Any:
-    """The sum of all entries, or along dimensions; int64 for integers and truth values."""
+    """The sum of all entries, or along dimensions; int64 for integers and truth values.
+
+    >>> import pullback as torch
+    >>> torch.sum(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
+    tensor([4., 6.])
+    """
     given = _check_form("sum", dim, keepdim)
     dims = dims_of("sum", dim, input.ndim) if given else None
     x = input if dtype is None else input.to(dtype)
@@ -128,7 +136,12 @@ def _sum_general(
 def _mean_general(
     input: Any, dim: Any = UNSET, keepdim: Any = False, *, dtype: Any = None, out: Any = None
 ) -> Any:
-    """The mean of all entries, or along dimensions; RuntimeError for integers."""
+    """The mean of all entries, or along dimensions; RuntimeError for integers.
+
+    >>> import pullback as torch
+    >>> torch.tensor([1.0, 2.0]).mean()
+    tensor(1.5000)
+    """
     given = _check_form("mean", dim, keepdim)
     kind = dtype or input.dtype
     if kind.category < 2:
@@ -216,7 +229,7 @@ def nanmean(
 
 
 def _prod(x: Any, *, dim: Any, keepdim: bool = False) -> Any:
-    return np.multiply.reduce(x, dim, np.int64 if x.dtype.kind in "biu" else None, None, keepdim)
+    return _multiply(x, dim, np.int64 if x.dtype.kind in "biu" else None, None, keepdim)
 
 
 def _before(x: Any, dim: int) -> Any:
@@ -259,7 +272,14 @@ prod_ = reduction(
 
 @public("prod")
 def prod(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
-    """The product of all entries, or along one dimension; integers give int64."""
+    """The product of all entries, or along one dimension; integers give int64.
+
+    >>> import pullback as torch
+    >>> x = torch.tensor([2.0, 0.0, 3.0], requires_grad=True)
+    >>> x.prod().backward()
+    >>> x.grad
+    tensor([0., 6., 0.])
+    """
     if isinstance(dim, list | tuple):
         raise invalid_combination("prod", (dim,), "prod takes one dimension; call it once per dimension")
     x = input if dtype is None else input.to(dtype)
@@ -300,7 +320,12 @@ logsumexp_ = reduction(
 
 @public("logsumexp")
 def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -> Any:
-    """log(sum(exp(x))) along dimensions, without overflow."""
+    """log(sum(exp(x))) along dimensions, without overflow.
+
+    >>> import pullback as torch
+    >>> torch.tensor([1000.0, 1000.0]).logsumexp(0)
+    tensor(1000.6932)
+    """
     return run(logsumexp_, input, {"dim": dims_of("logsumexp", dim, input.ndim), "keepdim": keepdim}, out)
 
 

@@ -12,9 +12,11 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.arguments import named_result, one_dim, public, write_outs
+from pullback.families.by_hand import by_hand
+from pullback.families.facets import Sample
 from pullback.families.fibers import conj, flipped, no_zero, put_along, shifted, take_along
-from pullback.families.op import Op, apply, strong
-from pullback.families.reduction import FiberOp, run, scan
+from pullback.families.op import absent, apply, strong
+from pullback.families.reduction import FiberOp, labelled, run, scan
 from pullback.graph.tensor import Tensor
 from pullback.ops.join import cat
 from pullback.ops.pointwise import exp
@@ -66,15 +68,43 @@ def _next(x: Any, dim: int) -> Any:
     return flipped(shifted(flipped(x, dim), dim, 0.0), dim)
 
 
-decay = Op(
+def _decay_groups(avals: Any, params: dict[str, Any]) -> Any:
+    """One group of coupled entries per line along the dimension."""
+    shape = avals[0].shape
+    lines = [1 if i == params["dim"] % len(shape) else n for i, n in enumerate(shape)]
+    ids = np.broadcast_to(np.arange(int(np.prod(lines))).reshape(lines), shape)
+    return [ids, ids], ids
+
+
+def _decay_batch(size: int, dims: Any, args: Any, params: dict[str, Any]) -> Any:
+    """One more axis, in front of both arguments."""
+    ndim = next(a.ndim - (d is not None) for a, d in zip(args, dims, strict=True))
+    moved = [a if d is None else a.movedim(d, 0) for a, d in zip(args, dims, strict=True)]
+    whole = [a if d is not None else a.expand((size, *a.shape)) for a, d in zip(moved, dims, strict=True)]
+    return decay(*whole, dim=params["dim"] % ndim + 1), 0
+
+
+def _decay_samples() -> list[Sample]:
+    rng = np.random.default_rng(3)
+    shapes = (((4,), 0), ((2, 3), -1), ((3, 2), 0), ((1,), 0), ((0, 2), 0))
+    return [Sample((rng.standard_normal(n), rng.standard_normal(n)), {"dim": d}) for n, d in shapes]
+
+
+decay = by_hand(
     "decay",
-    "reduction",
     _decay,
     vjp=[
         lambda t, _out, _g, a, *, dim: _rise(t, a, dim),
         lambda t, out, _g, a, *, dim: _rise(t, a, dim) * conj(_next(out, dim)),
     ],
+    samples=_decay_samples,
+    groups=_decay_groups,
+    linear=(0,),
     backward="DecayBackward0",
+    facets={
+        "batch": _decay_batch,
+        "lower": absent("lowered by the compiler, which does not exist yet"),
+    },
 )
 
 
@@ -238,7 +268,12 @@ _cummin_result = named_result("cummin", "values", "indices")
 
 @public("cummax")
 def cummax(input: Any, dim: Any, *, out: Any = None) -> Any:
-    """The running maximum and where it is (the last of several); the gradient goes there."""
+    """The running maximum and where it is (the last of several); the gradient goes there.
+
+    >>> import pullback as torch
+    >>> torch.tensor([2.0, 1.0, 2.0]).cummax(0).indices
+    tensor([0, 0, 2])
+    """
     return _extremes(cummax_, _cummax_result, input, dim, out)
 
 
@@ -303,10 +338,11 @@ def _check_areas(name: str, y: Tensor, x: Any, dim: int) -> None:
         )
 
 
-def _areas(y: Any, x: Any, dx: Any, dim: int) -> Any:
+def _doubled_areas(y: Any, x: Any, dim: int) -> Any:
+    """Twice the area of each strip, for spacing 1 or sample points x."""
     left, right = _cut(y, dim, 0, max(y.shape[dim] - 1, 0)), _cut(y, dim, 1, None)
     if x is None:
-        return (left + right) * (dx / 2.0)
+        return left + right
     along = dim if x.ndim == y.ndim else 0
     if x.shape[along] != y.shape[dim]:
         raise RuntimeError(
@@ -320,15 +356,23 @@ def _areas(y: Any, x: Any, dx: Any, dim: int) -> Any:
     width = diff(x, dim=along)
     if x.ndim == 1 and y.ndim > 1:
         width = width.reshape((-1,) + (1,) * (y.ndim - 1 - dim))
-    return (left + right) * width / 2.0
+    return (left + right) * width
 
 
 @public("trapezoid")
 def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Any:
-    """The trapezoid rule along a dimension, for sample points x or spacing dx."""
+    """The trapezoid rule along a dimension, for sample points x or spacing dx.
+
+    >>> import pullback as torch
+    >>> torch.trapezoid(torch.tensor([1.0, 3.0]))
+    tensor(2.)
+    """
     _check_areas("trapezoid", y, x, dim)
     d = one_dim("trapezoid", dim, y.ndim)
-    return _areas(y, x, dx, d).sum(d)
+    doubled = _doubled_areas(y, x, d).sum(d)
+    if x is None:
+        return labelled(doubled * (dx / 2.0), "MulBackward1")
+    return labelled(doubled / 2.0, "DivBackward1")
 
 
 @public("cumulative_trapezoid")
@@ -336,7 +380,8 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -
     """The running integral by the trapezoid rule; one entry less than y along the dimension."""
     _check_areas("cumulative_trapezoid", y, x, dim)
     d = one_dim("cumulative_trapezoid", dim, y.ndim)
-    return cumsum(_areas(y, x, dx, d), d)
+    doubled = _doubled_areas(y, x, d)
+    return cumsum(doubled * (dx / 2.0) if x is None else doubled / 2.0, d)
 
 
 PUBLIC: dict[str, Any] = {

@@ -85,7 +85,13 @@ def sort(
     stable: bool | None = None,
     out: Any = None,
 ) -> Any:
-    """The entries in order along a dimension, and where they were, as (values, indices)."""
+    """The entries in order along a dimension, and where they were, as (values, indices).
+
+    >>> import pullback as torch
+    >>> values, indices = torch.tensor([3.0, 1.0, 2.0]).sort()
+    >>> values, indices
+    (tensor([1., 2., 3.]), tensor([1, 2, 0]))
+    """
     _refuse_complex(input)
     params = {"dim": one_dim("sort", dim, input.ndim, 1), "descending": bool(descending)}
     found = pick(sort_, _sort_result, input, params, out)
@@ -117,7 +123,14 @@ def topk(
     *,
     out: Any = None,
 ) -> Any:
-    """The k largest (or smallest) entries along a dimension in order, and where they were."""
+    """The k largest (or smallest) entries along a dimension in order, and where they were.
+
+    >>> import pullback as torch
+    >>> torch.tensor([3.0, 1.0, 2.0]).topk(2)
+    torch.return_types.topk(
+    values=tensor([3., 2.]),
+    indices=tensor([0, 2]))
+    """
     if not is_int(k):
         raise TypeError(message(f"topk(): argument 'k' (position 1) must be int, not {type(k).__name__}"))
     d = one_dim("topk", dim, input.ndim, 2)

@@ -18,13 +18,15 @@ from pullback.families.reduction import UNSET, labelled, reduction, run
 from pullback.families.reduction_facets import standard_samples
 from pullback.ops.reduce import along_mean, mean_
 
+_reduce: Any = np.add.reduce
+
 
 def _var(x: Any, *, dim: Any, keepdim: bool = False, correction: float = 1) -> Any:
     wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
     centred = wide - along_mean(wide, dim=dim, keepdim=True)
     squares = (centred * centred.conj()).real if x.dtype.kind == "c" else centred * centred
     free = squares.dtype.type(max(0.0, count(x.shape, dim) - correction))
-    r = np.add.reduce(squares, dim, None, None, keepdim) / free
+    r = _reduce(squares, dim, None, None, keepdim) / free
     return r.astype(x.dtype) if x.dtype.itemsize == 2 else r
 
 
@@ -128,7 +130,12 @@ def std(
     correction: Any = UNSET,
     out: Any = None,
 ) -> Any:
-    """The square root of the variance; its gradient is 0 where the variance is 0."""
+    """The square root of the variance; its gradient is 0 where the variance is 0.
+
+    >>> import pullback as torch
+    >>> torch.tensor([1.0, 3.0]).std()
+    tensor(1.4142)
+    """
     return _spread_of("std", std_, (input, dim, unbiased, keepdim), correction, out)
 
 
