@@ -25,15 +25,21 @@ class Activation(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         if len(args) > len(self.names):
-            raise TypeError(f"{type(self).__name__}.__init__() takes {len(self.names) + 1} positional arguments but {len(args) + 1} were given")
+            raise TypeError(
+                f"{type(self).__name__}.__init__() takes {len(self.names) + 1} positional arguments but {len(args) + 1} were given"
+            )
         given = dict(zip((n for n, _ in self.names), args, strict=False))
         for key, value in kwargs.items():
             if key in given or key not in dict(self.names):
-                raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument '{key}'")
+                raise TypeError(
+                    f"{type(self).__name__}.__init__() got an unexpected keyword argument '{key}'"
+                )
             given[key] = value
         for name, default in self.names:
             if name not in given and default is REQUIRED:
-                raise TypeError(f"{type(self).__name__}.__init__() missing 1 required positional argument: '{name}'")
+                raise TypeError(
+                    f"{type(self).__name__}.__init__() missing 1 required positional argument: '{name}'"
+                )
             setattr(self, name, given.get(name, default))
 
     def forward(self, input: Tensor) -> Tensor:
@@ -45,7 +51,9 @@ class Activation(Module):
         if self.shown is not None:
             return self.shown.format(self=self)
         parts = [
-            f"{name}={getattr(self, name)!r}" for name, _ in self.names if name != "inplace" or getattr(self, name)
+            f"{name}={getattr(self, name)!r}"
+            for name, _ in self.names
+            if name != "inplace" or getattr(self, name)
         ]
         return ", ".join(parts)
 
@@ -114,7 +122,9 @@ class RReLU(Module):
 class PReLU(Module):
     """leaky_relu with learned slopes: one, or one per channel."""
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:  # noqa: ARG002
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:  # noqa: ARG002
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init

@@ -24,7 +24,12 @@ def averaged(losses: Any, reduction: str) -> Any:
 
 
 def l1_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None
+    input: Any,
+    target: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Any = None,
 ) -> Any:
     """|input - target|, averaged, summed or per entry; gradient 0 where both agree."""
     reduction = legacy(size_average, reduce, reduction)
@@ -85,8 +90,9 @@ def _refuse_shapes(x: Any, target: Any) -> None:
     if len(a) == len(b) and len(a) > 1 and a[0] == b[0]:
         raise RuntimeError(
             message(
-                "0D or 1D target tensor expected, multi-target not supported" if len(a) == 2 else
-                f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(b)}",
+                "0D or 1D target tensor expected, multi-target not supported"
+                if len(a) == 2
+                else f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(b)}",
                 f"input has shape {a}, target {b}",
                 "class indices have the input's shape without dimension 1",
             )
@@ -95,8 +101,9 @@ def _refuse_shapes(x: Any, target: Any) -> None:
         raise ValueError(message(f"Expected input batch_size ({a[0]}) to match target batch_size ({b[0]})."))
     raise RuntimeError(
         message(
-            "0D or 1D target tensor expected, multi-target not supported" if len(a) <= 2 else
-            f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(b)}",
+            "0D or 1D target tensor expected, multi-target not supported"
+            if len(a) <= 2
+            else f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(b)}",
             f"input has shape {a}, target {b}",
         )
     )
@@ -218,7 +225,9 @@ def gaussian_nll_loss(
     if reduction not in REDUCTIONS:
         raise ValueError(message(f"{reduction} is not valid", "", "reduction='mean', 'sum' or 'none'"))
     # the bound changes the value only: the gradient passes as if it were not there
-    bounded = var + wrap(np.maximum(var.value, var.value.dtype.type(eps)) - var.value) if _low(var, eps) else var
+    bounded = (
+        var + wrap(np.maximum(var.value, var.value.dtype.type(eps)) - var.value) if _low(var, eps) else var
+    )
     losses = 0.5 * (bounded.log() + (input - target) ** 2 / bounded)
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
@@ -237,7 +246,9 @@ def _fitting_variance(x: Any, target: Any, var: Any) -> Any:
         return var.unsqueeze(-1)
     if len(a) == len(v) and all(n in (m, 1) for m, n in zip(a, v, strict=True)):
         return var
-    raise ValueError(message("var is of incorrect size", f"input {list(a)}, target {list(target.shape)}, var {list(v)}"))
+    raise ValueError(
+        message("var is of incorrect size", f"input {list(a)}, target {list(target.shape)}, var {list(v)}")
+    )
 
 
 def margin_ranking_loss(
@@ -298,7 +309,9 @@ def cosine_embedding_loss(
     """1 - cos where target is 1, max(0, cos - margin) where it is -1."""
     reduction = legacy(size_average, reduce, reduction)
     eps = 1e-12  # PyTorch adds it to both squared norms here
-    cos = (input1 * input2).sum(-1) / (((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps)).sqrt()
+    cos = (input1 * input2).sum(-1) / (
+        ((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps)
+    ).sqrt()
     near = (1 - cos).masked_fill(target != 1, 0.0)
     far = (cos - margin).clamp_min(0).masked_fill(target != -1, 0.0)
     return averaged(near + far, reduction)
@@ -358,11 +371,15 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """
     a, b, w = tuple(input1.shape), tuple(input2.shape), tuple(weight.shape)
     if a[:-1] != b[:-1]:
-        raise RuntimeError(message("bilinear(): input batch dimensions do not match: got " + f"{list(a)} and {list(b)}"))
+        raise RuntimeError(
+            message("bilinear(): input batch dimensions do not match: got " + f"{list(a)} and {list(b)}")
+        )
     for i, s in ((1, a), (2, b)):
         if s[-1] != w[i]:
             raise RuntimeError(
-                message(f"bilinear(): input{i} size does not match weight size: got {s[-1]} but expected {w[i]}")
+                message(
+                    f"bilinear(): input{i} size does not match weight size: got {s[-1]} but expected {w[i]}"
+                )
             )
     x1, x2 = input1.reshape((-1, w[1])), input2.reshape((-1, w[2]))
     left = (x1 @ weight.permute(1, 0, 2).reshape((w[1], w[0] * w[2]))).reshape((-1, w[0], w[2]))

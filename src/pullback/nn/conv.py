@@ -45,14 +45,20 @@ class _Conv(Module):
             raise ValueError("groups must be a positive integer")
         for channels, name in ((in_channels, "in_channels"), (out_channels, "out_channels")):
             if channels % groups:
-                raise ValueError(message(f"{name} must be divisible by groups", f"{name}={channels}, groups={groups}"))
+                raise ValueError(
+                    message(f"{name} must be divisible by groups", f"{name}={channels}, groups={groups}")
+                )
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ValueError(f"Invalid padding string {padding!r}, should be one of {{'same', 'valid'}}")
         if padding_mode not in MODES:
             raise ValueError(f"padding_mode must be one of {MODES}, but got padding_mode='{padding_mode}'")
         n = self.n
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.dilation = _tuple(kernel_size, n), _tuple(stride, n), _tuple(dilation, n)
+        self.kernel_size, self.stride, self.dilation = (
+            _tuple(kernel_size, n),
+            _tuple(stride, n),
+            _tuple(dilation, n),
+        )
         self.padding = padding if isinstance(padding, str) else _tuple(padding, n)
         self.padding_mode = padding_mode
         self.output_padding = (0,) * n
@@ -81,7 +87,9 @@ class _Conv(Module):
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""
         n = self.n
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        )
         if self.padding != (0,) * n:
             text += f", padding={self.padding}"
         if self.dilation != (1,) * n:
@@ -132,7 +140,17 @@ class _ConvTranspose(_Conv):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
         )
         self.output_padding = _tuple(output_padding, self.n)
 
@@ -140,7 +158,14 @@ class _ConvTranspose(_Conv):
         """The transposed convolution of the input."""
         run = (F.conv_transpose1d, F.conv_transpose2d)[self.n - 1]
         return run(
-            input, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.groups,
+            self.dilation,
         )
 
 
@@ -168,13 +193,24 @@ class _MaxPool(Module):
     ) -> None:
         super().__init__()
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.dilation, self.return_indices, self.ceil_mode = padding, dilation, return_indices, ceil_mode
+        self.padding, self.dilation, self.return_indices, self.ceil_mode = (
+            padding,
+            dilation,
+            return_indices,
+            ceil_mode,
+        )
 
     def forward(self, input: Tensor) -> Any:
         """The maxima of the windows."""
         run = (F.max_pool1d, F.max_pool2d)[self.n - 1]
         return run(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
         )
 
     def extra_repr(self) -> str:
@@ -199,7 +235,12 @@ class AvgPool1d(Module):
     """Averages over (N, C, L)."""
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
     ) -> None:
         super().__init__()
         self.kernel_size, self.padding = _tuple(kernel_size, 1), _tuple(padding, 1)
@@ -208,7 +249,9 @@ class AvgPool1d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The averages of the windows."""
-        return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return F.avg_pool1d(
+            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+        )
 
     def extra_repr(self) -> str:
         """The geometry."""

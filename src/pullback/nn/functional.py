@@ -134,7 +134,9 @@ def glu(input: Any, dim: int = -1) -> Any:
         raise RuntimeError(message("glu does not support 0-dimensional tensors"))
     n = input.shape[dim]
     if n % 2:
-        raise RuntimeError(message(f"Halving dimension must be even, but dimension {dim % input.ndim} is size {n}"))
+        raise RuntimeError(
+            message(f"Halving dimension must be even, but dimension {dim % input.ndim} is size {n}")
+        )
     r = input.narrow(dim, 0, n // 2) * input.narrow(dim, n // 2, n // 2).sigmoid()
     if r.node is not None:
         r.node.label = "GluBackward0"

@@ -45,7 +45,9 @@ class Hooks:
         self.backward_pre: dict[int, Any] = {}
         self.backward: dict[int, Any] = {}
 
-    def add(self, kind: str, hook: Any, *, prepend: bool, with_kwargs: bool = False, always: bool = False) -> Handle:
+    def add(
+        self, kind: str, hook: Any, *, prepend: bool, with_kwargs: bool = False, always: bool = False
+    ) -> Handle:
         """Register a hook; prepend runs it before the others."""
         found: dict[int, Any] = getattr(self, kind)
         self.count += 1
@@ -94,7 +96,9 @@ def _before(
             return args, kwargs
         if isinstance(r, tuple) and len(r) == 2:  # pyright: ignore[reportUnknownArgumentType]
             return r  # pyright: ignore[reportUnknownVariableType]
-        raise RuntimeError(f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {r}.")
+        raise RuntimeError(
+            f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {r}."
+        )
     r = hook(module, args)
     if r is None:
         return args, kwargs

@@ -30,7 +30,16 @@ def calculate_gain(nonlinearity: str, param: Any = None) -> float:
     >>> calculate_gain("relu") == math.sqrt(2)
     True
     """
-    linear = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid")
+    linear = (
+        "linear",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "sigmoid",
+    )
     if nonlinearity in linear:
         return 1
     fixed = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
@@ -50,10 +59,14 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     return _fill(tensor, (generator or default_generator).uniform(v.shape, a, b, v.dtype))
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Normal numbers."""
     v = tensor.storage()
-    draw = (generator or default_generator).normal(v.shape, mean, std, v.dtype, contiguous=v.flags.c_contiguous)
+    draw = (generator or default_generator).normal(
+        v.shape, mean, std, v.dtype, contiguous=v.flags.c_contiguous
+    )
     return _fill(tensor, draw)
 
 
@@ -89,7 +102,9 @@ def trunc_normal_(
     return _fill(tensor, _accepted(g, v.shape, v.dtype, mean, std, a, b))
 
 
-def _accepted(g: Generator, shape: tuple[int, ...], d: Any, mean: float, std: float, a: float, b: float) -> Any:
+def _accepted(
+    g: Generator, shape: tuple[int, ...], d: Any, mean: float, std: float, a: float, b: float
+) -> Any:
     """Uniform draws, each redrawn until it is accepted with the normal density over the density's peak in [a, b]."""
     peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
     x = g.uniform(shape, a, b, d)
@@ -148,7 +163,10 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     shape = tuple(tensor.shape)
     if len(shape) < 2:
         raise ValueError(
-            message("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions", f"shape {list(shape)}")
+            message(
+                "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions",
+                f"shape {list(shape)}",
+            )
         )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field

@@ -40,7 +40,9 @@ class Linear(Module):
     tensor([[-0.0053,  0.3793]], requires_grad=True)
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:  # noqa: ARG002
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:  # noqa: ARG002
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
@@ -67,14 +69,22 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         """The sizes."""
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        )
 
 
 class Bilinear(Module):
     """x1 A x2 + b: weight (out, in1, in2)."""
 
     def __init__(
-        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None  # noqa: ARG002
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,  # noqa: ARG002
     ) -> None:
         super().__init__()
         if in1_features <= 0:
@@ -155,13 +165,24 @@ class Embedding(Module):
     def forward(self, input: Tensor) -> Tensor:
         """The rows of the indices."""
         return F.embedding(
-            input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
+            input,
+            self.weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.sparse,
         )
 
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""
         parts = [f"{self.num_embeddings}, {self.embedding_dim}"]
-        for name, default in (("padding_idx", None), ("max_norm", None), ("norm_type", 2), ("scale_grad_by_freq", False)):
+        for name, default in (
+            ("padding_idx", None),
+            ("max_norm", None),
+            ("norm_type", 2),
+            ("scale_grad_by_freq", False),
+        ):
             if getattr(self, name) != default:
                 parts.append(f"{name}={getattr(self, name)}")
         return ", ".join(parts)

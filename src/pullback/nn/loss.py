@@ -23,13 +23,17 @@ class Loss(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         if len(args) > len(self.names):
-            raise TypeError(f"{type(self).__name__}.__init__() takes {len(self.names) + 1} positional arguments but {len(args) + 1} were given")
+            raise TypeError(
+                f"{type(self).__name__}.__init__() takes {len(self.names) + 1} positional arguments but {len(args) + 1} were given"
+            )
         given = {**dict(zip((n for n, _ in self.names), args, strict=False)), **kwargs}
         wrong = next((k for k in given if k not in dict(self.names)), None)
         if wrong is not None:
             raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument '{wrong}'")
         values = {name: given.get(name, default) for name, default in self.names}
-        values["reduction"] = legacy(values.pop("size_average", None), values.pop("reduce", None), values.get("reduction", "mean"))
+        values["reduction"] = legacy(
+            values.pop("size_average", None), values.pop("reduce", None), values.get("reduction", "mean")
+        )
         self.keep = tuple(k for k in values if k in dict(self.names))
         for name, value in values.items():
             if name in ("weight", "pos_weight"):
@@ -74,7 +78,12 @@ CrossEntropyLoss = _loss(
 )
 BCELoss = _loss("BCELoss", F.binary_cross_entropy, ("weight", None), *OLD, REDUCTION)
 BCEWithLogitsLoss = _loss(
-    "BCEWithLogitsLoss", F.binary_cross_entropy_with_logits, ("weight", None), *OLD, REDUCTION, ("pos_weight", None)
+    "BCEWithLogitsLoss",
+    F.binary_cross_entropy_with_logits,
+    ("weight", None),
+    *OLD,
+    REDUCTION,
+    ("pos_weight", None),
 )
 KLDivLoss = _loss("KLDivLoss", F.kl_div, *OLD, REDUCTION, ("log_target", False))
 PoissonNLLLoss = _loss(

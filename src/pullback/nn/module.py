@@ -51,7 +51,11 @@ class Module:
     def forward(self, *_input: Any) -> Any:
         """What the module computes; subclasses define it."""
         raise NotImplementedError(
-            message(f'Module [{type(self).__name__}] is missing the required "forward" function', "", "define forward(self, x)")
+            message(
+                f'Module [{type(self).__name__}] is missing the required "forward" function',
+                "",
+                "define forward(self, x)",
+            )
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -74,13 +78,19 @@ class Module:
         parameters = own.get("_parameters")
         if isinstance(value, Parameter):
             if parameters is None:
-                raise AttributeError(message("cannot assign parameters before Module.__init__() call", "", "super().__init__()"))
+                raise AttributeError(
+                    message(
+                        "cannot assign parameters before Module.__init__() call", "", "super().__init__()"
+                    )
+                )
             _forget(self, name, "_buffers", "_modules")
             self.register_parameter(name, value)
             return
         if isinstance(value, Module):
             if parameters is None:
-                raise AttributeError(message("cannot assign module before Module.__init__() call", "", "super().__init__()"))
+                raise AttributeError(
+                    message("cannot assign module before Module.__init__() call", "", "super().__init__()")
+                )
             _forget(self, name, "_parameters", "_buffers")
             own["_modules"][name] = value
             return
@@ -144,10 +154,14 @@ class Module:
         _check_name(self, name, self._buffers, "buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                message(f"cannot assign '{_torch_type(tensor)}' object to buffer '{name}' (torch Tensor or None required)")
+                message(
+                    f"cannot assign '{_torch_type(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
+                )
             )
         self._buffers[name] = tensor
-        (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
+        (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(
+            name
+        )
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a submodule. TypeError or KeyError for bad names or values."""
@@ -215,9 +229,15 @@ class Module:
         for _, child in self.named_children():
             yield child
 
-    def _named(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+    def _named(
+        self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
         seen: set[Any] = set()
-        owners = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        owners = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
         for path, owner in owners:
             for name, t in owner.__dict__[kind].items():
                 if t is None or t in seen:
@@ -332,7 +352,11 @@ class Module:
         if dtype is None:
             return self
         if dtype.category < 2:
-            raise TypeError(message(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype!r}"))
+            raise TypeError(
+                message(
+                    f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype!r}"
+                )
+            )
         return self._cast(dtype)
 
     # ------------------------------------------------------------------ hooks
@@ -344,7 +368,9 @@ class Module:
         assert found is not None
         return found
 
-    def register_forward_pre_hook(self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+    def register_forward_pre_hook(
+        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Handle:
         """hook(module, args) before forward; may return other args."""
         return self._own_hooks().add("before", hook, prepend=prepend, with_kwargs=with_kwargs)
 
@@ -352,7 +378,9 @@ class Module:
         self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> Handle:
         """hook(module, args, output) after forward; may return another output."""
-        return self._own_hooks().add("after", hook, prepend=prepend, with_kwargs=with_kwargs, always=always_call)
+        return self._own_hooks().add(
+            "after", hook, prepend=prepend, with_kwargs=with_kwargs, always=always_call
+        )
 
     def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> Handle:
         """hook(module, grad_input, grad_output) once the gradients of the inputs are known; may return another grad_input."""
@@ -366,13 +394,17 @@ class Module:
 
     # ------------------------------------------------------------------ state
 
-    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Any:
         """All parameters and persistent buffers by path, detached (they share memory with the module)."""
         if args:
             destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
         return saved.collect(self, OrderedDict() if destination is None else destination, prefix, keep_vars)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
         """Copy values by path into the parameters and buffers; returns the keys that did not match.
 
         RuntimeError lists missing and unexpected keys (if strict) and shapes that differ.
@@ -396,7 +428,11 @@ class Module:
         extra = self.extra_repr()
         lines = [f"({name}): {indented(repr(child))}" for name, child in self._modules.items()]
         if not lines:
-            return f"{self._get_name()}({extra})" if "\n" not in extra else _block(self._get_name(), extra.split("\n"))
+            return (
+                f"{self._get_name()}({extra})"
+                if "\n" not in extra
+                else _block(self._get_name(), extra.split("\n"))
+            )
         return _block(self._get_name(), [*(extra.split("\n") if extra else ()), *lines])
 
 
@@ -435,7 +471,11 @@ def _must_be_none(value: Any, name: str, what: str, wanted: str) -> None:
 def _torch_type(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"torch.{value.dtype.word}Tensor"
-    return type(value).__name__ if type(value).__module__ == "builtins" else f"{type(value).__module__}.{type(value).__name__}"
+    return (
+        type(value).__name__
+        if type(value).__module__ == "builtins"
+        else f"{type(value).__module__}.{type(value).__name__}"
+    )
 
 
 def _check_name(module: Module, name: Any, kept: dict[str, Any], what: str) -> None:

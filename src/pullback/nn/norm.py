@@ -134,7 +134,14 @@ class _InstanceNorm(_BatchNorm):
         self._check(input)
         own = self.training or not self.track_running_stats
         return F.instance_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, own, self.momentum or 0.0, self.eps
+            input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            own,
+            self.momentum or 0.0,
+            self.eps,
         )
 
 
@@ -200,7 +207,9 @@ class RMSNorm(Module):
         super().__init__()
         self.normalized_shape = _sizes(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        self.register_parameter("weight", new_parameter(self.normalized_shape, dtype) if elementwise_affine else None)
+        self.register_parameter(
+            "weight", new_parameter(self.normalized_shape, dtype) if elementwise_affine else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -20,7 +20,9 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpect
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"_IncompatibleKeys(missing_keys={self.missing_keys!r}, unexpected_keys={self.unexpected_keys!r})"
+        return (
+            f"_IncompatibleKeys(missing_keys={self.missing_keys!r}, unexpected_keys={self.unexpected_keys!r})"
+        )
 
     __str__ = __repr__
 
@@ -80,7 +82,9 @@ def load(module: Any, state: Mapping[str, Any], strict: bool, assign: bool) -> I
     return IncompatibleKeys(missing, unexpected)
 
 
-def _load_one(owner: Any, name: str, t: Tensor, key: str, source: Any, assign: bool, errors: list[str]) -> None:
+def _load_one(
+    owner: Any, name: str, t: Tensor, key: str, source: Any, assign: bool, errors: list[str]
+) -> None:
     if not isinstance(source, Tensor):
         errors.append(
             f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint but received '

@@ -34,13 +34,21 @@ GELU_CUBIC = 0.044715  # Hendrycks and Gimpel 2016, "Gaussian error linear units
 # Klambauer et al. 2017, "Self-normalizing neural networks"
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
-NO_COMPLEX_CLAMP = (NotImplementedError, "clamp is not supported for complex types", "complex numbers have no order")
+NO_COMPLEX_CLAMP = (
+    NotImplementedError,
+    "clamp is not supported for complex types",
+    "complex numbers have no order",
+)
 CLOSED = "the unit is off here (its slope is zero on this side of the kink); an input on the other side switches it on"
 
 
 def only_floats(kernel: str, kinds: str = "biuc") -> dict[str, Any]:
     """The refusal of dtypes that PyTorch's kernel does not have."""
-    refusal = (NotImplementedError, f"\"{kernel}\" not implemented for '{{word}}'", "convert it first: x.float() or x.double()")
+    refusal = (
+        NotImplementedError,
+        f"\"{kernel}\" not implemented for '{{word}}'",
+        "convert it first: x.float() or x.double()",
+    )
     return dict.fromkeys(kinds, refusal)
 
 
@@ -53,7 +61,10 @@ hardtanh_op = selection(
     kinks=[-1.0, 1.0],
     variants=[{"min_val": -1.0, "max_val": 1.0}],
     margin=lambda _out, x, *, min_val, max_val: np.minimum(np.abs(x - min_val), np.abs(x - max_val)),
-    refuse={"b": (RuntimeError, "Bool inputs not supported for hardtanh", "convert it first: x.float()"), "c": NO_COMPLEX_CLAMP},
+    refuse={
+        "b": (RuntimeError, "Bool inputs not supported for hardtanh", "convert it first: x.float()"),
+        "c": NO_COMPLEX_CLAMP,
+    },
     zero="the value is clipped to the range; an input strictly inside it has slope 1",
 )
 threshold_op = selection(
@@ -91,7 +102,9 @@ def _soft(x: Any, *, lambd: float) -> Any:
 
 softshrink_op = _shrink("softshrink", _soft, "softshrink_check")
 hardshrink_op = _shrink(
-    "hardshrink", lambda x, *, lambd: np.where(_small(None, x, lambd=lambd), x.dtype.type(0), x)[()], "hardshrink_cpu"
+    "hardshrink",
+    lambda x, *, lambd: np.where(_small(None, x, lambd=lambd), x.dtype.type(0), x)[()],
+    "hardshrink_cpu",
 )
 
 # ---------------------------------------------------------------------- piecewise linear
@@ -126,7 +139,10 @@ hardswish_op = elementwise(
 prelu_op = elementwise(
     "prelu",
     lambda x, w: np.where(x > 0, x, w * x)[()],
-    d=[lambda _out, x, w: sel.choose(x > 0, one(x), w + x * 0), lambda _out, x, _w: sel.choose(x < 0, x, x * 0)],
+    d=[
+        lambda _out, x, w: sel.choose(x > 0, one(x), w + x * 0),
+        lambda _out, x, _w: sel.choose(x < 0, x, x * 0),
+    ],
     kinks=[(0.0, 0.25)],
     scalars=False,
     backward="PreluKernelBackward0",
@@ -150,7 +166,9 @@ def _elu(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
 def _elu_slope(_out: Any, x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
     below = special.exp(x * input_scale) * (alpha * scale * input_scale)
     # at 0 itself the slope is the exponential's, and a constant: its own derivative there is 0 in PyTorch
-    return sel.choose(x < 0, below, sel.choose(x == 0, one(x) * (alpha * scale * input_scale), one(x) * scale))
+    return sel.choose(
+        x < 0, below, sel.choose(x == 0, one(x) * (alpha * scale * input_scale), one(x) * scale)
+    )
 
 
 def _elu_entry(name: str, backward: str, *params: dict[str, Any]) -> Elementwise:
@@ -236,9 +254,19 @@ gelu_op = elementwise(
     refuse=only_floats("GeluKernelImpl"),
     zero=DEAD,
 )
-silu_op = elementwise("silu", lambda x: x * special.sigmoid.eval(x), d=[_silu_slope], refuse=only_floats("silu_cpu", "biu"), zero=DEAD)
+silu_op = elementwise(
+    "silu",
+    lambda x: x * special.sigmoid.eval(x),
+    d=[_silu_slope],
+    refuse=only_floats("silu_cpu", "biu"),
+    zero=DEAD,
+)
 mish_op = elementwise(
-    "mish", lambda x: x * np.tanh(np.log1p(np.exp(x))), d=[_mish_slope], refuse=only_floats("mish_cpu"), zero=DEAD
+    "mish",
+    lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    d=[_mish_slope],
+    refuse=only_floats("mish_cpu"),
+    zero=DEAD,
 )
 
 
@@ -288,7 +316,9 @@ def _maybe_in_place(op: Elementwise, x: Any, params: dict[str, Any], inplace: bo
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """x clipped to [min_val, max_val]; gradient 1 strictly inside, 0 at and beyond the bounds."""
     if min_val > max_val:
-        raise ValueError(message("min_val cannot be greater than max_val", f"min_val={min_val}, max_val={max_val}"))
+        raise ValueError(
+            message("min_val cannot be greater than max_val", f"min_val={min_val}, max_val={max_val}")
+        )
     params = {"min_val": min_val, "max_val": max_val}
     return _maybe_in_place(hardtanh_op, input, params, inplace, "hardtanh_")
 
@@ -315,7 +345,9 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     if lambd < 0:
         top = float(np.finfo(input.value.dtype).max) if input.value.dtype.kind == "f" else 0.0
         raise RuntimeError(
-            message(f"lambda must be in range [0, {top:g}] for input dtype {input.dtype.word}, but found {lambd:g}")
+            message(
+                f"lambda must be in range [0, {top:g}] for input dtype {input.dtype.word}, but found {lambd:g}"
+            )
         )
     return _run(softshrink_op, input, {"lambd": lambd})
 
@@ -371,7 +403,9 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     RuntimeError for another `approximate`.
     """
     if approximate not in {"none", "tanh"}:
-        raise RuntimeError(message("approximate argument must be either none or tanh.", f"got {approximate!r}"))
+        raise RuntimeError(
+            message("approximate argument must be either none or tanh.", f"got {approximate!r}")
+        )
     return _run(gelu_op, input, {"approximate": approximate})
 
 

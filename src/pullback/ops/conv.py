@@ -9,6 +9,7 @@ Read `_columns` first: the windows of the padded input, seen through strides, ar
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,8 +51,8 @@ def _columns(x: Any, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, 
         *(s * t for s, t in zip(steps, stride, strict=True)),
     )
     windows = np.lib.stride_tricks.as_strided(x, (*x.shape[:2], *kernel, *sizes), strides, writeable=False)
-    rows = x.shape[1] // groups * int(np.prod(kernel))
-    return windows.reshape(x.shape[0], groups, rows, int(np.prod(sizes)))
+    rows = x.shape[1] // groups * math.prod(kernel)
+    return windows.reshape(x.shape[0], groups, rows, math.prod(sizes))
 
 
 def _scatter(cols: Any, shape: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Any:
@@ -61,7 +62,8 @@ def _scatter(cols: Any, shape: Ints, kernel: Ints, stride: Ints, padding: Ints, 
     out = np.zeros((*shape[:2], *(n + 2 * p for n, p in zip(shape[2:], padding, strict=True))), cols.dtype)
     for place in itertools.product(*map(range, kernel)):
         target = tuple(
-            slice(i * d, i * d + s * (m - 1) + 1, s) for i, d, s, m in zip(place, dilation, stride, sizes, strict=True)
+            slice(i * d, i * d + s * (m - 1) + 1, s)
+            for i, d, s, m in zip(place, dilation, stride, sizes, strict=True)
         )
         out[(slice(None), slice(None), *target)] += cols[(slice(None), slice(None), *place)]
     crop = tuple(slice(p, p + n) for n, p in zip(shape[2:], padding, strict=True))
@@ -71,7 +73,9 @@ def _scatter(cols: Any, shape: Ints, kernel: Ints, stride: Ints, padding: Ints, 
 # ---------------------------------------------------------------------- the three ops
 
 
-def _convolve(x: Any, w: Any, b: Any = None, *, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
+def _convolve(
+    x: Any, w: Any, b: Any = None, *, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Any:
     kernel = w.shape[2:]
     cols = _columns(x, kernel, stride, padding, dilation, groups)
     sizes = tuple(map(out_size, x.shape[2:], kernel, stride, padding, dilation))
@@ -83,16 +87,18 @@ def _convolve(x: Any, w: Any, b: Any = None, *, stride: Ints, padding: Ints, dil
 def _spread(g: Any, w: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
     n, o = g.shape[:2]
     weights = np.conj(w).reshape(groups, o // groups, -1)
-    flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, int(np.prod(g.shape[2:])))
+    flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, math.prod(g.shape[2:]))
     cols = np.matmul(weights.transpose(0, 2, 1), flat)
     shape = (n, w.shape[1] * groups, *size)
     return _scatter(cols, shape, w.shape[2:], stride, padding, dilation)
 
 
-def _correlate(x: Any, g: Any, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
+def _correlate(
+    x: Any, g: Any, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Any:
     cols = np.conj(_columns(x, kernel, stride, padding, dilation, groups))
     n, o = g.shape[:2]
-    flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, int(np.prod(g.shape[2:])))
+    flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, math.prod(g.shape[2:]))
     w = np.add.reduce(np.matmul(flat, cols.transpose(0, 1, 3, 2)), axis=0)
     return w.reshape(o, x.shape[1] // groups, *kernel)
 
@@ -107,7 +113,10 @@ def _sum(a: Any, b: Any) -> Any:
 
 def _convolve_push(tangents: Any, _out: Any, x: Any, w: Any, b: Any = None, **p: Any) -> Any:
     dx, dw, db = (*tangents, None)[:3]
-    t = _sum(convolve(dx, w, None, **p) if dx is not None else None, convolve(x, dw, None, **p) if dw is not None else None)
+    t = _sum(
+        convolve(dx, w, None, **p) if dx is not None else None,
+        convolve(x, dw, None, **p) if dw is not None else None,
+    )
     if b is None or db is None:
         return t
     db = db.reshape([-1] + [1] * (w.ndim - 2))
@@ -116,15 +125,24 @@ def _convolve_push(tangents: Any, _out: Any, x: Any, w: Any, b: Any = None, **p:
 
 def _samples() -> list[Sample]:
     def values(*shape: int, phase: float = 0.0) -> Any:
-        return np.sin(1.7 * np.arange(int(np.prod(shape))) + phase).reshape(shape)
+        return np.sin(1.7 * np.arange(math.prod(shape)) + phase).reshape(shape)
 
     def p(n: int, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1) -> dict[str, Any]:
-        return {"stride": (stride,) * n, "padding": (padding,) * n, "dilation": (dilation,) * n, "groups": groups}
+        return {
+            "stride": (stride,) * n,
+            "padding": (padding,) * n,
+            "dilation": (dilation,) * n,
+            "groups": groups,
+        }
 
     return [
         Sample((values(2, 2, 6), values(3, 2, 3, phase=1), values(3, phase=2)), p(1), note="1-D with bias"),
-        Sample((values(1, 2, 5, 4), values(2, 2, 2, 3, phase=1), None), p(2, 2, 1), note="2-D, strided, padded"),
-        Sample((values(1, 4, 7), values(4, 2, 2, phase=1), None), p(1, 1, 0, 2, 2), note="dilated, in two groups"),
+        Sample(
+            (values(1, 2, 5, 4), values(2, 2, 2, 3, phase=1), None), p(2, 2, 1), note="2-D, strided, padded"
+        ),
+        Sample(
+            (values(1, 4, 7), values(4, 2, 2, phase=1), None), p(1, 1, 0, 2, 2), note="dilated, in two groups"
+        ),
     ]
 
 
@@ -192,8 +210,10 @@ def tuple_of(value: Any, n: int, name: str) -> Ints:
         return found * n
     if len(found) != n:
         raise RuntimeError(
-            message(f"expected {name} to be a single integer value or a list of {n} values to match the convolution dimensions, "
-                    f"but got {name}={list(found)}")
+            message(
+                f"expected {name} to be a single integer value or a list of {n} values to match the convolution dimensions, "
+                f"but got {name}={list(found)}"
+            )
         )
     return found
 
@@ -202,7 +222,9 @@ def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = Fa
     a, k = list(x.shape), list(w.shape)
     name = f"conv{'_transpose' if transposed else ''}{n}d"
     if len(k) < 3:
-        raise RuntimeError(message("weight should have at least three dimensions", f"the weight has shape {k}"))
+        raise RuntimeError(
+            message("weight should have at least three dimensions", f"the weight has shape {k}")
+        )
     if len(k) != n + 2:
         raise RuntimeError(
             message(
@@ -231,9 +253,11 @@ def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = Fa
         )
     if b is not None and b.value.dtype != x.value.dtype:
         raise RuntimeError(
-            message(f"Input type ({x.dtype.word.lower()}) and bias type ({b.dtype.word.lower()}) should be the same")
+            message(
+                f"Input type ({x.dtype.word.lower()}) and bias type ({b.dtype.word.lower()}) should be the same"
+            )
         )
-    if transposed and channels != k[0] or not transposed and channels != k[1] * groups:
+    if (transposed and channels != k[0]) or (not transposed and channels != k[1] * groups):
         here = "transposed=1, " if transposed else ""
         wanted = k[0] if transposed else k[1] * groups
         raise RuntimeError(
@@ -285,7 +309,9 @@ def _conv(x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any, grou
     elif padding == "valid":
         padding = (0,) * n
     elif isinstance(padding, str):
-        raise RuntimeError(message(f"Invalid padding string: {padding!r}", "", "padding='same' or 'valid', or numbers"))
+        raise RuntimeError(
+            message(f"Invalid padding string: {padding!r}", "", "padding='same' or 'valid', or numbers")
+        )
     padding = tuple_of(padding, n, "padding")
     _fits(x, w, padding, dilation)
     params = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
@@ -295,7 +321,13 @@ def _conv(x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any, grou
 
 
 def conv1d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Any:
     """Cross-correlation of (N, C, L) with weight (O, C / groups, K): (N, O, L').
 
@@ -305,7 +337,13 @@ def conv1d(
 
 
 def conv2d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Any:
     """Cross-correlation of (N, C, H, W) with weight (O, C / groups, KH, KW): (N, O, H', W'), as `conv1d`.
 
@@ -318,7 +356,13 @@ def conv2d(
 
 
 def conv3d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Any:
     """Cross-correlation of (N, C, D, H, W) with weight (O, C / groups, KD, KH, KW), as `conv1d`."""
     return _conv(input, weight, bias, stride, padding, dilation, groups, 3)

@@ -157,7 +157,10 @@ def _general(x: Any, w: Any, b: Any) -> Any:
     r = apply(linear_op, (b, x, w), {})
     node = r.node
     if type(node) is Node:
-        names = ("ViewBackward0", "AddmmBackward0", "ViewBackward0"), ("SqueezeBackward4", "MmBackward0", "UnsafeViewBackward0")
+        names = (
+            ("ViewBackward0", "AddmmBackward0", "ViewBackward0"),
+            ("SqueezeBackward4", "MmBackward0", "UnsafeViewBackward0"),
+        )
         node.label = names[b is None][min(x.ndim, 3) - 1]
     return r
 
@@ -240,10 +243,16 @@ embedding_op = by_hand(
     vjp=[lambda g, _out, _w, ids, **p: add_rows(g, ids, rows=_w.shape[0], **p), None],
     jvp=lambda tangents, _out, _w, ids, **p: embedding_op(tangents[0], ids, **p),
     samples=lambda: [
-        Sample((np.arange(8.0).reshape(4, 2), np.array([[0, 2], [2, 3]])), {"padding_idx": -1, "scale": False}, (0,))
+        Sample(
+            (np.arange(8.0).reshape(4, 2), np.array([[0, 2], [2, 3]])),
+            {"padding_idx": -1, "scale": False},
+            (0,),
+        )
     ],
     facets={
-        "depend": lambda avals, params, values: Dependence([_row_pairs(tuple(avals[0].shape), values[1]), None]),  # noqa: ARG005
+        "depend": lambda avals, params, values: Dependence(
+            [_row_pairs(tuple(avals[0].shape), values[1]), None]
+        ),  # noqa: ARG005
     },
 )
 add_rows = by_hand(
@@ -252,7 +261,11 @@ add_rows = by_hand(
     vjp=[lambda u, _out, _g, ids, *, rows, **p: embedding_op(u, ids, **p), None],  # noqa: ARG005
     jvp=lambda tangents, _out, _g, ids, **p: add_rows(tangents[0], ids, **p),
     samples=lambda: [
-        Sample((np.arange(4.0).reshape(2, 2), np.array([1, 1])), {"rows": 3, "padding_idx": -1, "scale": False}, (0,))
+        Sample(
+            (np.arange(4.0).reshape(2, 2), np.array([1, 1])),
+            {"rows": 3, "padding_idx": -1, "scale": False},
+            (0,),
+        )
     ],
     backward="EmbeddingDenseBackward0",
 )
@@ -291,7 +304,12 @@ def embedding(
         )
     rows = weight.shape[0]
     if input.foreign is None and np.size(ids) and (np.min(ids) < 0 or np.max(ids) >= rows):
-        raise IndexError(message("index out of range in self", f"indices must be in 0 .. {rows - 1}, got {ids.min()} to {ids.max()}"))
+        raise IndexError(
+            message(
+                "index out of range in self",
+                f"indices must be in 0 .. {rows - 1}, got {ids.min()} to {ids.max()}",
+            )
+        )
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:
             raise AssertionError(message("Padding_idx must be within num_embeddings"))

@@ -7,6 +7,7 @@ Losses that PyTorch composes (l1_loss, kl_div, ...) are composed in `nn.function
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,9 @@ def check_reduction(reduction: str) -> None:
     """ValueError for anything but none, mean and sum."""
     if reduction not in REDUCTIONS:
         raise ValueError(
-            message(f"{reduction} is not a valid value for reduction", "", "reduction='mean', 'sum' or 'none'")
+            message(
+                f"{reduction} is not a valid value for reduction", "", "reduction='mean', 'sum' or 'none'"
+            )
         )
 
 
@@ -51,7 +54,13 @@ Pair = Callable[..., Any]
 
 
 def pair_loss(
-    name: str, function: Pair, d_input: Pair, d_target: Pair, params: dict[str, Any], points: Any = None, backward: Any = None
+    name: str,
+    function: Pair,
+    d_input: Pair,
+    d_target: Pair,
+    params: dict[str, Any],
+    points: Any = None,
+    backward: Any = None,
 ) -> Any:
     """An op of (input, target), entries of one shape: function and partials (x, y, **params), then the reduction."""
 
@@ -198,7 +207,7 @@ bce_logits_op = pair_loss(
 
 def _class_ids(target: Any, shape: tuple[int, ...]) -> Any:
     """Flat indices of x[n, target[n, ...], ...] for a target without the class dimension (1 of x)."""
-    rest = int(np.prod(shape[2:]))
+    rest = math.prod(shape[2:])
     n = np.arange(shape[0])[:, None]
     return ((n * shape[1]) + target.reshape(shape[0], rest)) * rest + np.arange(rest)
 
@@ -225,19 +234,20 @@ def _nll(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str)
     return s if reduction == "sum" else s / np.add.reduce(w, axis=None)
 
 
-def _nll_back(g: Any, target: Any, weight: Any, *, shape: tuple[int, ...], ignore_index: int, reduction: str) -> Any:
+def _nll_back(
+    g: Any, target: Any, weight: Any, *, shape: tuple[int, ...], ignore_index: int, reduction: str
+) -> Any:
     """Put -g * weight at each position's class: linear in g."""
     flat = (1, *shape) if len(shape) == 1 else shape
     target = np.reshape(target, (flat[0], *flat[2:]))
     w = _class_weights(target, weight, ignore_index, g.dtype)
     if reduction == "mean":
         w = w / np.add.reduce(w, axis=None)
-    out = np.zeros(int(np.prod(shape)), g.dtype)
+    out = np.zeros(math.prod(shape), g.dtype)
     values = -(g * w) if reduction != "none" else -(g.reshape(target.shape) * w)
     ids = _class_ids(np.where(target == ignore_index, 0, target), flat)
     out[ids] = np.where(w == 0, g.dtype.type(0), values).reshape(ids.shape)
     return out.reshape(shape)
-
 
 
 def _nll_samples() -> list[Sample]:
@@ -245,11 +255,17 @@ def _nll_samples() -> list[Sample]:
     t = np.array([2, 0])
     w = np.array([0.3, 1.5, 0.8])
     found = [Sample((x, t, None), {"ignore_index": -100, "reduction": r}, (0,), note=r) for r in REDUCTIONS]
-    found += [Sample((x, t, w), {"ignore_index": 0, "reduction": r}, (0,), note=f"weights, {r}") for r in REDUCTIONS]
+    found += [
+        Sample((x, t, w), {"ignore_index": 0, "reduction": r}, (0,), note=f"weights, {r}") for r in REDUCTIONS
+    ]
     image = np.sin(np.arange(24.0)).reshape(2, 3, 4)
     labels = np.arange(8).reshape(2, 4) % 3
-    found.append(Sample((image, labels, None), {"ignore_index": 1, "reduction": "mean"}, (0,), note="a dimension more"))
-    found.append(Sample((x[0], np.array(1), None), {"ignore_index": -100, "reduction": "mean"}, (0,), note="no batch"))
+    found.append(
+        Sample((image, labels, None), {"ignore_index": 1, "reduction": "mean"}, (0,), note="a dimension more")
+    )
+    found.append(
+        Sample((x[0], np.array(1), None), {"ignore_index": -100, "reduction": "mean"}, (0,), note="no batch")
+    )
     return found
 
 
@@ -269,8 +285,16 @@ nll_back = by_hand(
     vjp=[lambda g, _out, _g, target, weight, **p: nll_op(g, target, weight, **_without_shape(p)), None, None],
     jvp=lambda tangents, _out, _g, target, weight, **p: nll_back(tangents[0], target, weight, **p),
     samples=lambda: [
-        Sample((np.array(1.3), np.array([2, 0]), None), {"shape": (2, 3), "ignore_index": -100, "reduction": "mean"}, (0,)),
-        Sample((np.array([1.3, 0.4]), np.array([2, 0]), None), {"shape": (2, 3), "ignore_index": 0, "reduction": "none"}, (0,)),
+        Sample(
+            (np.array(1.3), np.array([2, 0]), None),
+            {"shape": (2, 3), "ignore_index": -100, "reduction": "mean"},
+            (0,),
+        ),
+        Sample(
+            (np.array([1.3, 0.4]), np.array([2, 0]), None),
+            {"shape": (2, 3), "ignore_index": 0, "reduction": "none"},
+            (0,),
+        ),
     ],
 )
 
@@ -279,11 +303,14 @@ def _without_shape(p: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in p.items() if k != "shape"}
 
 
-
 nll_op = by_hand(
     "nll_loss",
     _nll,
-    vjp=[lambda g, _out, _x, target, weight, **p: nll_back(g, target, weight, shape=tuple(_x.shape), **p), None, None],
+    vjp=[
+        lambda g, _out, _x, target, weight, **p: nll_back(g, target, weight, shape=tuple(_x.shape), **p),
+        None,
+        None,
+    ],
     jvp=lambda tangents, _out, _x, target, weight, **p: nll_op(tangents[0], target, weight, **p),
     samples=_nll_samples,
     backward="NllLossBackward0",
@@ -316,7 +343,7 @@ def same_shape(x: Any, y: Any, name: str) -> tuple[Any, Any]:
     try:
         shape = np.broadcast_shapes(a, b)
     except ValueError:
-        from pullback.families.elementwise import broadcast_error  # noqa: PLC0415
+        from pullback.families.elementwise import broadcast_error
 
         raise broadcast_error(name, [a, b]) or RuntimeError(str(a)) from None
     return x if a == shape else x.expand(shape), y if b == shape else y.expand(shape)
@@ -332,7 +359,12 @@ def _pair(op: Any, name: str, kernel: str, x: Any, y: Any, params: dict[str, Any
 
 
 def mse_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None
+    input: Any,
+    target: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Any = None,
 ) -> Any:
     """(input - target)^2, averaged, summed or per entry.
 
@@ -353,7 +385,12 @@ def _weighted(losses: Any, weight: Any, reduction: str) -> Any:
 
 
 def smooth_l1_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0
+    input: Any,
+    target: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
 ) -> Any:
     """0.5 d^2 / beta for |d| < beta, else |d| - beta / 2, with d = input - target. RuntimeError for beta < 0."""
     reduction = legacy(size_average, reduce, reduction)
@@ -364,7 +401,9 @@ def smooth_l1_loss(
     return _pair(smooth_l1_op, "smooth_l1_loss", "smooth_l1_cpu", input, target, params)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+def huber_loss(
+    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Any:
     """0.5 d^2 for |d| <= delta, else delta (|d| - delta / 2), with d = input - target. RuntimeError for delta <= 0."""
     check_reduction(reduction)
     if delta <= 0:
@@ -382,7 +421,9 @@ def legacy(size_average: Any, reduce: Any, reduction: str) -> str:
     average = size_average is None or size_average
     chosen = "none" if reduce is not None and not reduce else "mean" if average else "sum"
     warnings.warn(
-        f"size_average and reduce args will be deprecated, please use reduction='{chosen}' instead.", UserWarning, stacklevel=3
+        f"size_average and reduce args will be deprecated, please use reduction='{chosen}' instead.",
+        UserWarning,
+        stacklevel=3,
     )
     return chosen
 
@@ -406,7 +447,12 @@ def _check_probabilities(x: Any, y: Any) -> None:
 
 
 def binary_cross_entropy(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Any:
     """-(y log p + (1 - y) log(1 - p)) for probabilities p = input; logarithms are bounded at -100.
 
@@ -423,11 +469,20 @@ def binary_cross_entropy(
             )
         )
     if a.dtype != b.dtype:
-        raise RuntimeError(message(f"Found dtype {target.dtype.word} but expected {input.dtype.word}", "", "convert the target"))
+        raise RuntimeError(
+            message(
+                f"Found dtype {target.dtype.word} but expected {input.dtype.word}", "", "convert the target"
+            )
+        )
     _check_probabilities(input, target)
     if weight is None:
-        return _pair(bce_op, "binary_cross_entropy", "binary_cross_entropy", input, target, {"reduction": reduction})
-    losses = _pair(bce_op, "binary_cross_entropy", "binary_cross_entropy", input, target, {"reduction": "none"}) * weight
+        return _pair(
+            bce_op, "binary_cross_entropy", "binary_cross_entropy", input, target, {"reduction": reduction}
+        )
+    losses = (
+        _pair(bce_op, "binary_cross_entropy", "binary_cross_entropy", input, target, {"reduction": "none"})
+        * weight
+    )
     return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.mean()
 
 
@@ -444,13 +499,19 @@ def binary_cross_entropy_with_logits(
     reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
     if target.value.shape != input.value.shape:
-        raise ValueError(message(f"Target size ({target.shape!r}) must be the same as input size ({input.shape!r})"))
+        raise ValueError(
+            message(f"Target size ({target.shape!r}) must be the same as input size ({input.shape!r})")
+        )
     if weight is None and pos_weight is None:
-        return _pair(bce_logits_op, "binary_cross_entropy_with_logits", "", input, target, {"reduction": reduction})
+        return _pair(
+            bce_logits_op, "binary_cross_entropy_with_logits", "", input, target, {"reduction": reduction}
+        )
     if pos_weight is None:
-        losses = _pair(bce_logits_op, "binary_cross_entropy_with_logits", "", input, target, {"reduction": "none"})
+        losses = _pair(
+            bce_logits_op, "binary_cross_entropy_with_logits", "", input, target, {"reduction": "none"}
+        )
     else:
-        from pullback.ops.activations import logsigmoid  # noqa: PLC0415
+        from pullback.ops.activations import logsigmoid
 
         log_weight = (pos_weight - 1) * target + 1
         losses = (1 - target) * input - log_weight * logsigmoid(input)
@@ -496,11 +557,18 @@ def _check_nll(x: Any, target: Any, weight: Any, ignore_index: int) -> None:
         raise RuntimeError(message("input tensor should be 1D or 2D"))
     if len(a) > 1 and a[0] != b[:1][0] if b else len(a) > 1:
         raise ValueError(
-            message(f"Expected input batch_size ({a[0]}) to match target batch_size ({b[0] if b else 0}).", f"input {a}, target {b}")
+            message(
+                f"Expected input batch_size ({a[0]}) to match target batch_size ({b[0] if b else 0}).",
+                f"input {a}, target {b}",
+            )
         )
     if len(a) > 2 and b[1:] != a[2:]:
         raise RuntimeError(
-            message(f"size mismatch (got input: {list(a)} , target: {list(b)}" if len(a) != 4 else "input and target batch or spatial sizes don't match")
+            message(
+                f"size mismatch (got input: {list(a)} , target: {list(b)}"
+                if len(a) != 4
+                else "input and target batch or spatial sizes don't match"
+            )
         )
     if x.foreign is not None or target.foreign is not None:
         return

@@ -42,7 +42,9 @@ def _norm(x: Any, w: Any, b: Any, *, split: Ints, axes: Ints, affine: Ints, eps:
     return r if b is None else r + b.reshape(affine)
 
 
-def _back_input(g: Any, _out: Any, x: Any, w: Any, _b: Any, *, split: Ints, axes: Ints, affine: Ints, eps: float) -> Any:
+def _back_input(
+    g: Any, _out: Any, x: Any, w: Any, _b: Any, *, split: Ints, axes: Ints, affine: Ints, eps: float
+) -> Any:
     z, scale = _standardised(x, split, axes, eps)
     if w is not None:
         g = g * w.reshape(affine)
@@ -51,7 +53,9 @@ def _back_input(g: Any, _out: Any, x: Any, w: Any, _b: Any, *, split: Ints, axes
     return r.reshape(tuple(x.shape))
 
 
-def _back_weight(g: Any, _out: Any, x: Any, _w: Any, _b: Any, *, split: Ints, axes: Ints, affine: Ints, eps: float) -> Any:
+def _back_weight(
+    g: Any, _out: Any, x: Any, _w: Any, _b: Any, *, split: Ints, axes: Ints, affine: Ints, eps: float
+) -> Any:
     z = _standardised(x, split, axes, eps)[0].reshape(tuple(x.shape))
     return unbroadcast(g * z, affine).reshape(tuple(_w.shape))
 
@@ -94,12 +98,16 @@ def _fixed(x: Any, w: Any, b: Any, mean: Any, var: Any, *, affine: Ints, eps: fl
     return r if b is None else r + b.reshape(affine)
 
 
-def _fixed_back(g: Any, _out: Any, _x: Any, w: Any, _b: Any, _mean: Any, var: Any, *, affine: Ints, eps: float) -> Any:
+def _fixed_back(
+    g: Any, _out: Any, _x: Any, w: Any, _b: Any, _mean: Any, var: Any, *, affine: Ints, eps: float
+) -> Any:
     r = g * (var.reshape(affine) + eps) ** -0.5
     return r if w is None else r * w.reshape(affine)
 
 
-def _fixed_weight(g: Any, _out: Any, x: Any, _w: Any, _b: Any, mean: Any, var: Any, *, affine: Ints, eps: float) -> Any:
+def _fixed_weight(
+    g: Any, _out: Any, x: Any, _w: Any, _b: Any, mean: Any, var: Any, *, affine: Ints, eps: float
+) -> Any:
     z = (x - mean.reshape(affine)) * (var.reshape(affine) + eps) ** -0.5
     return unbroadcast(g * z, affine).reshape(tuple(_w.shape))
 
@@ -120,7 +128,9 @@ batch_norm_eval = by_hand(
     vjp=[
         _fixed_back,
         _fixed_weight,
-        lambda g, _out, _x, _w, _b, _mean, _var, *, affine, eps: unbroadcast(g, affine).reshape(tuple(_b.shape)),  # noqa: ARG005
+        lambda g, _out, _x, _w, _b, _mean, _var, *, affine, eps: unbroadcast(g, affine).reshape(
+            tuple(_b.shape)
+        ),  # noqa: ARG005
         None,
         None,
     ],
@@ -132,7 +142,9 @@ batch_norm_eval = by_hand(
 # ---------------------------------------------------------------------- public calls
 
 
-def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, _e: Any = None) -> Any:
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, _e: Any = None
+) -> Any:
     """Standardise over the last dimensions (of sizes normalized_shape), then weight * x + bias.
 
     RuntimeError unless the input ends in normalized_shape and weight and bias have that shape.
@@ -186,7 +198,9 @@ def batch_norm(
     """
     shape = tuple(input.shape)
     if len(shape) < 2:
-        raise RuntimeError(message("expected at least 2D input (got 1D input)" if shape else "expected at least 2D input"))
+        raise RuntimeError(
+            message("expected at least 2D input (got 1D input)" if shape else "expected at least 2D input")
+        )
     affine = (shape[1], *(1,) * (len(shape) - 2))
     axes = (0, *range(2, len(shape)))
     if not training:
@@ -194,9 +208,13 @@ def batch_norm(
             raise RuntimeError(message("running_mean must be defined in evaluation mode"))
         for t in (running_mean, running_var):
             if t.value.dtype != input.value.dtype:
-                raise RuntimeError(message(f"expected scalar type {input.dtype.word} but found {t.dtype.word}"))
+                raise RuntimeError(
+                    message(f"expected scalar type {input.dtype.word} but found {t.dtype.word}")
+                )
         params = {"affine": affine, "eps": eps}
-        return apply(batch_norm_eval, (input, weight, bias, running_mean.detach(), running_var.detach()), params)
+        return apply(
+            batch_norm_eval, (input, weight, bias, running_mean.detach(), running_var.detach()), params
+        )
     n = math.prod(shape[a] for a in axes)
     if n == 1:
         raise ValueError(
@@ -204,7 +222,9 @@ def batch_norm(
         )
     if running_mean is not None:
         _track(input.value, running_mean, running_var, axes, n, momentum)
-    return apply(batch_norm_op, (input, weight, bias), {"split": shape, "axes": axes, "affine": affine, "eps": eps})
+    return apply(
+        batch_norm_op, (input, weight, bias), {"split": shape, "axes": axes, "affine": affine, "eps": eps}
+    )
 
 
 def _track(x: Any, mean: Tensor, var: Tensor, axes: Ints, n: int, momentum: float) -> None:
@@ -214,14 +234,18 @@ def _track(x: Any, mean: Tensor, var: Tensor, axes: Ints, n: int, momentum: floa
         t.shared_counter().bump()
 
 
-def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, _c: Any = None) -> Any:
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, _c: Any = None
+) -> Any:
     """Standardise groups of channels of each sample; weight and bias per channel.
 
     RuntimeError unless the channels divide into the groups.
     """
     shape = tuple(input.shape)
     if len(shape) < 2:
-        raise RuntimeError(message("Expected at least 2 dimensions for input tensor but received " + str(len(shape))))
+        raise RuntimeError(
+            message("Expected at least 2 dimensions for input tensor but received " + str(len(shape)))
+        )
     if shape[1] % num_groups:
         raise RuntimeError(
             message(

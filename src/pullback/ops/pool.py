@@ -34,7 +34,9 @@ def pool_size(n: int, k: int, stride: int, padding: int, dilation: int, ceil: bo
 class Windows:
     """The geometry of a pool over the last len(kernel) dimensions."""
 
-    def __init__(self, shape: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, *, ceil: bool) -> None:
+    def __init__(
+        self, shape: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, *, ceil: bool
+    ) -> None:
         self.lead = shape[: len(shape) - len(kernel)]
         self.sizes = shape[len(self.lead) :]
         self.kernel, self.stride, self.padding, self.dilation = kernel, stride, padding, dilation
@@ -107,9 +109,16 @@ def _spatial(x: Any, p: dict[str, Any]) -> Ints:
     return tuple(x.shape[-len(p["kernel"]) :])
 
 
-def _params(kernel: Ints, stride: Ints, padding: Ints, *, ceil: bool = False, include_pad: bool = True) -> dict[str, Any]:
+def _params(
+    kernel: Ints, stride: Ints, padding: Ints, *, ceil: bool = False, include_pad: bool = True
+) -> dict[str, Any]:
     return {
-        "kernel": kernel, "stride": stride, "padding": padding, "ceil": ceil, "include_pad": include_pad, "divisor": None,
+        "kernel": kernel,
+        "stride": stride,
+        "padding": padding,
+        "ceil": ceil,
+        "include_pad": include_pad,
+        "divisor": None,
     }
 
 
@@ -136,7 +145,9 @@ avg_back = by_hand(
     vjp=[lambda u, _out, _g, *, size, **p: avg_pool(u, **p)],  # noqa: ARG005
     jvp=lambda tangents, _out, _g, **p: avg_back(tangents[0], **p),
     samples=lambda: [
-        Sample((np.sin(np.arange(6.0)).reshape(1, 2, 3),), {"size": (4, 5), **_params((3, 2), (2, 2), (0, 0))})
+        Sample(
+            (np.sin(np.arange(6.0)).reshape(1, 2, 3),), {"size": (4, 5), **_params((3, 2), (2, 2), (0, 0))}
+        )
     ],
     backward="AvgPool2DBackward0",
 )
@@ -145,7 +156,9 @@ avg_back = by_hand(
 # ---------------------------------------------------------------------- maximum
 
 
-def _max_pool(x: Any, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil: bool) -> tuple[Any, Any]:
+def _max_pool(
+    x: Any, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil: bool
+) -> tuple[Any, Any]:
     """The first maximum of each window and its flat index in its plane; NaN wins."""
     w = Windows(x.shape, kernel, stride, padding, dilation, ceil=ceil)
     best = np.full((*w.lead, *w.out), -np.inf, x.dtype)
@@ -179,7 +192,11 @@ def _max_samples() -> list[Sample]:
     return [
         Sample((x,), p, note="2-D"),
         Sample((x,), {**p, "stride": (1, 1), "padding": (1, 1), "ceil": True}, note="padded, overlapping"),
-        Sample((x[0, 0],), {"kernel": (3,), "stride": (1,), "padding": (0,), "dilation": (1,), "ceil": False}, note="1-D"),
+        Sample(
+            (x[0, 0],),
+            {"kernel": (3,), "stride": (1,), "padding": (0,), "dilation": (1,), "ceil": False},
+            note="1-D",
+        ),
         Sample((np.zeros((1, 1, 2, 2)),), p, smooth=False, note="ties: the first wins"),
     ]
 
@@ -262,7 +279,10 @@ adaptive_avg_pool = by_hand(
     vjp=[lambda g, _out, _x, *, maps: adaptive_avg_pool(g, maps=_transposed(maps))],
     jvp=lambda tangents, _out, _x, *, maps: adaptive_avg_pool(tangents[0], maps=maps),
     samples=lambda: [
-        Sample((np.sin(np.arange(40.0)).reshape(1, 2, 5, 4),), {"maps": (region_matrix(5, 2), region_matrix(4, 3))})
+        Sample(
+            (np.sin(np.arange(40.0)).reshape(1, 2, 5, 4),),
+            {"maps": (region_matrix(5, 2), region_matrix(4, 3))},
+        )
     ],
     backward="AdaptiveAvgPool2DBackward0",
 )
@@ -292,7 +312,9 @@ def _check(x: Any, name: str, n: int, kernel: Ints, padding: Ints) -> None:
     shape = list(x.shape)
     if len(shape) not in (n + 1, n + 2):
         first = RANK[name].format(shape=shape, n=len(shape))
-        raise RuntimeError(message(first, f"the input has shape {shape}", "the input is (N, C, ...) or (C, ...)"))
+        raise RuntimeError(
+            message(first, f"the input has shape {shape}", "the input is (N, C, ...) or (C, ...)")
+        )
     if any(p > k // 2 for p, k in zip(padding, kernel, strict=True)):
         p, k = padding[0], kernel[0]
         first = f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation=1"
@@ -307,7 +329,11 @@ def _check_output(x: Any, name: str, sizes: Ints) -> None:
         return
     n = len(sizes)
     if name == "max_pool1d":
-        raise RuntimeError(message(f"max_pool1d() Invalid computed output size: {sizes[0]}", f"input of shape {list(x.shape)}"))
+        raise RuntimeError(
+            message(
+                f"max_pool1d() Invalid computed output size: {sizes[0]}", f"input of shape {list(x.shape)}"
+            )
+        )
     planes = x.shape[-n - 1]
     have = "x".join(map(str, (planes, *((1,) if n == 1 else ()), *x.shape[-n:])))
     made = "x".join(map(str, (planes, *((1,) if n == 1 else ()), *sizes)))
@@ -320,7 +346,9 @@ def _check_output(x: Any, name: str, sizes: Ints) -> None:
     )
 
 
-def _avg(x: Any, name: str, n: int, kernel: Any, stride: Any, padding: Any, ceil: bool, include: bool, divisor: Any) -> Any:
+def _avg(
+    x: Any, name: str, n: int, kernel: Any, stride: Any, padding: Any, ceil: bool, include: bool, divisor: Any
+) -> Any:
     kernel = _numbers(kernel, n)
     stride = kernel if stride is None or stride == [] else _numbers(stride, n)
     padding = _numbers(padding, n)
@@ -339,7 +367,12 @@ def _named(t: Any, n: int) -> Any:
 
 
 def avg_pool1d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> Any:
     """Averages of windows along the last dimension of (N, C, L) or (C, L); stride defaults to the kernel size."""
     return _avg(input, "avg_pool1d", 1, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
@@ -366,13 +399,27 @@ def avg_pool2d(
 
 
 def _max(
-    x: Any, name: str, n: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, indices: bool
+    x: Any,
+    name: str,
+    n: int,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil: bool,
+    indices: bool,
 ) -> Any:
     kernel = _numbers(kernel, n)
     stride = kernel if stride is None or stride == [] else _numbers(stride, n)
     padding = _numbers(padding, n)
     _check(x, name, n, kernel, padding)
-    params = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": _numbers(dilation, n), "ceil": ceil}
+    params = {
+        "kernel": kernel,
+        "stride": stride,
+        "padding": padding,
+        "dilation": _numbers(dilation, n),
+        "ceil": ceil,
+    }
     w = Windows(tuple(x.shape), kernel, stride, padding, params["dilation"], ceil=ceil)
     _check_output(x, name, w.out)
     values, where = apply(max_pool, (x,), params)

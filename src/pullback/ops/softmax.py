@@ -106,10 +106,16 @@ def along(op: Any, name: str, x: Any, dim: Any, dtype: Any) -> Any:
     """Check and run softmax or log_softmax."""
     if not isinstance(x, Tensor):
         raise TypeError(
-            message(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}", "", "torch.tensor(x)")
+            message(
+                f"{name}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}",
+                "",
+                "torch.tensor(x)",
+            )
         )
     if dim is None:
-        raise TypeError(message(f'{name}() missing 1 required positional arguments: "dim"', "", "dim=-1 for the last"))
+        raise TypeError(
+            message(f'{name}() missing 1 required positional arguments: "dim"', "", "dim=-1 for the last")
+        )
     if dtype is not None:
         x = x.to(dtype)
     dim = checked_dim(dim, x.ndim)
@@ -140,7 +146,6 @@ def implicit_dim(name: str, ndim: int, stacklevel: int = 4) -> int:
         stacklevel=stacklevel,
     )
     return 0 if ndim in (0, 1, 3) else 1
-
 
 
 softmax_op.call = softmax

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pullback.graph.tensor import wrap
 from pullback.optim.optimizer import Optimizer, buffer, check_rate, count, gradients, not_negative, number
 
 
@@ -223,6 +224,7 @@ class Adagrad(Optimizer):
         )
         for p in self._all():
             v = p.storage()
+            self.state[p]["step"] = wrap(np.zeros((), np.float32))
             buffer(self.state[p], "sum", v, initial_accumulator_value)
 
     def update(self, group: dict[str, Any]) -> None:

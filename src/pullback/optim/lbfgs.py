@@ -114,7 +114,9 @@ class LBFGS(Optimizer):
                 if iteration != group["max_iter"]:
                     loss, g, used = float(evaluate()), self._gradient(), 1
             else:
-                loss, g, t, used = self._search(evaluate, t, d, loss, g, slope, group["max_eval"] - evaluations)
+                loss, g, t, used = self._search(
+                    evaluate, t, d, loss, g, slope, group["max_eval"] - evaluations
+                )
                 memory.step = t
             evaluations += used
             state["func_evals"] += used

@@ -85,7 +85,9 @@ class Optimizer:
         items = [given] if isinstance(given, Tensor) else list(given)
         names = [p[0] for p in items if isinstance(p, tuple)]
         if names and len(names) != len(items):
-            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+            raise ValueError(
+                "all optimizer params should be with/without names. Some param names are missing"
+            )
         params = [p[1] if isinstance(p, tuple) else p for p in items]
         param_group["params"] = params
         if names:
@@ -94,7 +96,9 @@ class Optimizer:
             _check_parameter(p, bool(self.defaults.get("differentiable")))
         for name, default in self.defaults.items():
             if default is REQUIRED and name not in param_group:
-                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+                raise ValueError(
+                    f"parameter group didn't specify a value of required optimization parameter {name}"
+                )
             param_group.setdefault(name, default)
         if len(params) != len(set(params)):
             warnings.warn(
@@ -164,7 +168,10 @@ class Optimizer:
         """{"state": by number of the parameter, "param_groups": options and numbers}."""
         number = {id(p): i for i, p in enumerate(self._all())}
         groups = [
-            {**{k: v for k, v in group.items() if k != "params"}, "params": [number[id(p)] for p in group["params"]]}
+            {
+                **{k: v for k, v in group.items() if k != "params"},
+                "params": [number[id(p)] for p in group["params"]],
+            }
             for group in self.param_groups
         ]
         return {
@@ -212,7 +219,9 @@ def _register(hooks: dict[int, Any], hook: Any) -> Handle:
 
 def _check_parameter(p: Any, differentiable: bool) -> None:
     if not isinstance(p, Tensor):
-        raise TypeError(message(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}"))
+        raise TypeError(
+            message(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+        )
     if not differentiable and not (p.is_leaf or p.retains_grad):
         raise ValueError(
             message(

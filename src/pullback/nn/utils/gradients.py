@@ -18,7 +18,10 @@ def _gradients(parameters: Any) -> list[Tensor]:
 
 
 def get_total_norm(
-    tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None  # noqa: ARG001
+    tensors: Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,  # noqa: ARG001
 ) -> Tensor:
     """The norm of all entries of all tensors as one vector: the norm of their norms, as PyTorch adds them up."""
     norms = [_norm(np.asarray(t.value), norm_type) for t in tensors]
@@ -44,7 +47,9 @@ def _norm(a: Any, p: float) -> Any:
     return (flat**p).sum() ** (1.0 / p)
 
 
-def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:  # noqa: ARG001
+def clip_grads_with_norm_(
+    parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:  # noqa: ARG001
     """Scale the gradients in place by min(1, max_norm / (total_norm + 1e-6))."""
     for g in _gradients(parameters):
         memory = g.storage()
