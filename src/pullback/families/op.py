@@ -195,11 +195,21 @@ def saved_values(node: Node, tensors: bool) -> tuple[list[Any], Any]:
 def saved_output(node: Node) -> Any:
     """The kept output as tensor(s) connected to the node."""
     out = node.out
-    if out is None or isinstance(out, Tensor):
+    if out is None:
         return out
     if isinstance(out, tuple):
-        return tuple(wrap(v, Slot(node, i)) if v.dtype.kind in "fc" else wrap(v) for i, v in enumerate(out))
-    return wrap(out, node)
+        return tuple(_placed(v, Slot(node, i)) for i, v in enumerate(out))
+    return _placed(out, node)
+
+
+def _placed(v: Any, place: Any) -> Tensor:
+    # nodes of a running vmap keep batched tensors, the others values
+    value = v.value if isinstance(v, Tensor) else v
+    t = object.__new__(type(v) if isinstance(v, Tensor) else Tensor)
+    t.value = value
+    if value.dtype.kind in "fc":
+        t.node = place
+    return t
 
 
 def produced(node: Node, like: Any = None) -> Any:

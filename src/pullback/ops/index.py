@@ -5,6 +5,10 @@ Read `getitem`; `indices` reads and checks an index. Integers, slices, None and 
 `ops.shape`, `ops.memory`.
 """
 
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -118,7 +122,7 @@ def _spread(g: Any, *indices: Any, places: tuple[int, ...], shape: tuple[int, ..
 
 
 def _index_put(x: Any, values: Any, *indices: Any, places: tuple[int, ...], accumulate: bool = False) -> Any:
-    out = np.array(x)
+    out = np.array(x, order="C")
     items = _full_index(out.ndim, places, indices)
     if accumulate:
         ids = np.arange(out.size).reshape(out.shape)[items]
@@ -587,14 +591,14 @@ def _put_arguments(name: str, x: Tensor, indices: Any, values: Tensor) -> tuple[
                 f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}"
             )
         )
-    items = tuple(FULL if i is None else i for i in indices)  # pyright: ignore[reportUnknownVariableType]
+    items = tuple(FULL if i is None else i for i in indices)
     _, places, tensors = parsed(
         x.value.shape,
         tuple(
             i if not (isinstance(i, Tensor) and not i.value.ndim and i.foreign is None) else reshape(i, (1,))
             for i in items
         ),
-    )  # pyright: ignore[reportUnknownVariableType]
+    )
     if values.value.dtype != x.value.dtype:
         if name != "__setitem__" and values.value.ndim:
             raise RuntimeError(

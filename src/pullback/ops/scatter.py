@@ -4,6 +4,10 @@ Read `gather_op` and `scatter_add_op` first: they are each other's transposes, a
 arguments (they may be batched), never parameters. May import `families`, `graph`, `errors`, `ops.shape`, `ops.index`.
 """
 
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -65,14 +69,14 @@ def _cut(src: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _scatter(x: Any, index: Any, src: Any, *, dim: int) -> Any:
-    out = np.array(x)
+    out = np.array(x, order="C")
     ids = _places(index, dim, out.shape)
     out.reshape(-1)[ids] = _cut(src, np.shape(index)) if np.ndim(src) else src
     return out
 
 
 def _scatter_add(x: Any, index: Any, src: Any, *, dim: int) -> Any:
-    out = np.array(x)
+    out = np.array(x, order="C")
     ids = _places(index, dim, out.shape)
     np.add.at(
         out.reshape(-1), ids.reshape(-1), np.broadcast_to(_cut(src, np.shape(index)), ids.shape).reshape(-1)
@@ -171,7 +175,7 @@ scatter_add_op = structural(
     data=(0, 2),
     samples=[((2, 3), _I2, (2, 3), {"dim": 0}), ((2, 3), _I2[:, :1], (3, 2), {"dim": 1})],
 )
-scatter_add_op.places = lambda numbers, index, params: _gather(numbers, index, dim=params["dim"])  # pyright: ignore[reportAttributeAccessIssue]
+scatter_add_op.places = lambda numbers, index, params: _gather(numbers, index, dim=params["dim"])
 scatter_add_op.pairs = _pairs_of_added(scatter_add_op)
 for _op in (gather_op, scatter_op, scatter_value_op, scatter_add_op):
     _op.batch = _lifted(_op)
@@ -195,7 +199,7 @@ def _slab(ndim: int, dim: int, index: Any) -> tuple[Any, ...]:
 
 
 def _index_add(x: Any, index: Any, src: Any, *, dim: int, alpha: Any = 1) -> Any:
-    out = np.array(x)
+    out = np.array(x, order="C")
     _checked(np.asarray(index), out.shape[dim] if out.ndim else 1, dim)
     add = src if alpha == 1 else np.asarray(src) * np.asarray(alpha).astype(out.dtype)
     if not out.ndim:
@@ -205,7 +209,7 @@ def _index_add(x: Any, index: Any, src: Any, *, dim: int, alpha: Any = 1) -> Any
 
 
 def _index_copy(x: Any, index: Any, src: Any, *, dim: int) -> Any:
-    out = np.array(x)
+    out = np.array(x, order="C")
     index = np.asarray(index)
     n = out.shape[dim] if out.ndim else 1
     if index.size and (index.min() < 0 or index.max() >= n):
@@ -221,7 +225,7 @@ def _index_copy(x: Any, index: Any, src: Any, *, dim: int) -> Any:
 
 
 def _index_fill(x: Any, index: Any, *, dim: int, value: Any) -> Any:
-    out = np.array(x)
+    out = np.array(x, order="C")
     index = np.asarray(index)
     n = out.shape[dim] if out.ndim else 1
     if index.size and (index.min() < -n or index.max() >= n):
@@ -254,7 +258,7 @@ index_add_op = structural(
     data=(0, 2),
     samples=[((3, 2), _I1, (3, 2), {"dim": 0}), ((2, 3), _I1, (2, 3), {"dim": 1, "alpha": 2.0})],
 )
-index_add_op.places = _index_places  # pyright: ignore[reportAttributeAccessIssue]
+index_add_op.places = _index_places
 index_add_op.pairs = _pairs_of_added(index_add_op)
 index_copy_op = structural(
     "index_copy",
@@ -293,7 +297,7 @@ def _take(x: Any, index: Any) -> Any:
 
 
 def _put(x: Any, index: Any, src: Any, *, accumulate: bool = False) -> Any:
-    out = np.array(x)
+    out = np.array(x, order="C")
     _take(out, index)
     flat, values = out.reshape(-1), np.asarray(src).reshape(-1)
     if accumulate:
@@ -324,7 +328,7 @@ put_op = structural(
     data=(0, 2),
     samples=[((2, 3), np.array([0, 4]), (2,), {}), ((2, 3), np.array([0, 4, 4]), (3,), {"accumulate": True})],
 )
-put_op.places = lambda numbers, index, _params: _take(numbers, index).reshape(-1)  # pyright: ignore[reportAttributeAccessIssue]
+put_op.places = lambda numbers, index, _params: _take(numbers, index).reshape(-1)
 
 
 def _put_pairs(avals: Any, params: dict[str, Any], values: Any) -> list[Any]:
@@ -412,7 +416,7 @@ _NEUTRAL = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "amax": -np.inf, "amin": np.in
 
 
 def _scatter_reduce(x: Any, index: Any, src: Any, *, dim: int, reduce: str, include_self: bool = True) -> Any:
-    out = np.array(x)
+    out = np.array(x, order="C")
     ids = _places(index, dim, out.shape).reshape(-1)
     flat, values = out.reshape(-1), _cut(src, np.shape(index)).reshape(-1)
     if not include_self:

@@ -219,7 +219,13 @@ class BatchedTensor(Tensor):
 
 
 def batched(inner: Tensor, level: Level, node: Any = None) -> BatchedTensor:
-    """A batched tensor around a tensor of the level below whose first dimension runs over the lanes."""
+    """A batched tensor around a tensor of the level below whose first dimension runs over the lanes.
+
+    Newer levels are always outside older ones. Sweeps over the record of a vmap that has ended, inside a newer one, cross the older
+    border while the newer lanes are there: the two lane dimensions then change places.
+    """
+    if isinstance(inner, BatchedTensor) and inner.value.level.number > level.number:
+        return batched(batched(inner.value.inner.transpose(0, 1), level), inner.value.level, node)
     t = object.__new__(BatchedTensor)
     t.value = Lanes(inner, level)
     if node is not None:
@@ -301,15 +307,9 @@ def _record(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, lev
         for i, o in enumerate(outs):
             if o.value.dtype.kind in "fc":
                 o.node = Slot(node, i)
-        if op.keeps_out:
-            node.out = _connected(node)
     elif out.value.dtype.kind in "fc":
         out.node = node
     return out
-
-
-def _connected(node: Node) -> Any:
-    return tuple(node.out)
 
 
 def batch_rule(op: Op) -> Callable[..., Any]:
@@ -396,17 +396,26 @@ def enter(x: Tensor, level: Level) -> Tensor:
 def leave(t: Tensor, level: Level) -> Tensor:
     """A tensor from inside the level with its lanes as first dimension; one that has no lanes is repeated."""
     own = level_of(t)
-    if own is not level:
-        if own is not None and own.number > level.number:
-            raise RuntimeError(message("vmap: a tensor escaped from an inner vmap", "", "return it from the mapped function"))
+    if own is None or own.number < level.number:
         return t.expand(level.size, *t.value.shape)
-    r = snapshot(t.value.inner)
-    r.node = None
+    if own is not level and own not in state.levels:
+        raise RuntimeError(message("vmap: a tensor escaped from an inner vmap", "", "return it from the mapped function"))
+    r = _without(strip(t), level)
     if t.node is not None and state.grad:
         v = r.value
         r.node = Node(_leave, (Aval(v.shape, v.dtype),), (edge_of(t),), None, {"level": level}, None)
         r.node.lanes = r.node.special = isinstance(r, BatchedTensor)
     return r
+
+
+def _without(t: Tensor, level: Level) -> Tensor:
+    """The lanes of a level, also from below newer ones, as first dimension."""
+    own = level_of(t)
+    if own is level:
+        return snapshot(t.value.inner)
+    if own is None or own.number < level.number:
+        return t.expand(level.size, *t.value.shape)
+    return batched(_without(t.value.inner, level).transpose(0, 1), own)
 
 
 def lift(a: Tensor, level: Level) -> Tensor:
@@ -418,9 +427,6 @@ def lift_all(a: Tensor) -> Tensor:
     """A tensor repeated in the lanes of every running level it does not have yet: what differentiation inside vmap starts from."""
     for level in state.levels:
         if not _has_level(a, level):
-            own = level_of(a)
-            if own is not None and own.number > level.number:
-                continue
             a = lift(a, level)
     return a
 
