@@ -1,9 +1,15 @@
 """In-place ops: the out-of-place op on the old value, then a checked write into the same memory.
 
-Read `in_place` first. A recorded write re-roots the tensor (its node becomes the op's), its base and its views (`regions`); the
-version counter is bumped so that saved values that were overwritten are noticed. Everything that can fail happens before the first
+Read `in_place` first. A recorded write re-roots the tensor (its node becomes the op's), its base and its
+views (`regions`); the
+version counter is bumped so that saved values that were overwritten are noticed. Everything that can fail
+happens before the first
 change. May import `graph`, `families.op`, `families.elementwise`, `families.regions`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -24,19 +30,26 @@ from pullback.graph.tensor import Tensor, edge_of, wrap
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
 LEAF_VIEW_WRITE = "a view of a leaf Variable that requires grad is being used in an in-place operation."
 CUSTOM_VIEW = (
-    "Output {k} of {name} is a view and is being modified inplace. This view was created inside a custom Function (or because an "
-    "input was returned as-is) and the autograd logic to handle view+inplace would override the custom backward associated "
-    "with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the "
+    "Output {k} of {name} is a view and is being modified inplace. This view was created inside a custom "
+    "Function (or because an "
+    "input was returned as-is) and the autograd logic to handle view+inplace would override the custom "
+    "backward associated "
+    "with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix "
+    "this by cloning the "
     "output of the custom Function."
 )
 INFERENCE_WRITE = (
-    "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal tensor before "
+    "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get "
+    "a normal tensor before "
     "doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
 )
 VMAP_WRITE = (
-    "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has "
-    "more elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a vmap. "
-    "Please try to use out-of-place operators instead of inplace arithmetic. If said operator is being called inside the "
+    "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` "
+    "in extra_args that has "
+    "more elements than `self`. This happened due to `other` being vmapped over but `self` not being "
+    "vmapped over in a vmap. "
+    "Please try to use out-of-place operators instead of inplace arithmetic. If said operator is being "
+    "called inside the "
     "PyTorch framework, please file a bug report instead."
 )
 
@@ -44,7 +57,8 @@ VMAP_WRITE = (
 def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..., Any]:
     """The in-place method `name` (such as add_) of an out-of-place function.
 
-    `op`, where given, tells whether a rule reads the old value, and, with a ufunc, lets unrecorded writes go straight into the memory.
+    `op`, where given, tells whether a rule reads the old value, and, with a ufunc, lets unrecorded writes go
+    straight into the memory.
     """
     ufunc = op.eval if isinstance(op, Elementwise) and isinstance(op.eval, np.ufunc) else None
     if ufunc is None and isinstance(op, Elementwise):
@@ -132,7 +146,10 @@ def _direct(v: Any, other: Any) -> bool:
 
 
 def old_value(t: Tensor, reads_old: bool = True) -> Tensor:
-    """The tensor as it is before the write, for the out-of-place op: where rules read it, they get this copy."""
+    """The tensor as it is before the write, for the out-of-place op.
+
+    Where rules read it, they get this copy.
+    """
     v = t.value
     old = wrap(v)
     if state.grad:
@@ -162,7 +179,8 @@ def check_expanded(v: Any) -> None:
     if any(s == 0 and n > 1 for s, n in zip(v.strides, v.shape, strict=True)) and v.size:
         raise RuntimeError(
             message(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
+                "unsupported operation: more than one element of the written-to tensor refers to a "
+                "single memory location. Please "
                 "clone() the tensor before performing the operation.",
                 f"the tensor of shape {list(v.shape)} is an expanded view",
                 "write into x.clone()",
@@ -185,7 +203,8 @@ def overlap_error() -> RuntimeError:
     """PyTorch's error for an operand in the memory that is being written."""
     return RuntimeError(
         message(
-            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+            "unsupported operation: some elements of the input tensor and the written-to tensor refer to "
+            "a single memory location. "
             "Please clone() the tensor before performing the operation.",
             "an operand is a view of the tensor that is written",
             "x.add_(x[0].clone())",
@@ -202,7 +221,8 @@ def check_recorded(t: Tensor, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
         raise RuntimeError(
             message(
                 LEAF_WRITE,
-                f"the leaf of shape {list(t.value.shape)} requires grad; overwriting it would lose the value that gradients refer to",
+                f"the leaf of shape {list(t.value.shape)} requires grad; overwriting it would lose the "
+                "value that gradients refer to",
                 "update it under torch.no_grad(), or use the out-of-place form",
             )
         )
@@ -210,7 +230,8 @@ def check_recorded(t: Tensor, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
         raise RuntimeError(
             message(
                 LEAF_VIEW_WRITE,
-                f"the view of shape {list(t.value.shape)} shares memory with a leaf of shape {list(base.value.shape)}",
+                f"the view of shape {list(t.value.shape)} shares memory with a leaf of shape "
+                f"{list(base.value.shape)}",
                 "write under torch.no_grad(), or build a new tensor (torch.where, torch.cat, clone())",
             )
         )
@@ -272,7 +293,10 @@ def fitted(t: Tensor, result: Tensor, name: str) -> Tensor:
 
 
 def adopt(t: Tensor, edge: Any) -> None:
-    """After the memory holds the new value: bump the version and make `edge` (or a tensor's place) what t and its base come from."""
+    """After the memory holds the new value.
+
+    Bump the version and make `edge` (or a tensor's place) what t and its base come from.
+    """
     if isinstance(edge, Tensor):
         edge = edge_of(edge)
     base = t.base
@@ -309,7 +333,10 @@ def _forget_retained(t: Tensor) -> None:
 
 
 def bump(t: Tensor) -> None:
-    """Count a write to t's memory that is not recorded; views of it that are followed start from the base anew."""
+    """Count a write to t's memory that is not recorded.
+
+    Views of it that are followed start from the base anew.
+    """
     counter = t.counter or t.shared_counter()
     counter.bump()
     if counter.views:
@@ -322,7 +349,10 @@ def bump(t: Tensor) -> None:
 
 
 def reshaped_in_place(t: Tensor, op: Op, params: dict[str, Any], label: str) -> Tensor:
-    """t_, unsqueeze_ and the like: the same memory seen in another shape; the version counts it as a write."""
+    """t_, unsqueeze_ and the like: the same memory seen in another shape.
+
+    The version counts it as a write.
+    """
     if t.foreign is not None:
         return t.foreign_write(lambda x: op(x, **params), label, (), {})
     check_writable(t)

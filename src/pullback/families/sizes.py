@@ -3,6 +3,10 @@
 Read `dim_of` and `ints_of` first. May import `graph` and `errors`.
 """
 
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
 from operator import index as as_index
@@ -37,7 +41,7 @@ def an_int(name: str, argument: str, position: int, x: Any) -> int:
 def ints_of(name: str, argument: str, position: int, given: tuple[Any, ...]) -> tuple[int, ...]:
     """Integers given one by one or as one sequence: f(2, 3), f((2, 3)), f([2, 3])."""
     if len(given) == 1 and isinstance(given[0], tuple | list):
-        given = tuple(given[0])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        given = tuple(given[0])
     for s in given:
         if type(s) is not int:
             return tuple(_int_in(name, argument, position, s) for s in given)
@@ -50,7 +54,8 @@ def _int_in(name: str, argument: str, position: int, x: Any) -> int:
     if isinstance(x, float | Tensor | str | bool) or not hasattr(x, "__index__"):
         raise TypeError(
             message(
-                f"{name}(): argument '{argument}' (position {position}) must be tuple of ints, not {type(x).__name__}",
+                f"{name}(): argument '{argument}' (position {position}) must be tuple of ints, not "
+                f"{type(x).__name__}",
                 "",
                 "sizes and dimensions are integers",
             )

@@ -1,9 +1,15 @@
 """The structural family: ops that move entries (reshape, transpose, index, cat, pad, gather).
 
-Run the op on entry numbers and the answer is its index map: from it follow the vjp (scatter back), the jvp (the op itself), batching
-and the exact dependency pattern (`structural_facets`). Entries may give a faster vjp. Read `Structural` first, then `view`. May
+Run the op on entry numbers and the answer is its index map: from it follow the vjp (scatter back), the jvp
+(the op itself), batching
+and the exact dependency pattern (`structural_facets`). Entries may give a faster vjp. Read `Structural`
+first, then `view`. May
 import `graph`, `families.op`, `families.structural_facets`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -50,6 +56,8 @@ class Structural(Op):
         self.data = data
         self.zeroed = constants or {}
         self.lift = lift
+        self.pairs: Callable[..., Any] = self._copied_pairs
+        self.places: Callable[..., Any] | None = None  # where an op that adds puts its entries
         rules: Any = vjp
         if vjp is None:
             rules = [self._scatter_back]
@@ -87,10 +95,13 @@ class Structural(Op):
         return {k: v for k, v in self.zeroed.items() if k in params}
 
     def ids(self, shape: tuple[int, ...], params: dict[str, Any]) -> Any:
-        """The index map of a one-argument op: the flat input index that each output entry copies, -1 for a constant."""
+        """The index map of a one-argument op.
+
+        The flat input index that each output entry copies, -1 for a constant.
+        """
         return derived.numbered(self, [shape], [None], params)[0] - 1
 
-    def pairs(self, avals: Sequence[Any], params: dict[str, Any], values: Sequence[Any]) -> list[Any]:
+    def _copied_pairs(self, avals: Sequence[Any], params: dict[str, Any], values: Sequence[Any]) -> list[Any]:
         """Per argument, the (output, input) pairs of entries that are copied."""
         return derived.pairs(self, avals, params, values)
 
@@ -127,12 +138,15 @@ class Structural(Op):
 def structural(name: str, eval: Rule, **options: Any) -> Structural:
     """Declare a structural op: eval(*args, **params) only moves entries (and inserts constants).
 
-    vjp        a faster rule than scattering through the index map: vjp(g, out, x, **params) with x an Aval (shape, dtype); a list of
+    vjp        a faster rule than scattering through the index map: vjp(g, out, x, **params) with x an Aval
+    (shape, dtype); a list of
                rules, one per argument, for several arguments; one rule with data=None for any number of them
     is_view    the NumPy function returns a view, and so does PyTorch's
-    data       the places of the arguments whose entries move (the others are indices and masks); None: all of them
+    data       the places of the arguments whose entries move (the others are indices and masks); None: all
+    of them
     constants  parameters that insert constants and the value (0) that removes them
-    lift       (params, ndim) -> params for an argument with one more dimension in front: a cheap batch rule (None: the index map)
+    lift       (params, ndim) -> params for an argument with one more dimension in front: a cheap batch rule
+    (None: the index map)
     samples    (shape or array, ..., params) per sample
     """
     return Structural(name, eval, **options)
@@ -154,7 +168,10 @@ def view(op: Op, x: Tensor, params: dict[str, Any], kind: str | None = None) -> 
 def made_view(
     op: Op, x: Tensor, part: Any, params: dict[str, Any], kind: str | None = None, record: bool = True
 ) -> Tensor:
-    """The tensor around `part`, a view into x's memory that `op` gave: recorded, tied to x's base and counter."""
+    """The tensor around `part`, a view into x's memory that `op` gave.
+
+    Recorded, tied to x's base and counter.
+    """
     t = _new(Tensor) if not x.from_inference else _new(InferenceTensor)
     t.value = part
     node = x.node
@@ -209,7 +226,10 @@ def prune(counter: Counter) -> None:
 
 
 def several_views(op: Op, x: Tensor, params: dict[str, Any]) -> tuple[Tensor, ...]:
-    """Several views of one tensor from one recorded op (unbind, split); none of them may be written in place."""
+    """Several views of one tensor from one recorded op (unbind, split).
+
+    None of them may be written in place.
+    """
     if x.foreign is not None:
         return tuple(x.foreign(op, (x,), params))
     parts = op.eval(x.storage(), **params)
@@ -307,7 +327,10 @@ put_ids.pairs = _put_pairs
 
 
 def batch(op: Structural, size: int, dims: Sequence[Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
-    """One more dimension: lifted parameters where the entry gives them, the index map for one-argument ops, else sample by sample."""
+    """One more dimension.
+
+    Lifted parameters where the entry gives them, the index map for one-argument ops, else sample by sample.
+    """
     if len(args) == 1:
         x = args[0].movedim(dims[0], 0)
         shape = tuple(x.shape)[1:]

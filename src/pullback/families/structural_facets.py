@@ -1,8 +1,13 @@
 """What follows from an index map: type, jvp, batching, the exact dependency pattern, the local derivative.
 
-Read `numbered` first: it runs a structural op on entry numbers instead of values, so that the result says where every output
+Read `numbered` first: it runs a structural op on entry numbers instead of values, so that the result says
+where every output
 entry comes from. Nothing here is specific to one op. May import `graph`, `families.op`, `families.facets`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -34,7 +39,8 @@ def numbered(
 ) -> tuple[Any, list[int]]:
     """Run an op on the numbers 1, 2, ... of the entries of its data arguments.
 
-    shapes are those of the data arguments (None for the others, whose values are used). Returns the numbered output (a tuple for
+    shapes are those of the data arguments (None for the others, whose values are used). Returns the numbered
+    output (a tuple for
     several; 0 marks a constant) and where the numbers of each argument start.
     """
     starts: list[int] = []
@@ -119,6 +125,6 @@ def make_samples(specs: Sequence[Any]) -> list[Sample]:
     rng = np.random.default_rng(5)
     made: list[Sample] = []
     for *parts, params in specs:
-        args = [rng.standard_normal(p) if isinstance(p, tuple) else np.asarray(p) for p in parts]  # pyright: ignore[reportUnknownArgumentType]
+        args = [rng.standard_normal(p) if isinstance(p, tuple) else np.asarray(p) for p in parts]
         made.append(Sample(tuple(args), dict(params)))
     return made

@@ -3,6 +3,10 @@
 Read `flip` first. May import `families`, `graph`, `errors`, `ops.shape`.
 """
 
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -16,6 +20,7 @@ from pullback.families.regions import Region, read_region
 from pullback.families.sizes import an_int, dim_of, given, ints_of, need_tensor
 from pullback.families.structural import made_view, structural, view
 from pullback.graph.tensor import Tensor, wrap
+from pullback.ops.memory import written
 
 # ---------------------------------------------------------------------- entries
 
@@ -156,9 +161,9 @@ def _pad_constant(x: Any, *, widths: tuple[tuple[int, int], ...], value: Any = 0
     return out
 
 
-def _pad_mode(x: Any, *, widths: tuple[tuple[int, int], ...], mode: str) -> Any:
+def _pad_mode(x: Any, *, widths: tuple[tuple[int, int], ...], mode: Any) -> Any:
     x = x[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, widths, strict=True))]
-    return np.pad(x, [(max(a, 0), max(b, 0)) for a, b in widths], mode=mode)  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]
+    return np.pad(x, [(max(a, 0), max(b, 0)) for a, b in widths], mode=mode)
 
 
 def _lift_widths(params: dict[str, Any], _n: int) -> dict[str, Any]:
@@ -196,7 +201,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     """Entries added (or, for negative widths, removed) around a tensor.
 
     pad    widths from the last dimension backwards: (left, right), (left, right, top, bottom), ...
-    mode   "constant" fills with value (0), "reflect" mirrors without the edge, "replicate" repeats the edge, "circular" wraps
+    mode   "constant" fills with value (0), "reflect" mirrors without the edge, "replicate" repeats the edge,
+    "circular" wraps
     """
     need_tensor("pad", input)
     widths_given = ints_of("pad", "pad", 2, tuple(pad) if isinstance(pad, tuple | list) else (pad,))
@@ -213,7 +219,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if k > len(shape):
         raise RuntimeError(
             message(
-                "Padding length should be less than or equal to two times the input dimension but got padding length "
+                "Padding length should be less than or equal to two times the input dimension but got "
+                "padding length "
                 f"{len(widths_given)} and input of dimension {len(shape)}"
             )
         )
@@ -247,7 +254,8 @@ def _check_mode(mode: str, value: Any, shape: tuple[int, ...], widths: tuple[int
     if not ((n == 2 and rank in (2, 3)) or (n == 4 and rank in (3, 4)) or (n == 6 and rank in (4, 5))):
         raise NotImplementedError(
             message(
-                f"Padding size {n} is not supported for {rank}D input tensor.\nSupported combinations for non-constant padding:\n"
+                f"Padding size {n} is not supported for {rank}D input tensor.\nSupported combinations for "
+                "non-constant padding:\n"
                 "  - 2D or 3D input: padding size = 2 (pads last dimension)\n"
                 "  - 3D or 4D input: padding size = 4 (pads last 2 dimensions)\n"
                 "  - 4D or 5D input: padding size = 6 (pads last 3 dimensions)",
@@ -271,7 +279,8 @@ def _check_widths(mode: str, shape: tuple[int, ...], widths: tuple[tuple[int, in
             place = 4 + 2 * (len(shape) - 1 - d)
             raise RuntimeError(
                 message(
-                    f"Argument #{place}: Padding size should be less than the corresponding input dimension, but got: padding ({a}, {b}) at "
+                    f"Argument #{place}: Padding size should be less than the corresponding input "
+                    f"dimension, but got: padding ({a}, {b}) at "
                     f"dimension {d} of input {list(shape)}"
                 )
             )
@@ -312,7 +321,10 @@ def flipud(input: Tensor) -> Tensor:
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
-    """The entries moved along dimensions, those that leave at the end entering at the front; without dims over the flat tensor."""
+    """The entries moved along dimensions, those that leave at the end entering at the front.
+
+    Without dims over the flat tensor.
+    """
     need_tensor("roll", input)
     moves = ints_of("roll", "shifts", 1, (shifts,))
     axes = () if dims is None else ints_of("roll", "dims", 2, (dims,))
@@ -352,18 +364,28 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
 # ---------------------------------------------------------------------- triangles and diagonals
 
 
-def tril(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
+def tril(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
     """The entries on and below a diagonal, zero above it."""
     need_tensor("tril", input)
     _matrix("tril", input)
-    return apply(tril_op, (input,), {"diagonal": an_int("tril", "diagonal", 2, diagonal)})
+    return written(
+        tril_op,
+        out,
+        apply(tril_op, (input,), {"diagonal": an_int("tril", "diagonal", 2, diagonal)}),
+        (input,),
+    )
 
 
-def triu(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
+def triu(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
     """The entries on and above a diagonal, zero below it."""
     need_tensor("triu", input)
     _matrix("triu", input)
-    return apply(triu_op, (input,), {"diagonal": an_int("triu", "diagonal", 2, diagonal)})
+    return written(
+        triu_op,
+        out,
+        apply(triu_op, (input,), {"diagonal": an_int("triu", "diagonal", 2, diagonal)}),
+        (input,),
+    )
 
 
 def _matrix(name: str, x: Tensor) -> None:
@@ -412,7 +434,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return apply(undiagonal_op, (input,), {"offset": offset, "dim1": a, "dim2": b, "shape": full})
 
 
-def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
+def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
     """A matrix's diagonal (a copy), or the matrix that has a vector on its diagonal."""
     need_tensor("diag", input)
     n = input.value.ndim
@@ -426,7 +448,9 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:  # noq
         )
     if n == 1:
         return diag_embed(input, diagonal)
-    return apply(diag_copy_op, (input,), {"offset": diagonal, "dim1": 0, "dim2": 1})
+    return written(
+        diag_copy_op, out, apply(diag_copy_op, (input,), {"offset": diagonal, "dim1": 0, "dim2": 1}), (input,)
+    )
 
 
 diag_copy_op = structural(
@@ -442,7 +466,10 @@ diag_copy_op = structural(
 
 
 def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """Windows of `size` entries every `step` along a dimension, as a view; the window is the last dimension."""
+    """Windows of `size` entries every `step` along a dimension, as a view.
+
+    The window is the last dimension.
+    """
     shape = self.value.shape
     d = dim_of(dimension, len(shape), "unfold")
     n = shape[d] if shape else 1
@@ -471,7 +498,8 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     if 0 not in sizes and reach > base.size:
         raise RuntimeError(
             message(
-                f"setStorage: sizes {list(sizes)}, strides {list(strides)}, storage offset {offset}, and itemsize {item} requiring a "
+                f"setStorage: sizes {list(sizes)}, strides {list(strides)}, storage offset {offset}, and "
+                f"itemsize {item} requiring a "
                 f"storage size of {reach * item} are out of bounds for storage of size {base.size * item}"
             )
         )

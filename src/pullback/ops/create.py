@@ -1,8 +1,13 @@
 """New tensors: from data (tensor, as_tensor, from_numpy), filled (zeros, ones, full, eye), and ranges (arange, linspace).
 
-Read `tensor` first, then `finished`, which every factory ends with. Factories are not ops: nothing flows through them. May import
+Read `tensor` first, then `finished`, which every factory ends with. Factories are not ops: nothing flows
+through them. May import
 `graph`, `dtypes`, `errors`, `families.sizes`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -271,7 +276,8 @@ def array_from(data: Any, d: np.dtype[Any] | None) -> Any:
 
 def _warn_arrays() -> None:
     warnings.warn(
-        "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider converting the list to a single "
+        "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider converting "
+        "the list to a single "
         "numpy.ndarray with numpy.array() before converting to a tensor.",
         UserWarning,
         stacklevel=4,
@@ -357,17 +363,22 @@ def from_numpy(ndarray: Any) -> Tensor:
     if any(s < 0 for s in ndarray.strides):
         raise ValueError(
             message(
-                "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
-                "supported. (You can probably work around this by making a copy of your array  with array.copy().) ",
+                "At least one stride in the given numpy array is negative, and tensors with negative "
+                "strides are not currently "
+                "supported. (You can probably work around this by making a copy of your array  with "
+                "array.copy().) ",
                 f"strides {list(ndarray.strides)}",
                 "torch.from_numpy(array.copy())",
             )
         )
     if not ndarray.flags.writeable:
         warnings.warn(
-            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means writing to this "
-            "tensor will result in undefined behavior. You may want to copy the array to protect its data or make it writable before "
-            "converting it to a tensor. This type of warning will be suppressed for the rest of this program.",
+            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. "
+            "This means writing to this "
+            "tensor will result in undefined behavior. You may want to copy the array to protect its "
+            "data or make it writable before "
+            "converting it to a tensor. This type of warning will be suppressed for the rest of this "
+            "program.",
             UserWarning,
             stacklevel=2,
         )
@@ -378,7 +389,10 @@ def from_numpy(ndarray: Any) -> Tensor:
 
 
 def sizes_of(name: str, size: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
-    """The sizes of a factory given as f(2, 3), f((2, 3)) or f(size=(2, 3)); RuntimeError for negative ones."""
+    """The sizes of a factory given as f(2, 3), f((2, 3)) or f(size=(2, 3)).
+
+    RuntimeError for negative ones.
+    """
     if not size:
         if "size" not in kwargs:
             raise _missing(name, "size")
@@ -461,7 +475,8 @@ def _full_value(name: str, shape: Any, fill_value: Any, d: np.dtype[Any] | None)
     if not isinstance(fill_value, (*NUMBER, np.ndarray)):
         raise TypeError(
             message(
-                f"{name}(): argument 'fill_value' (position 2) must be Number, not {type(fill_value).__name__}"
+                f"{name}(): argument 'fill_value' (position 2) must be Number, not "
+                f"{type(fill_value).__name__}"
             )
         )
     d = d or dtypes.of_scalar(fill_value).numpy
@@ -493,7 +508,7 @@ ones_like = _like(
     "ones_like", lambda v, d: np.ones(v.shape, d) if v.flags.c_contiguous else np.ones_like(v, d)
 )
 ones_like.__doc__ = "Ones of another tensor's shape, dtype and memory order."
-empty_like = _like("empty_like", lambda v, d: np.empty_like(v, d))
+empty_like = _like("empty_like", np.empty_like)
 empty_like.__doc__ = "Unset entries of another tensor's shape, dtype and memory order."
 
 
@@ -609,7 +624,7 @@ def arange(
     int64 if all are integers, else the default dtype. RuntimeError if the step leads away from end.
     """
     names = ("end",) if len(args) == 1 else ("start", "end", "step")
-    given = dict(zip(names, args, strict=False))
+    given: dict[str, Any] = dict(zip(names, args, strict=False))
     given.update({k: kwargs.pop(k) for k in ("start", "end", "step") if k in kwargs})
     options("arange", kwargs)
     if "end" not in given:
@@ -688,7 +703,7 @@ def _linspace(name: str, start: Any, end: Any, steps: Any, d: np.dtype[Any] | No
     if steps == 1:
         return np.array([start]).astype(d)
     kind = np.dtype(np.float32) if d.kind in "iu" else d  # PyTorch steps integers in float
-    a, b = kind.type(start), kind.type(end)
+    a, b = (np.asarray(e).astype(kind)[()] for e in (start, end))
     step = (b - a) / kind.type(max(steps - 1, 1))
     k = np.arange(steps)
     up, down = k.astype(kind), (steps - 1 - k).astype(kind)

@@ -1,7 +1,9 @@
 """Indexing of every kind: x[...] and x[...] = y, select, narrow, len, iteration; nonzero and argwhere.
 
-Read `getitem`; `indices` reads and checks an index. Integers, slices, None and Ellipsis give views (op `slice`); lists, masks and integer tensors copy (op
-`index`). Integers next to index tensors are applied first, as in PyTorch and unlike NumPy. May import `families`, `graph`, `errors`,
+Read `getitem`; `indices` reads and checks an index. Integers, slices, None and Ellipsis give views (op
+`slice`); lists, masks and integer tensors copy (op
+`index`). Integers next to index tensors are applied first, as in PyTorch and unlike NumPy. May import
+`families`, `graph`, `errors`,
 `ops.shape`, `ops.memory`.
 """
 
@@ -11,6 +13,7 @@ Read `getitem`; `indices` reads and checks an index. Integers, slices, None and 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -149,9 +152,17 @@ def _zero_of(g: Any) -> Any:
 
 
 class Indexed(Structural):
-    """An op whose arguments from `first` on are index tensors, any number of them; the rules before are one per argument."""
+    """An op whose arguments from `first` on are index tensors, any number of them.
+
+    The rules before are one per argument.
+    """
 
     first = 1
+
+    @property
+    def rules(self) -> Any:
+        """One rule per data argument."""
+        return self.vjp
 
     def keeps_arg(self, i: int) -> bool:
         """The index tensors are what the rules read."""
@@ -162,7 +173,7 @@ class Indexed(Structural):
         args = node.args if tensors else [a.value if isinstance(a, Tensor) else a for a in node.args]
         return [
             rule(g, None, *args, **node.params) if e is not None else None
-            for e, rule in zip(node.edges[: self.first], self.vjp, strict=True)
+            for e, rule in zip(node.edges[: self.first], self.rules, strict=True)
         ]
 
 
@@ -172,7 +183,6 @@ index_op = Indexed(
     _index,
     vjp=[lambda g, _out, _x, *indices, places: spread_op(g, *indices, places=places, shape=tuple(_x.shape))],
     keeps=(),
-    facets={"batch": lambda size, dims, args, params: _batch_index(size, dims, args, params)},
     samples=[
         ((3, 4), _I, {"places": (0,)}),
         ((2, 3, 4), _I, _J, {"places": (1, 2)}),
@@ -185,7 +195,6 @@ spread_op = Indexed(
     vjp=[lambda g, _out, _x, *indices, places, shape: index_op(g, *indices, places=places)],  # noqa: ARG005
     keeps=(),
     backward="IndexPutBackward0",
-    facets={"batch": lambda size, dims, args, params: _batch_spread(size, dims, args, params)},
     samples=[((3, 4), _I, {"places": (0,), "shape": (3, 4)})],
 )
 index_put_op = Indexed(
@@ -194,7 +203,6 @@ index_put_op = Indexed(
     vjp=[_index_put_back_x, _index_put_back_values],
     data=(0, 1),
     keeps=(),
-    facets={"batch": lambda size, dims, args, params: _batch_put(size, dims, args, params)},
     samples=[
         ((3, 4), (2, 4), _I[:2], {"places": (0,)}),
         ((3, 4), (), _I[:2], {"places": (0,)}),
@@ -216,7 +224,7 @@ def _spread_pairs(avals: Any, params: dict[str, Any], values: Any) -> list[Any]:
 
 def _put_pairs(avals: Any, params: dict[str, Any], values: Any) -> list[Any]:
     if not params.get("accumulate"):
-        return Structural.pairs(index_put_op, avals, params, values)
+        return index_put_op._copied_pairs(avals, params, values)
     shape = tuple(avals[0].shape)
     n = int(np.prod(shape))
     back = _spread_pairs([avals[1]], {"places": params["places"], "shape": shape}, [None, *values[2:]])
@@ -231,12 +239,18 @@ index_put_op.pairs = _put_pairs
 
 
 def _layout(places: tuple[int, ...]) -> int | None:
-    """Where the index dimensions appear in the result: the first place if the places are neighbours, else in front (None)."""
-    return places[0] if all(b - a == 1 for a, b in zip(places, places[1:], strict=False)) else None
+    """Where the index dimensions appear in the result.
+
+    The first place if the places are neighbours, else in front (None).
+    """
+    return places[0] if all(b - a == 1 for a, b in itertools.pairwise(places)) else None
 
 
 def _lanes(size: int, dims: Sequence[Any], indices: Sequence[Any]) -> tuple[list[Tensor], int]:
-    """Index tensors with the lanes in front, all of one shape, after the index that names the lane; and the rank of one."""
+    """Index tensors with the lanes in front, all of one shape, after the index that names the lane.
+
+    And the rank of one.
+    """
     ranks = [len(i.value.shape) - (d is not None) for i, d in zip(indices, dims, strict=True)]
     rank = max(ranks)
     made: list[Tensor] = [wrap(np.arange(size).reshape((size,) + (1,) * rank))]
@@ -305,6 +319,11 @@ def _batch_put(size: int, dims: Sequence[Any], args: Sequence[Any], params: dict
     return index_put_op(
         x, values, *indices, places=(0, *(p + 1 for p in places)), accumulate=params.get("accumulate", False)
     ), 0
+
+
+index_op.batch = _batch_index
+spread_op.batch = _batch_spread
+index_put_op.batch = _batch_put
 
 
 # ---------------------------------------------------------------------- reading
@@ -500,7 +519,7 @@ def _set_basic(t: Tensor, basic: tuple[Any, ...], value: Any) -> None:
         part[...] = source
         bump(t)
         return
-    if edge is not None and source.dtype != v.dtype:
+    if isinstance(value, Tensor) and edge is not None and value.value.dtype != v.dtype:
         edge = edge_of(value.to(t.dtype)) if v.dtype.kind in "fc" else None
     array = root.storage()
     node = Node(
@@ -588,7 +607,8 @@ def _put_arguments(name: str, x: Tensor, indices: Any, values: Tensor) -> tuple[
     if not isinstance(indices, tuple | list):
         raise TypeError(
             message(
-                f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}"
+                f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not "
+                f"{type(indices).__name__}"
             )
         )
     items = tuple(FULL if i is None else i for i in indices)
@@ -631,7 +651,8 @@ def _check_values(have: tuple[int, ...], target: tuple[int, ...]) -> None:
     if not fits:
         raise RuntimeError(
             message(
-                f"shape mismatch: value tensor of shape {list(inner)} cannot be broadcast to indexing result of shape {list(target)}",
+                f"shape mismatch: value tensor of shape {list(inner)} cannot be broadcast to indexing "
+                f"result of shape {list(target)}",
                 "",
                 "the values must have the shape that the same index reads",
             )

@@ -3,6 +3,10 @@
 Read `parsed` first. May import `graph`, `errors`.
 """
 
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
 import warnings
@@ -22,24 +26,25 @@ Parsed = tuple[tuple[Any, ...], tuple[int, ...], tuple[Tensor, ...]]
 
 def _as_items(index: Any) -> tuple[Any, ...]:
     if isinstance(index, tuple):
-        return index  # pyright: ignore[reportUnknownVariableType]
-    if (
-        isinstance(index, str)
-        or (isinstance(index, list)
+        return index
+    if isinstance(index, str) or (
+        isinstance(index, list)
         and len(index) < 32
-        and any(  # pyright: ignore[reportUnknownArgumentType]
+        and any(
             i is None or i is Ellipsis or isinstance(i, slice | list | tuple | Tensor | np.ndarray | str)
-            for i in index  # pyright: ignore[reportUnknownVariableType]
-        ))
+            for i in index
+        )
     ):
         warnings.warn(
-            "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use "
-            "x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], which "
+            "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed "
+            "in pytorch 2.9; use "
+            "x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, "
+            "x[torch.tensor(seq)], which "
             "will result either in an error or a different result",
             UserWarning,
             stacklevel=4,
         )
-        return tuple(index)  # pyright: ignore[reportUnknownArgumentType]
+        return tuple(index)
     return (index,)
 
 
@@ -48,7 +53,7 @@ def _as_tensor(item: Any) -> Tensor:
     if not isinstance(item, Tensor):
         values = (
             [i.value.item() if isinstance(i, Tensor) else i for i in item] if isinstance(item, list) else item
-        )  # pyright: ignore[reportUnknownVariableType]
+        )
         if isinstance(values, list) and any(isinstance(i, str) for i in values):
             raise TypeError(
                 message(
@@ -57,7 +62,7 @@ def _as_tensor(item: Any) -> Tensor:
                     "index with integers, slices, masks or integer tensors",
                 )
             )
-        made = np.asarray(values)  # pyright: ignore[reportUnknownArgumentType]
+        made = np.asarray(values)
         item = wrap(made.astype(np.int64) if not made.size and made.dtype.kind == "f" else made)
     kind = item.value.dtype
     if kind.kind == "u" and kind.itemsize == 1:
@@ -161,7 +166,7 @@ def _prepared(item: Any) -> Any:
     if item is None or item is Ellipsis or isinstance(item, int | slice | bool | np.bool_ | np.integer):
         return item
     if isinstance(item, Tensor | list | range | np.ndarray | tuple):
-        return item if isinstance(item, np.ndarray) and _int_item(item) is not None else _as_tensor(item)  # pyright: ignore[reportUnknownArgumentType]
+        return item if isinstance(item, np.ndarray) and _int_item(item) is not None else _as_tensor(item)
     if hasattr(item, "__index__"):
         return as_index(item)
     if isinstance(item, str):
@@ -174,7 +179,8 @@ def _prepared(item: Any) -> Any:
         )
     raise IndexError(
         message(
-            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got "
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+            "indices (got "
             f"{type(item).__name__})",
             "",
             "convert a float index with int()",
@@ -190,7 +196,8 @@ def _too_many(ndim: int, items: Sequence[Any]) -> IndexError:
             )
         return IndexError(
             message(
-                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim "
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
+                "C++ to convert a 0-dim "
                 "tensor to a number"
             )
         )
@@ -234,7 +241,8 @@ def _masked(mask: Tensor, d: int, shape: tuple[int, ...]) -> list[Tensor]:
         k = next(k for k, (a, b) in enumerate(zip(m.shape, shape[d:], strict=False)) if a != b)
         raise IndexError(
             message(
-                f"The shape of the mask {list(m.shape)} at index {k} does not match the shape of the indexed tensor {list(shape)} at "
+                f"The shape of the mask {list(m.shape)} at index {k} does not match the shape of the "
+                f"indexed tensor {list(shape)} at "
                 f"index {d + k}",
                 "a mask must have the sizes of the dimensions it stands for",
             )
@@ -246,7 +254,8 @@ def dynamic_shape(what: str) -> RuntimeError:
     """PyTorch's error for a result whose size differs from sample to sample inside vmap."""
     return RuntimeError(
         message(
-            "vmap: It looks like you're attempting to use an operation that returns a dynamic shape. We don't support that yet.",
+            "vmap: It looks like you're attempting to use an operation that returns a dynamic shape. We "
+            "don't support that yet.",
             f"{what}: every sample would have another number of entries",
             "choose with torch.where, which keeps the shape",
         )

@@ -1,8 +1,13 @@
 """Joining and splitting: cat, stack and their kin; split, chunk, unbind; repeat, tile, repeat_interleave; meshgrid and products.
 
-Read `cat` first. The parts that split and unbind return are views that may not be written in place, as in PyTorch. May import
+Read `cat` first. The parts that split and unbind return are views that may not be written in place, as in
+PyTorch. May import
 `families`, `graph`, `dtypes`, `errors`, `ops.shape`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -193,12 +198,13 @@ def _tensors(name: str, tensors: Any) -> list[Tensor]:
     if not isinstance(tensors, tuple | list):
         raise TypeError(
             message(
-                f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}",
+                f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+                f"{type(tensors).__name__}",
                 "",
                 f"{name}([x, y])",
             )
         )
-    for i, x in enumerate(tensors):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise TypeError(
                 message(
@@ -206,8 +212,8 @@ def _tensors(name: str, tensors: Any) -> list[Tensor]:
                     "",
                     "wrap it: torch.tensor(value)",
                 )
-            )  # pyright: ignore[reportUnknownArgumentType]
-    return list(tensors)  # pyright: ignore[reportUnknownArgumentType]
+            )
+    return list(tensors)
 
 
 def _one_dtype(parts: list[Tensor]) -> list[Tensor]:
@@ -288,7 +294,8 @@ def _check_sizes(shapes: list[tuple[int, ...]], d: int) -> None:
             if k != d and n != first[k]:
                 raise RuntimeError(
                     message(
-                        f"Sizes of tensors must match except in dimension {d}. Expected size {first[k]} but got size {n} for tensor "
+                        f"Sizes of tensors must match except in dimension {d}. Expected size {first[k]} "
+                        f"but got size {n} for tensor "
                         f"number {i} in the list.",
                         f"shapes {[list(x) for x in shapes]}",
                         "only the size along dim may differ",
@@ -306,7 +313,8 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
         if shape_of(p) != first:
             raise RuntimeError(
                 message(
-                    f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(shape_of(p))} at entry {i}",
+                    f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
+                    f"{list(shape_of(p))} at entry {i}",
                     "",
                     "cat joins along an existing dimension, where sizes may differ",
                 )
@@ -374,11 +382,12 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     d = dim_of(dim, len(shape), "split", 2)
     n = shape[d]
     if isinstance(split_size_or_sections, tuple | list):
-        sizes = ints_of("split", "split_size", 1, tuple(split_size_or_sections))  # pyright: ignore[reportUnknownArgumentType]
+        sizes = ints_of("split", "split_size", 1, tuple(split_size_or_sections))
         if sum(sizes) != n or min(sizes, default=0) < 0:
             raise RuntimeError(
                 message(
-                    f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {d}), but got "
+                    f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
+                    f"dimension {d}), but got "
                     f"split_sizes={list(sizes)}",
                     "",
                     "the sizes must add up to the dimension",
@@ -431,7 +440,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         found = indices_or_sections.value.tolist()
         indices_or_sections = found
     if isinstance(indices_or_sections, tuple | list):
-        places = [0, *indices_or_sections, n]  # pyright: ignore[reportUnknownVariableType]
+        places = [0, *indices_or_sections, n]
     else:
         k = int(indices_or_sections)
         if k <= 0:
@@ -456,7 +465,10 @@ def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
 
 
 def repeat(self: Tensor, *repeats: Any, **kwargs: Any) -> Tensor:
-    """The whole tensor repeated along each dimension; more repeats than dimensions add dimensions in front."""
+    """The whole tensor repeated along each dimension.
+
+    More repeats than dimensions add dimensions in front.
+    """
     times = ints_of("repeat", "repeats", 1, given("repeat", "repeats", repeats, kwargs))
     shape = shape_of(self)
     if len(times) < len(shape):
@@ -496,7 +508,8 @@ def repeat_interleave(
     if counts.ndim == 1 and counts.size not in (1, shape[d]):
         raise RuntimeError(
             message(
-                f"repeats must have the same size as input along dim, but got repeats.size(0) = {counts.size} and input.size({d}) = "
+                f"repeats must have the same size as input along dim, but got repeats.size(0) = "
+                f"{counts.size} and input.size({d}) = "
                 f"{shape[d]}"
             )
         )
@@ -512,9 +525,12 @@ def repeat_interleave(
 
 
 def meshgrid(*tensors: Any, indexing: Any = None) -> tuple[Tensor, ...]:
-    """Coordinate grids of 1-d tensors: "ij" keeps the order of the dimensions, "xy" exchanges the first two."""
+    """Coordinate grids of 1-d tensors.
+
+    "ij" keeps the order of the dimensions, "xy" exchanges the first two.
+    """
     if len(tensors) == 1 and isinstance(tensors[0], tuple | list):
-        tensors = tuple(tensors[0])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        tensors = tuple(tensors[0])
     parts = _some("meshgrid", tensors)
     if indexing is None:
         warnings.warn(

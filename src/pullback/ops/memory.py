@@ -1,7 +1,12 @@
 """Copies and memory: clone, contiguous, detach, data, and the in-place writes copy_, fill_, zero_.
 
-Read `detach` and `data` first: they share memory and differ in the version counter. May import `families`, `graph`, `errors`.
+Read `detach` and `data` first: they share memory and differ in the version counter. May import `families`,
+`graph`, `errors`.
 """
+
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pullback.errors import message
+from pullback.families.calls import write_out
 from pullback.families.inplace import adopt, bump, check_recorded, check_writable, set_node
 from pullback.families.op import Op, apply, cast, strip, unbroadcast
 from pullback.families.sizes import need_tensor, shape_of
@@ -21,9 +27,12 @@ from pullback.graph.tensor import InferenceTensor, Tensor, edge_of, wrap
 from pullback.ops.shape import common_shape
 
 VIEW_DETACH = (
-    "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and "
-    "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on these "
-    "gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
+    "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) "
+    "for training, and "
+    "gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() "
+    "cannot be called on these "
+    "gradients. To fix this error, please refer to the Optimizer.zero_grad() function in "
+    "torch/optim/optimizer.py as the solution."
 )
 
 clone_op = structural(
@@ -77,6 +86,11 @@ zero_op = structural(
 )
 
 
+def written(op: Op, out: Tensor | None, made: Tensor, args: tuple[Any, ...]) -> Tensor:
+    """An op's result, copied into out= where one was given."""
+    return made if out is None else write_out(op, out, made, args)
+
+
 # ---------------------------------------------------------------------- copies
 
 
@@ -107,7 +121,10 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
 
 
 def detach(self: Tensor) -> Tensor:
-    """The same memory, followed by nobody; writes to it are counted, so saved values that they change are noticed."""
+    """The same memory, followed by nobody.
+
+    Writes to it are counted, so saved values that they change are noticed.
+    """
     if not isinstance(self.value, np.ndarray | np.generic):
         return strip(self)
     t = object.__new__(Tensor) if not self.from_inference else object.__new__(InferenceTensor)
@@ -160,7 +177,10 @@ def _set_data(self: Tensor, new: Any) -> None:
 
 
 def overwrite(t: Tensor, op: Op, args: tuple[Any, ...], value: Any) -> Tensor:
-    """Write `value` over all of t, as what `op` makes of (t, *args): the common part of copy_, fill_ and zero_."""
+    """Write `value` over all of t, as what `op` makes of (t, *args).
+
+    The common part of copy_, fill_ and zero_.
+    """
     followed = state.grad and any(isinstance(a, Tensor) and a.node is not None for a in (t, *args))
     node = None
     if followed and t.value.dtype.kind in "fc":
@@ -181,7 +201,10 @@ def overwrite(t: Tensor, op: Op, args: tuple[Any, ...], value: Any) -> Tensor:
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:  # noqa: ARG001 - PyTorch's argument
-    """Overwrite the entries with those of src (broadcast, converted to self's dtype); gradients flow to src."""
+    """Overwrite the entries with those of src (broadcast, converted to self's dtype).
+
+    Gradients flow to src.
+    """
     if not isinstance(src, Tensor):
         src = wrap(np.asarray(src, self.value.dtype))
     if self.foreign is not None or src.foreign is not None:
@@ -197,10 +220,12 @@ def _foreign_copy(t: Tensor, src: Tensor) -> Tensor:
     if t.foreign is None:
         raise RuntimeError(
             message(
-                "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args "
+                "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a "
+                "Tensor `other` in extra_args "
                 "that has more elements than `self`.",
                 "copy_ of a batched tensor into one that vmap does not batch",
-                "build a new tensor instead, or make the target from a batched one (x.new_zeros, zeros_like(x))",
+                "build a new tensor instead, or make the target from a batched one (x.new_zeros, "
+                "zeros_like(x))",
             )
         )
     return t.foreign_write(lambda old, new: apply(copy_op, (old, new), {}), "copy_", (src,), {})
@@ -223,7 +248,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         if value.value.ndim:
             raise RuntimeError(
                 message(
-                    f"fill_ only supports 0-dimension value tensor but got tensor with {value.value.ndim} dimensions.",
+                    f"fill_ only supports 0-dimension value tensor but got tensor with {value.value.ndim} "
+                    "dimensions.",
                     "",
                     "copy_ writes the entries of a larger tensor",
                 )
@@ -280,12 +306,15 @@ def _is_view(self: Tensor) -> bool:
 
 
 def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
-    """Another shape for the same memory (longer: with new, unspecified entries); RuntimeError where autograd follows it."""
+    """Another shape for the same memory (longer: with new, unspecified entries).
+
+    RuntimeError where autograd follows it.
+    """
     if self.node is not None:
         raise RuntimeError(
             message("cannot resize variables that require grad", "", "use reshape, or make a new tensor")
         )
-    sizes = tuple(size[0]) if len(size) == 1 and isinstance(size[0], tuple | list) else size  # pyright: ignore[reportUnknownArgumentType]
+    sizes = tuple(size[0]) if len(size) == 1 and isinstance(size[0], tuple | list) else size
     v = self.storage()
     n = int(np.prod(sizes))
     self.value = v.reshape(-1)[:n].reshape(sizes) if n <= v.size else np.resize(v, sizes)

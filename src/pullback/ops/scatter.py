@@ -1,7 +1,9 @@
 """Moving entries by index tensors: gather, scatter and its reductions, index_select, index_add, take, put, masked_select.
 
-Read `gather_op` and `scatter_add_op` first: they are each other's transposes, and most rules here are made of them. Index tensors are
-arguments (they may be batched), never parameters. May import `families`, `graph`, `errors`, `ops.shape`, `ops.index`.
+Read `gather_op` and `scatter_add_op` first: they are each other's transposes, and most rules here are made
+of them. Index tensors are
+arguments (they may be batched), never parameters. May import `families`, `graph`, `errors`, `ops.shape`,
+`ops.index`.
 """
 
 # rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
@@ -22,13 +24,17 @@ from pullback.families.sizes import dim_of, need_tensor
 from pullback.families.structural import structural
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.index import dynamic_shape
+from pullback.ops.memory import written
 from pullback.ops.shape import broadcast_tensors, common_shape, expand, movedim, reshape
 
 # ---------------------------------------------------------------------- places
 
 
 def along(index: Any, dim: int, shape: tuple[int, ...]) -> Any:
-    """The flat places in `shape` that an index names: its own position, with the coordinate `dim` replaced by its entry."""
+    """The flat places in `shape` that an index names.
+
+    Its own position, with the coordinate `dim` replaced by its entry.
+    """
     if not shape:
         return index.reshape(-1)
     ids = np.zeros(index.shape, np.int64)
@@ -89,7 +95,10 @@ def _zeros(shape: Any, like: Any) -> Any:
 
 
 def _gather_padded(g: Any, index: Any, aval: Any, dim: int) -> Any:
-    """The cotangent of a source: what was read where it was written, zero where the source was larger than the index."""
+    """The cotangent of a source.
+
+    What was read where it was written, zero where the source was larger than the index.
+    """
     if not aval.shape and aval.ndim != len(index.shape):
         return gather_op(g, index, dim=dim).sum()
     c = gather_op(g, index, dim=dim)
@@ -108,7 +117,10 @@ def _front(a: Tensor, d: Any, size: int) -> Tensor:
 
 
 def _lifted(op: Any) -> Any:
-    """Lanes in front of every argument, the dimension one further: exact for ops whose index has the data's rank."""
+    """Lanes in front of every argument, the dimension one further.
+
+    Exact for ops whose index has the data's rank.
+    """
 
     def batch(size: int, dims: Sequence[Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
         ranks = [a.value.ndim - (d is not None) for a, d in zip(args, dims, strict=True)]
@@ -181,7 +193,8 @@ for _op in (gather_op, scatter_op, scatter_value_op, scatter_add_op):
     _op.batch = _lifted(_op)
 
 
-# ---------------------------------------------------------------------- entries: whole slices by a vector of indices
+# ---------------------------------------------------------------------- entries: whole slices by a vector of
+# indices
 
 
 def _index_select(x: Any, index: Any, *, dim: int) -> Any:
@@ -335,7 +348,7 @@ def _put_pairs(avals: Any, params: dict[str, Any], values: Any) -> list[Any]:
     if params.get("accumulate"):
         flat = [avals[0], avals[1], wrap(np.empty(int(np.prod(tuple(avals[2].shape)))))]
         return _pairs_of_added(put_op)([flat[0], flat[1], flat[2].value], params, values)
-    return type(put_op).pairs(put_op, avals, params, values)
+    return put_op._copied_pairs(avals, params, values)
 
 
 put_op.pairs = _put_pairs
@@ -553,11 +566,12 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
         if k != d and n > m:
             raise RuntimeError(
                 message(
-                    f"Size does not match at dimension {k} expected index {list(index.value.shape)} to be no larger than self "
+                    f"Size does not match at dimension {k} expected index {list(index.value.shape)} to be "
+                    "no larger than self "
                     f"{list(input.value.shape)} apart from dimension {d}"
                 )
             )
-    return apply(gather_op, (input, index), {"dim": d})
+    return written(gather_op, out, apply(gather_op, (input, index), {"dim": d}), (input, index))
 
 
 def _check_scatter(name: str, x: Tensor, d: int, index: Tensor, src: Tensor) -> None:
@@ -580,7 +594,8 @@ def _check_scatter(name: str, x: Tensor, d: int, index: Tensor, src: Tensor) -> 
     if not small or any(n > m for n, m in zip(_sizes(index), _sizes(src), strict=True)):
         raise RuntimeError(
             message(
-                f"Expected index {list(index.value.shape)} to be no larger than self {list(x.value.shape)} apart from dimension {d} and "
+                f"Expected index {list(index.value.shape)} to be no larger than self "
+                f"{list(x.value.shape)} apart from dimension {d} and "
                 f"to be no larger size than src {list(src.value.shape)}"
             )
         )
@@ -604,7 +619,10 @@ def scatter(
     reduce: str | None = None,
     out: Any = None,
 ) -> Tensor:
-    """A copy with src (or one value) written at the places the index names along dim; with reduce "add" or "multiply" combined."""
+    """A copy with src (or one value) written at the places the index names along dim.
+
+    With reduce "add" or "multiply" combined.
+    """
     need_tensor("scatter", input)
     d = dim_of(dim, input.value.ndim, "scatter")
     src = value if src is None else src
@@ -612,20 +630,29 @@ def scatter(
         _check_scatter("scatter", input, d, index, src)
         if reduce is not None:
             return scatter_reduce(input, d, index, src, {"add": "sum", "multiply": "prod"}[reduce])
-        return apply(scatter_op, (input, index, src), {"dim": d})
+        return written(
+            scatter_op, out, apply(scatter_op, (input, index, src), {"dim": d}), (input, index, src)
+        )
     _check_scatter("scatter", input, d, index, wrap(np.zeros(index.value.shape, input.value.dtype)))
     if reduce is not None:
         full = wrap(np.full(index.value.shape, src, input.value.dtype))
         return scatter_reduce(input, d, index, full, {"add": "sum", "multiply": "prod"}[reduce])
-    return apply(scatter_value_op, (input, index), {"dim": d, "value": src})
+    return written(
+        scatter_value_op,
+        out,
+        apply(scatter_value_op, (input, index), {"dim": d, "value": src}),
+        (input, index),
+    )
 
 
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Any = None) -> Tensor:
     """A copy with src added at the places the index names along dim; duplicates add up."""
     need_tensor("scatter_add", input)
     d = dim_of(dim, input.value.ndim, "scatter_add")
     _check_scatter("scatter_add", input, d, index, src)
-    return apply(scatter_add_op, (input, index, src), {"dim": d})
+    return written(
+        scatter_add_op, out, apply(scatter_add_op, (input, index, src), {"dim": d}), (input, index, src)
+    )
 
 
 def scatter_reduce(
@@ -692,7 +719,8 @@ def index_add(
     if source.value.dtype != input.value.dtype:
         raise RuntimeError(
             message(
-                f"index_add_(): self ({input.dtype.word}) and source ({source.dtype.word}) must have the same scalar type"
+                f"index_add_(): self ({input.dtype.word}) and source ({source.dtype.word}) must have the "
+                "same scalar type"
             )
         )
     _index_dtype("index_add", index)
@@ -707,15 +735,18 @@ def index_add(
     if not _same_others(input, source, d):
         raise RuntimeError(
             message(
-                "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+                "source tensor shape must match self tensor shape, excluding the specified dimension. "
+                "Got self.shape = "
                 f"{list(input.value.shape)} source.shape = {list(source.value.shape)}"
             )
         )
     params: dict[str, Any] = {"dim": d} if alpha == 1 else {"dim": d, "alpha": alpha}
-    return apply(index_add_op, (input, index, source), params)
+    return written(
+        index_add_op, out, apply(index_add_op, (input, index, source), params), (input, index, source)
+    )
 
 
-def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Any = None) -> Tensor:
     """A copy with the slices along dim that the index names replaced by those of source."""
     need_tensor("index_copy", input)
     d = dim_of(dim, input.value.ndim, "index_copy")
@@ -731,10 +762,13 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: A
     if source.value.dtype != input.value.dtype:
         raise RuntimeError(
             message(
-                f"index_copy_(): self and source expected to have the same dtype, but got (self) {input.dtype.word} and (source) {source.dtype.word}"
+                f"index_copy_(): self and source expected to have the same dtype, but got (self) "
+                f"{input.dtype.word} and (source) {source.dtype.word}"
             )
         )
-    return apply(index_copy_op, (input, index, source), {"dim": d})
+    return written(
+        index_copy_op, out, apply(index_copy_op, (input, index, source), {"dim": d}), (input, index, source)
+    )
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
@@ -746,7 +780,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         if value.value.ndim:
             raise RuntimeError(
                 message(
-                    f"Only supports 0-dimension value tensor but got tensor with {value.value.ndim} dimensions."
+                    f"Only supports 0-dimension value tensor but got tensor with {value.value.ndim} "
+                    "dimensions."
                 )
             )
         if value.node is not None or value.foreign is not None:
@@ -780,7 +815,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     if n != m:
         raise RuntimeError(
             message(
-                f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {n} dimensions for "
+                f"torch.take_along_dim(): input and indices should have the same number of dimensions, "
+                f"but got {n} dimensions for "
                 f"input, and {m} dimensions for indices"
             )
         )
@@ -798,14 +834,15 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     if index.value.size != source.value.size:
         raise IndexError(
             message(
-                f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source.value.size}, "
+                f"put_(): Expected source and index to have the same number of elements, but got "
+                f"source.numel() = {source.value.size}, "
                 f"index.numel() = {index.value.size}"
             )
         )
     return apply(put_op, (input, index, source), {"accumulate": accumulate})
 
 
-def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:  # noqa: ARG001 - PyTorch's argument
+def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:
     """The entries where the mask (broadcast) is True, in one dimension."""
     need_tensor("masked_select", input)
     if mask.value.dtype != np.bool_:
@@ -815,7 +852,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:  #
             )
         )
     common_shape("masked_select", [mask.value.shape, input.value.shape])
-    return apply(masked_select_op, (input, mask), {})
+    return written(masked_select_op, out, apply(masked_select_op, (input, mask), {}), (input, mask))
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
@@ -840,7 +877,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if source.value.dtype != input.value.dtype:
         raise RuntimeError(
             message(
-                f"masked_scatter: expected self and source to have same dtypes but got {input.dtype.word} and {source.dtype.word}"
+                f"masked_scatter: expected self and source to have same dtypes but got {input.dtype.word} "
+                f"and {source.dtype.word}"
             )
         )
     return apply(masked_scatter_op, (x, m, source), {})

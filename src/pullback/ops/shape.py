@@ -3,6 +3,10 @@
 Read `reshape` first. Every op here shares memory with its input. May import `families`, `graph`, `errors`.
 """
 
+# rules are lambdas on NumPy values, and a lambda's parameters cannot be annotated
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
 import math
@@ -163,7 +167,8 @@ def resolved(name: str, shape: tuple[int, ...], have: tuple[int, ...]) -> tuple[
     elif known == 0 and n == 0:
         raise RuntimeError(
             message(
-                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 can be "
+                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified "
+                "dimension size -1 can be "
                 "any value and is ambiguous",
                 "",
                 "write the size out",
@@ -193,7 +198,8 @@ def fitted_view(name: str, v: Any, sizes: tuple[int, ...]) -> Any:
 def reshape(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     """The same entries, in row-major order, in another shape; one size may be -1.
 
-    A view of the same memory where the strides allow it, else a copy. RuntimeError if the number of entries differs.
+    A view of the same memory where the strides allow it, else a copy. RuntimeError if the number of entries
+    differs.
 
     >>> import pullback as torch
     >>> torch.arange(6).reshape(2, -1)
@@ -234,7 +240,8 @@ def view_method(self: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     if not v.flags.c_contiguous and not np.may_share_memory(part, v) and v.size:
         raise RuntimeError(
             message(
-                "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+                "view size is not compatible with input tensor's size and stride (at least one dimension "
+                "spans across two "
                 "contiguous subspaces). Use .reshape(...) instead.",
                 f"shape {list(v.shape)}, strides {list(stride(self))}, target {list(params['shape'])}",
                 "reshape copies where a view is impossible; contiguous() copies first",
@@ -257,7 +264,8 @@ def _view_dtype(x: Tensor, d: dtypes.dtype) -> Tensor:
         if v.shape[-1] * have % want:
             raise RuntimeError(
                 message(
-                    f"self.size(-1) must be divisible by {want // have} to view {here} as {there} (different element sizes), but "
+                    f"self.size(-1) must be divisible by {want // have} to view {here} as {there} "
+                    "(different element sizes), but "
                     f"got {v.shape[-1]}",
                     "the bytes of the last dimension must fill whole entries",
                     "x.to(dtype) converts the values instead of reading the bits anew",
@@ -266,7 +274,8 @@ def _view_dtype(x: Tensor, d: dtypes.dtype) -> Tensor:
         if v.strides[-1] != have:
             raise RuntimeError(
                 message(
-                    f"self.stride(-1) must be 1 to view {here} as {there} (different element sizes), but got {v.strides[-1] // have}"
+                    f"self.stride(-1) must be 1 to view {here} as {there} (different element sizes), but "
+                    f"got {v.strides[-1] // have}"
                 )
             )
     t = wrap(v.view(d.numpy))
@@ -316,7 +325,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """Dimension dim split into several of the given sizes (one may be -1)."""
     shape = shape_of(input)
     d = dim_of(dim, len(shape), "unflatten")
-    new = ints_of("unflatten", "sizes", 2, (tuple(sizes) if isinstance(sizes, tuple | list) else sizes,))  # pyright: ignore[reportUnknownArgumentType]
+    new = ints_of("unflatten", "sizes", 2, (tuple(sizes) if isinstance(sizes, tuple | list) else sizes,))
     if not new:
         raise RuntimeError(message("unflatten: sizes must be non-empty", "", "give at least one size"))
     try:
@@ -324,7 +333,8 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     except RuntimeError:
         raise RuntimeError(
             message(
-                f"unflatten: Provided sizes {list(new)} don't multiply up to the size of dim {d} ({shape[d]}) in the input tensor",
+                f"unflatten: Provided sizes {list(new)} don't multiply up to the size of dim {d} "
+                f"({shape[d]}) in the input tensor",
                 f"the tensor has shape {list(shape)}",
                 "one of the sizes may be -1",
             )
@@ -340,7 +350,7 @@ def _squeezed(x: Tensor, dim: Any) -> tuple[tuple[int, ...], str]:
     if dim is None:
         return tuple(i for i, n in enumerate(shape) if n == 1), "0"
     if isinstance(dim, tuple | list):
-        dims: tuple[int, ...] = tuple(dim_of(d, len(shape), "squeeze") for d in dim)  # pyright: ignore[reportUnknownVariableType]
+        dims: tuple[int, ...] = tuple(dim_of(d, len(shape), "squeeze") for d in dim)
         return tuple(d for d in dims if shape and shape[d] == 1), "2"
     d = dim_of(dim, len(shape), "squeeze")
     return ((d,) if shape and shape[d] == 1 else ()), "1"
@@ -412,7 +422,8 @@ def permute(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
     if len(order) != n:
         raise RuntimeError(
             message(
-                "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
+                "permute(sparse_coo): number of dimensions in the tensor input does not match the length "
+                "of the desired ordering of "
                 f"dimensions i.e. input.dim() = {n} is not equal to len(dims) = {len(order)}",
                 "",
                 f"name all {n} dimensions",
@@ -462,7 +473,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     if len(src) != len(dst):
         raise RuntimeError(
             message(
-                f"movedim: Invalid source or destination dims: source ({list(src)} dims) should contain the same number of dims as "
+                f"movedim: Invalid source or destination dims: source ({list(src)} dims) should contain "
+                "the same number of dims as "
                 f"destination ({list(dst)} dims)"
             )
         )
@@ -480,13 +492,18 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 
 
 def _reversed(self: Tensor) -> Tensor:
-    """The transpose of a matrix; of other ranks all dimensions reversed, which PyTorch deprecates with a warning."""
+    """The transpose of a matrix.
+
+    Of other ranks all dimensions reversed, which PyTorch deprecates with a warning.
+    """
     n = len(shape_of(self))
     if n != 2:
         if n != 1:
             warnings.warn(
-                "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw an "
-                "error in a future release. Consider `x.mT` to transpose batches of matrices or `x.permute(*torch.arange(x.ndim - "
+                "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
+                "deprecated and it will throw an "
+                "error in a future release. Consider `x.mT` to transpose batches of matrices or "
+                "`x.permute(*torch.arange(x.ndim - "
                 "1, -1, -1))` to reverse the dimensions of a tensor.",
                 UserWarning,
                 stacklevel=2,
@@ -504,25 +521,26 @@ def _matrices(self: Tensor, name: str) -> int:
     return n
 
 
-def _mT(self: Tensor) -> Tensor:
+def _mt(self: Tensor) -> Tensor:
     """The last two dimensions exchanged, as a view."""
     n = _matrices(self, "mT")
     return view(transpose_op, self, {"dim0": n - 2, "dim1": n - 1})
 
 
-def _mH(self: Tensor) -> Tensor:
+def _mh(self: Tensor) -> Tensor:
     """The conjugate transpose of the last two dimensions."""
     _matrices(self, "mH")
     return adjoint(self)
 
 
-def _H(self: Tensor) -> Tensor:
+def _h(self: Tensor) -> Tensor:
     """The conjugate transpose of a matrix."""
     n = len(shape_of(self))
     if n > 2:
         raise RuntimeError(
             message(
-                f"tensor.H is only supported on matrices (2-D tensors). Got {n}-D tensor. For batches of matrices, consider using "
+                f"tensor.H is only supported on matrices (2-D tensors). Got {n}-D tensor. For batches of "
+                "matrices, consider using "
                 "tensor.mH"
             )
         )
@@ -545,7 +563,8 @@ def expanded_shape(have: tuple[int, ...], sizes: tuple[int, ...], word: str = ""
     if extra < 0:
         raise RuntimeError(
             message(
-                f"expand(torch.{word}Tensor{{{list(have)}}}, size={list(sizes)}): the number of sizes provided ({len(sizes)}) must be "
+                f"expand(torch.{word}Tensor{{{list(have)}}}, size={list(sizes)}): the number of sizes "
+                f"provided ({len(sizes)}) must be "
                 f"greater or equal to the number of dimensions in the tensor ({len(have)})",
                 "",
                 "sizes are matched from the last dimension",
@@ -562,13 +581,15 @@ def expanded_shape(have: tuple[int, ...], sizes: tuple[int, ...], word: str = ""
         elif n is None and s < 0:
             raise RuntimeError(
                 message(
-                    f"The expanded size of the tensor ({s}) isn't allowed in a leading, non-existing dimension {i}"
+                    f"The expanded size of the tensor ({s}) isn't allowed in a leading, non-existing "
+                    f"dimension {i}"
                 )
             )
         elif n is not None and n not in (1, s):
             raise RuntimeError(
                 message(
-                    f"The expanded size of the tensor ({s}) must match the existing size ({n}) at non-singleton dimension {i}.  "
+                    f"The expanded size of the tensor ({s}) must match the existing size ({n}) at "
+                    f"non-singleton dimension {i}.  "
                     f"Target sizes: {list(sizes)}.  Tensor sizes: {list(have)}",
                     "only dimensions of size 1 can be stretched",
                     "repeat copies the entries, unsqueeze inserts a dimension of size 1",
@@ -598,7 +619,7 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """All tensors expanded to their common shape."""
     if len(tensors) == 1 and isinstance(tensors[0], tuple | list):
-        tensors = tuple(tensors[0])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        tensors = tuple(tensors[0])
     shape = common_shape("broadcast_tensors", [shape_of(x) for x in tensors])
     return tuple(x if shape_of(x) == shape else expand(x, shape) for x in tensors)
 
@@ -619,7 +640,8 @@ def common_shape(name: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
                 a, b = wide[0], next(n for n in wide if n != wide[0])
                 raise RuntimeError(
                     message(
-                        f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {dim}",
+                        f"The size of tensor a ({a}) must match the size of tensor b ({b}) at "
+                        f"non-singleton dimension {dim}",
                         f"{name} of shapes {' and '.join(str(list(s)) for s in shapes)}",
                     )
                 ) from None
@@ -628,7 +650,7 @@ def common_shape(name: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
 
 def _at_least(n: int, *tensors: Any) -> Any:
     if len(tensors) == 1 and isinstance(tensors[0], tuple | list):
-        tensors = tuple(tensors[0])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        tensors = tuple(tensors[0])
     made = tuple(_raised(x, n) for x in tensors)
     return made[0] if len(made) == 1 else made
 
@@ -733,7 +755,7 @@ METHODS: dict[str, Any] = {
     "swapaxes_": transpose_,
     "swapdims_": transpose_,
     "T": property(_reversed),
-    "mT": property(_mT),
-    "H": property(_H),
-    "mH": property(_mH),
+    "mT": property(_mt),
+    "H": property(_h),
+    "mH": property(_mh),
 }
