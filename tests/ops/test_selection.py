@@ -46,13 +46,17 @@ def slopes(f: Any, *points: Any) -> list[Any]:
         (lambda x: x.clamp_min(0), [[-1.0, 0.0, 1.0]], [[0, 1, 1]]),
         (torch.clamp_min, [[-1.0, 0.0, 1.0], [0.0, 0.0, 0.0]], [[0, 1, 1], [1, 0, 0]]),
         (torch.clamp_max, [[-1.0, 0.0, 1.0], [0.0, 0.0, 0.0]], [[1, 1, 0], [0, 0, 1]]),
-        (torch.clamp, [[-1.0, 0.0, 3.0], [0.0, 0.0, 0.0], [2.0, 2.0, 2.0]], [[0, 1, 0], [1, 0, 0], [0, 0, 1]]),
+        (
+            torch.clamp,
+            [[-1.0, 0.0, 3.0], [0.0, 0.0, 0.0], [2.0, 2.0, 2.0]],
+            [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
+        ),
         (lambda x: torch.nan_to_num(x, 1.0), [[1.0, math.nan, math.inf]], [[1, 0, 0]]),
         (lambda x: x.masked_fill(x > 0, 5.0), [[-1.0, 1.0]], [[1, 0]]),
         (lambda x, v: x.masked_fill(plain([True, False, True]), v), [[1.0, 2.0, 3.0], 7.0], [[0, 1, 0], 2]),
         (lambda x, y: torch.where(x > y, x, y), [[1.0, 3.0], [2.0, 2.0]], [[0, 1], [1, 0]]),
     ],
-)  # fmt: skip
+)
 def test_gradients_at_ties_and_kinks(f: Any, points: list[Any], expected: list[Any]) -> None:
     assert slopes(f, *points) == expected
 
@@ -104,16 +108,34 @@ def test_names_of_grad_fn(f: Any, name: str) -> None:
 @pytest.mark.parametrize(
     ("f", "error", "text"),
     [
-        (lambda: torch.clamp(plain([1.0])), RuntimeError, "torch.clamp: At least one of 'min' or 'max' must not be None"),
-        (lambda: torch.where(plain([1.0]), 1, 2), RuntimeError,
-         "where expected condition to be a boolean tensor, but got a tensor with dtype Double"),
-        (lambda: plain([1.0]).masked_fill(plain([1]), 2), RuntimeError, "masked_fill_ only supports boolean masks, but got"),
-        (lambda: plain([1.0]).masked_fill(plain([True]), plain([1.0])), RuntimeError,
-         "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with 1 dimension(s)."),
+        (
+            lambda: torch.clamp(plain([1.0])),
+            RuntimeError,
+            "torch.clamp: At least one of 'min' or 'max' must not be None",
+        ),
+        (
+            lambda: torch.where(plain([1.0]), 1, 2),
+            RuntimeError,
+            "where expected condition to be a boolean tensor, but got a tensor with dtype Double",
+        ),
+        (
+            lambda: plain([1.0]).masked_fill(plain([1]), 2),
+            RuntimeError,
+            "masked_fill_ only supports boolean masks, but got",
+        ),
+        (
+            lambda: plain([1.0]).masked_fill(plain([True]), plain([1.0])),
+            RuntimeError,
+            "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with 1 dimension(s).",
+        ),
         (lambda: torch.relu(plain([True])), RuntimeError, "Boolean inputs not supported for relu"),
-        (lambda: torch.maximum(plain([1j]), plain([1j])), RuntimeError, "maximum not implemented for complex tensors."),
+        (
+            lambda: torch.maximum(plain([1j]), plain([1j])),
+            RuntimeError,
+            "maximum not implemented for complex tensors.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_errors_begin_with_pytorchs_sentence(f: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error) as caught:
         f()
@@ -140,4 +162,9 @@ def test_margins_say_how_far_the_switch_is() -> None:
 
 def test_selections_have_no_second_derivative_of_their_own() -> None:
     for name in ("relu", "maximum", "clamp", "where", "nan_to_num"):
-        assert TABLE[name].depend([np.ones(2), np.ones(2), np.ones(2)][: TABLE[name].arity], {"min": 0}, None).second == frozenset()
+        assert (
+            TABLE[name]
+            .depend([np.ones(2), np.ones(2), np.ones(2)][: TABLE[name].arity], {"min": 0}, None)
+            .second
+            == frozenset()
+        )

@@ -112,11 +112,11 @@ addcmul_op = elementwise(
 NO_INTEGER_ADDCDIV = (
     RuntimeError,
     (
-        "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a "
-        "true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as "
+        "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform "
+        "a true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as "
         "(input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as "
-        "(input + value * tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the latter "
-        "implementation: (input + value * tensor1 / tensor2), for all dtypes."
+        "(input + value * tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the "
+        "latter implementation: (input + value * tensor1 / tensor2), for all dtypes."
     ),
     "convert it first: x.float()",
 )
@@ -557,6 +557,9 @@ IN_PLACE: dict[str, Any] = {
     },
     **{
         name + "_": PUBLIC[name]
-        for name in ("hypot", "xlogy", "copysign", "heaviside", "pow", "float_power", "square", "addcmul", "addcdiv", "lerp")
+        for name in ("hypot", "xlogy", "copysign", "heaviside", "pow", "float_power", "square")
     },
+    "addcmul_": addcmul,
+    "addcdiv_": addcdiv,
+    "lerp_": lerp,
 }

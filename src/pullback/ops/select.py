@@ -20,6 +20,7 @@ from pullback.families.calls import NUMBER, call_with, general, not_tensor, numb
 from pullback.families.selection import ZERO, gate, selection
 from pullback.graph.tensor import Tensor, wrap
 
+PLAIN = frozenset((float, int, type(None)))
 NO_COMPLEX = (NotImplementedError, "clamp is not supported for complex types",
 "complex numbers have no order")
 CLAMPED = "x lies outside the bounds, so the bound was returned: bring x between them"
@@ -84,6 +85,13 @@ relu = selection(
 
 
 def _clip(x: Any, low: Any = None, high: Any = None) -> Any:
+    if isinstance(x, np.floating) and not isinstance(low, np.ndarray) and not isinstance(high, np.ndarray):
+        bound = x  # comparisons are several times faster than a ufunc on a scalar; nan passes them all
+        if low is not None and x < low:
+            bound = low
+        if high is not None and bound > high:
+            bound = high
+        return x if bound is x else type(x)(bound)
     if low is not None:
         x = np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
@@ -166,6 +174,9 @@ def clamp_max(input: Tensor, max: Any, *, out: Any = None) -> Tensor:
 def _clamp(x: Any, low: Any, high: Any, out: Any, name: str, numbers: Any, tensors: Any) -> Any:
     if not isinstance(x, Tensor):
         raise not_tensor(name, "input", 0, x)
+    if type(low) in PLAIN and type(high) in PLAIN and x.value.dtype.kind == "f":
+        plain = {"min": low} if high is None else {"max": high} if low is None else {"min": low, "max": high}
+        return call_with(numbers, x, plain, out)
     bounds = [b for b in (low, high) if b is not None]
     if all(isinstance(b, NUMBER) for b in bounds):
         if x.value.dtype.kind != "f":
