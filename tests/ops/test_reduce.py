@@ -1,4 +1,4 @@
-"""Reductions, scans, picks: slopes by Richardson differences in extended precision, and PyTorch's conventions."""
+"""Reductions, scans, picks: slopes by Richardson differences, and what PyTorch does at ties and zeros."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vector norms, distances, covariances.
+"""Vector norms and distances.
 
 Read `_norm_vjp` first: the gradient of a norm is x scaled, and exactly zero where the norm is zero. May
 import `families`, `graph`, `dtypes`, `errors`, `ops.reduce`, `ops.pointwise`.
@@ -7,7 +7,6 @@ import `families`, `graph`, `dtypes`, `errors`, `ops.reduce`, `ops.pointwise`.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,14 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.arguments import dims_of, one_dim, public
 from pullback.families.calls import write_out
+from pullback.families.facets import Dependence, Local
 from pullback.families.fibers import as_dtype, choose, count, evenly, over
 from pullback.families.parallel import BIG, map_pieces
 from pullback.families.reduction import F32, F64, labelled, reduction, run
-from pullback.families.reduction_facets import standard_samples
+from pullback.families.reduction_facets import depend, local, standard_samples
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Node
-from pullback.graph.tensor import Tensor, wrap
+from pullback.graph.tensor import Tensor
 
 _reduce: Any = np.add.reduce
 _new = object.__new__
@@ -88,12 +88,32 @@ def _samples() -> list[Any]:
     ]
 
 
+def _norm_depend(avals: Any, params: dict[str, Any], values: Any = None) -> Dependence:  # noqa: ARG001
+    """Dense within fibers; a count (order 0) has no derivative, orders 1 and infinity no second one."""
+    whole = depend(vector_norm_, avals[0], params)
+    order = params.get("ord", 2)
+    if order == 0:
+        none = np.zeros(0, np.int64)
+        return Dependence([(none, none)])
+    return Dependence(whole.first) if order == 1 or math.isinf(order) else whole
+
+
+def _norm_local(i: int, out: Any, args: Any, params: dict[str, Any]) -> Local:
+    if params.get("ord", 2) == 0:
+        none = np.zeros(0, np.int64)
+        return Local(
+            none, none, np.zeros(0), why_zero="the norm of order 0 counts entries: it moves in steps"
+        )
+    return local(vector_norm_, i, out, args, params)
+
+
 vector_norm_ = reduction(
     "linalg_vector_norm",
     _norm,
     _norm_vjp,
     backward="LinalgVectorNormBackward0",
     samples=_samples,
+    facets={"depend": _norm_depend, "zero": _norm_local},
     notes={
         "why_zero": "the entry is zero (or the whole vector is, or, for an infinite order, another entry "
         "is larger); "
@@ -300,95 +320,6 @@ def renorm(input: Any, p: Any, dim: Any, maxnorm: Any, *, out: Any = None) -> An
     return write_out(vector_norm_, out, r, (input,))
 
 
-# ---------------------------------------------------------------------- covariance
-
-
-def _weights(name: str, w: Any, observations: int, integral: bool) -> None:
-    kind = "integral" if integral else "floating point"
-    if (w.dtype.category == 1) is not integral:
-        raise RuntimeError(
-            message(f"cov(): expected {name} to have {kind} dtype but got {name} with {w.dtype.word} dtype")
-        )
-    if w.numel() != observations:
-        raise RuntimeError(
-            message(
-                f"cov(): expected {name} to have the same numel as there are observations in the input "
-                "but got "
-                f"{w.numel()} != {observations}"
-            )
-        )
-    if bool((w.value < 0).any()):
-        raise RuntimeError(message(f"cov(): {name} cannot be negative"))
-
-
-@public("cov")
-def cov(input: Any, *, correction: float = 1, fweights: Any = None, aweights: Any = None) -> Any:
-    """The covariance matrix of variables in rows, observations in columns; a 1-D tensor is one variable.
-
-    >>> import pullback as torch
-    >>> torch.cov(torch.tensor([1.0, 2.0, 3.0]))
-    tensor(1.)
-    """
-    if input.ndim > 2:
-        raise RuntimeError(
-            message(
-                "cov(): expected input to have two or fewer dimensions but got an input with "
-                f"{input.ndim} dimensions"
-            )
-        )
-    if input.dtype.category == 0:
-        raise RuntimeError(message("cov(): bool dtype is not supported for input", "", "use x.float()"))
-    x = input.reshape((1, -1)) if input.ndim < 2 else input
-    if x.dtype.category < 2:
-        x = x.float()
-    n = x.shape[1]
-    weights = None
-    if fweights is not None:
-        _weights("fweights", fweights, n, True)
-        weights = fweights
-    if aweights is not None:
-        _weights("aweights", aweights, n, False)
-        weights = aweights if weights is None else weights * aweights
-    total = n if weights is None else weights.sum()
-    mean = (x if weights is None else x * weights).sum(1, keepdim=True) / total
-    if weights is None:
-        free: Any = n - correction
-    elif aweights is not None and correction:
-        free = total - correction * (weights * aweights).sum() / total
-    else:
-        free = total - correction
-    if float(free) <= 0:
-        warnings.warn(
-            "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of "
-            "observations.",
-            UserWarning,
-            stacklevel=3,
-        )
-        free = wrap(np.array(0, x.dtype.to_real().numpy))
-    centred = x - mean
-    right = (centred if weights is None else centred * weights).t()
-    product = centred @ (right.conj() if x.dtype.is_complex else right)
-    return (product / free).squeeze()
-
-
-@public("corrcoef")
-def corrcoef(input: Any) -> Any:
-    """The matrix of correlation coefficients of variables in rows, clipped to [-1, 1]."""
-    if input.ndim > 2:
-        raise RuntimeError(
-            message(
-                "corrcoef(): expected input to have two or fewer dimensions but got an input with "
-                f"{input.ndim} dimensions"
-            )
-        )
-    c = cov(input)
-    if c.ndim == 0:
-        return c / c
-    deviations = c.diagonal().sqrt()
-    r = c / deviations.unsqueeze(1) / deviations.unsqueeze(0)
-    return r.real.clamp(-1, 1) + r.imag.clamp(-1, 1) * 1j if r.dtype.is_complex else r.clamp(-1, 1)
-
-
-PUBLIC: dict[str, Any] = {"norm": norm, "dist": dist, "renorm": renorm, "cov": cov, "corrcoef": corrcoef}
+PUBLIC: dict[str, Any] = {"norm": norm, "dist": dist, "renorm": renorm}
 METHODS: dict[str, Any] = dict(PUBLIC)
 IN_PLACE: dict[str, Any] = {"renorm_": renorm}

@@ -1,4 +1,4 @@
-"""Running sums, products, extremes and logsumexp; differences and the trapezoid rule.
+"""Running sums, products, extremes and logsumexp.
 
 Read `decay` first: the backward recurrence that the products and logcumsumexp are transposed with, exact
 where entries are zero. May import `families`, `graph`, `dtypes`, `errors`.
@@ -13,12 +13,11 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.arguments import named_result, one_dim, public, write_outs
 from pullback.families.by_hand import by_hand
-from pullback.families.facets import Sample
+from pullback.families.facets import Dependence, Local, Sample
 from pullback.families.fibers import conj, flipped, no_zero, put_along, shifted, take_along
 from pullback.families.op import absent, apply, strong
-from pullback.families.reduction import FiberOp, labelled, run, scan
+from pullback.families.reduction import FiberOp, run, scan
 from pullback.graph.tensor import Tensor
-from pullback.ops.join import cat
 from pullback.ops.pointwise import exp
 
 CONSTANT = {"why_zero": "the derivative is a constant that is not zero", "why_nonfinite": ""}
@@ -106,6 +105,37 @@ decay = by_hand(
         "lower": absent("lowered by the compiler, which does not exist yet"),
     },
 )
+
+
+def _reaching(avals: Any, params: dict[str, Any], i: int, rows: Any, cols: Any) -> Any:
+    """Which pairs of places are connected: from a place on, without the coefficient of the last."""
+    shape = avals[0].shape
+    dim = params["dim"] % len(shape)
+    out, place = (np.unravel_index(ids, shape)[dim] for ids in (rows, cols))
+    return (out <= place) & ((place < shape[dim] - 1) if i == 1 else True)
+
+
+_dense, _dense_local = decay.depend, decay.zero
+
+
+def _decay_depend(avals: Any, params: dict[str, Any], values: Any = None) -> Dependence:
+    whole = _dense(avals, params, values)
+    pairs: list[Any] = []
+    for i, (rows, cols) in enumerate(whole.first):
+        keep = _reaching(avals, params, i, rows, cols)
+        pairs.append((rows[keep], cols[keep]))
+    return Dependence(pairs, whole.second)
+
+
+def _decay_local(i: int, out: Any, args: Any, params: dict[str, Any]) -> Local:
+    found = _dense_local(i, out, args, params)
+    keep = _reaching(args, params, i, found.rows, found.cols)
+    return Local(
+        found.rows[keep], found.cols[keep], found.values[keep], "a coefficient on the way is zero", ""
+    )
+
+
+decay.depend, decay.zero = _decay_depend, _decay_local
 
 
 def _cumprod_vjp(g: Any, out: Any, x: Any, *, dim: int) -> Any:
@@ -294,108 +324,12 @@ def _extremes(op: FiberOp, kind: Any, x: Tensor, dim: Any, out: Any) -> Any:
     return kind(results if out is None else write_outs(op, out, results, (x,)))
 
 
-# ---------------------------------------------------------------------- differences and integrals
-
-
-def _cut(x: Any, dim: int, start: int, stop: int | None) -> Any:
-    return x[(slice(None),) * dim + (slice(start, stop),)]
-
-
-@public("diff")
-def diff(
-    input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None, *, out: Any = None
-) -> Any:
-    """The n-th differences of neighbours along a dimension; truth values give "are they different".
-
-    RuntimeError for 0-d tensors and negative n.
-    """
-    if input.ndim == 0:
-        raise RuntimeError(message("diff expects input to be at least one-dimensional", "the tensor is 0-d"))
-    if n < 0:
-        raise RuntimeError(message(f"order must be non-negative but got {n}"))
-    d = one_dim("diff", dim, input.ndim)
-    parts = [p for p in (prepend, input, append) if p is not None]
-    x = cat(parts, dim=d) if len(parts) > 1 else input
-    for _ in range(min(n, x.shape[d])):
-        after, before = _cut(x, d, 1, None), _cut(x, d, 0, max(x.shape[d] - 1, 0))
-        x = after.logical_xor(before) if x.dtype.category == 0 else after - before
-    if out is None:
-        return x
-    return write_outs(cumsum_, (out,), (x,), (input,))[0]
-
-
-def _check_areas(name: str, y: Tensor, x: Any, dim: int) -> None:
-    if y.ndim == 0:
-        raise IndexError(
-            message(f"Dimension specified as {dim} but tensor has no dimensions", f"{name} of a 0-d tensor")
-        )
-    if y.dtype.category == 0 or (x is not None and x.dtype.category == 0):
-        which = "`y`" if x is None else "`x` or `y`"
-        raise RuntimeError(
-            message(
-                f"{name}: received a bool input for {which}, but bool is not supported", "", "use y.float()"
-            )
-        )
-
-
-def _doubled_areas(y: Any, x: Any, dim: int) -> Any:
-    """Twice the area of each strip, for spacing 1 or sample points x."""
-    left, right = _cut(y, dim, 0, max(y.shape[dim] - 1, 0)), _cut(y, dim, 1, None)
-    if x is None:
-        return left + right
-    along = dim if x.ndim == y.ndim else 0
-    if x.shape[along] != y.shape[dim]:
-        raise RuntimeError(
-            message(
-                "trapezoid: There must be one `x` value for each sample point"
-                if x.ndim == 1
-                else "The sample points `x` must have as many entries as y along the dimension",
-                f"x has {x.shape[along]} entries, y has {y.shape[dim]} along dimension {dim}",
-            )
-        )
-    width = diff(x, dim=along)
-    if x.ndim == 1 and y.ndim > 1:
-        width = width.reshape((-1,) + (1,) * (y.ndim - 1 - dim))
-    return (left + right) * width
-
-
-@public("trapezoid")
-def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Any:
-    """The trapezoid rule along a dimension, for sample points x or spacing dx.
-
-    >>> import pullback as torch
-    >>> torch.trapezoid(torch.tensor([1.0, 3.0]))
-    tensor(2.)
-    """
-    _check_areas("trapezoid", y, x, dim)
-    d = one_dim("trapezoid", dim, y.ndim)
-    doubled = _doubled_areas(y, x, d).sum(d)
-    if x is None:
-        return labelled(doubled * (dx / 2.0), "MulBackward1")
-    return labelled(doubled / 2.0, "DivBackward1")
-
-
-@public("cumulative_trapezoid")
-def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Any:
-    """The running integral by the trapezoid rule; one entry less than y along the dimension."""
-    _check_areas("cumulative_trapezoid", y, x, dim)
-    d = one_dim("cumulative_trapezoid", dim, y.ndim)
-    doubled = _doubled_areas(y, x, d)
-    return cumsum(doubled * (dx / 2.0) if x is None else doubled / 2.0, d)
-
-
 PUBLIC: dict[str, Any] = {
     "cumsum": cumsum,
     "cumprod": cumprod,
     "logcumsumexp": logcumsumexp,
     "cummax": cummax,
     "cummin": cummin,
-    "diff": diff,
-    "trapezoid": trapezoid,
-    "trapz": trapezoid,
-    "cumulative_trapezoid": cumulative_trapezoid,
 }
-METHODS: dict[str, Any] = {
-    k: PUBLIC[k] for k in ("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin", "diff")
-}
+METHODS: dict[str, Any] = dict(PUBLIC)
 IN_PLACE: dict[str, Any] = {"cumsum_": cumsum, "cumprod_": cumprod}
