@@ -1,5 +1,6 @@
-"""torch.linalg: decompositions, solvers and norms of matrices. The functions live in `pullback.ops.linalg`,
-one file per op.
+"""torch.linalg: decompositions, solvers and norms of matrices.
+
+The functions live in `pullback.ops.linalg`, one file per op.
 
 >>> import pullback as torch
 >>> torch.linalg.det(torch.eye(2) * 2)

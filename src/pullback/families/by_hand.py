@@ -1,5 +1,6 @@
-"""The by-hand family: ops whose rules are written out (linalg, convolution, softmax); the rest is derived
-from them.
+"""The by-hand family: ops whose rules are written out (linalg, convolution, softmax).
+
+The rest is derived from them.
 
 Read `by_hand` first; `by_hand_facets` holds the derivations. jvp: the transpose of the vjp in its cotangent
 (the rule is linear in g, so it is recorded once and swept back). type: the op on stand-in values. depend:

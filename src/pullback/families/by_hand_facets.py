@@ -51,7 +51,10 @@ def derive(op: Any) -> dict[str, Any]:
 
 
 def stand_in(a: Any) -> Any:
-    """A value of this shape and dtype that every op accepts: a well-conditioned matrix, ones, or zeros for integers."""
+    """A value of this shape and dtype that every op accepts.
+
+    A well-conditioned matrix, ones, or zeros for integers.
+    """
     if not hasattr(a, "shape") or not hasattr(a, "dtype"):
         return a
     shape, dtype = tuple(a.shape), np.dtype(getattr(a.dtype, "numpy", a.dtype))
@@ -60,7 +63,8 @@ def stand_in(a: Any) -> Any:
     if len(shape) < 2:
         return np.ones(shape, dtype)
     # positive definite where square, of full rank where not, no entry zero
-    grid = np.fromfunction(lambda i, j: 0.5 ** np.abs(i - j), shape[-2:])
+    i, j = np.indices(shape[-2:])
+    grid = 0.5 ** np.abs(i - j)
     return np.broadcast_to(grid, shape).astype(dtype)
 
 
@@ -127,7 +131,10 @@ def _or_zeros(t: Any, u: Tensor) -> Any:
 
 
 def transposed(pairs: Sequence[tuple[Tensor, Any]], leaves: Sequence[Tensor]) -> list[Any]:
-    """For recorded tensors that are linear in the leaves: the seeds swept back to each leaf (None where none arrives)."""
+    """The seeds of recorded tensors that are linear in the leaves, swept back to each leaf.
+
+    None where none arrives.
+    """
     wanted = set(leaves)
     reach = _reaching([h for h, _ in pairs], wanted)
     grads: dict[Any, Any] = {}
@@ -142,7 +149,8 @@ def transposed(pairs: Sequence[tuple[Tensor, Any]], leaves: Sequence[Tensor]) ->
         if index is None:
             grads[node] = c if node not in grads else grads[node] + c
         else:
-            slots = grads.setdefault(node, [None] * node.count)
+            empty: list[Any] = [None] * node.count
+            slots = grads.setdefault(node, empty)
             slots[index] = c if slots[index] is None else slots[index] + c
 
     for h, seed in pairs:
@@ -218,8 +226,8 @@ def joined(rows: Any, row_ids: Any, cols: Any, col_ids: Any) -> tuple[Any, Any]:
     """All pairs of a row and a column with the same id."""
     o, i = np.argsort(row_ids, kind="stable"), np.argsort(col_ids, kind="stable")
     sorted_ids = col_ids[i]
-    start = np.searchsorted(sorted_ids, row_ids[o], "left")
-    count = np.searchsorted(sorted_ids, row_ids[o], "right") - start
+    start: Any = np.searchsorted(sorted_ids, row_ids[o], "left")
+    count: Any = np.searchsorted(sorted_ids, row_ids[o], "right") - start
     first = np.repeat(np.cumsum(count) - count, count)
     at = np.arange(int(count.sum())) - first + np.repeat(start, count)
     return np.repeat(rows[o], count), cols[i][at]
@@ -267,7 +275,7 @@ def _core_ids(a: Aval, core: int, lead: tuple[int, ...]) -> tuple[Any, Any]:
 def pattern(op: Any, avals: Sequence[Any], params: dict[str, Any]) -> Dependence:
     """Every output entry of a group with every input entry of it; what the rules read says what is linear."""
     ids, out_ids = _ids(op, avals, params)
-    rows = np.arange(out_ids.size)
+    rows: Any = np.arange(out_ids.size)
     first = [
         None if k is None or not _followed(op, i, avals) else joined(rows, out_ids, *k)
         for i, k in enumerate(ids)
@@ -282,7 +290,10 @@ def _followed(op: Any, i: int, avals: Sequence[Any]) -> bool:
 
 
 def second(op: Any, args: Sequence[int]) -> frozenset[tuple[int, int]]:
-    """Pairs of arguments whose mixed second derivative can be non-zero: the rule of one reads the other, or the output."""
+    """Pairs of arguments whose mixed second derivative can be non-zero.
+
+    The rule of one reads the other, or the output.
+    """
     found: set[tuple[int, int]] = set()
     for i in args:
         if op.reads is None:
@@ -298,9 +309,12 @@ def second(op: Any, args: Sequence[int]) -> frozenset[tuple[int, int]]:
 
 
 def local(op: Any, i: int, out: Any, args: Sequence[Any], params: dict[str, Any]) -> Local:
-    """The local derivative on the pattern: one vjp for all first entries of their groups, one for all second entries, ..."""
+    """The local derivative on the pattern.
+
+    One vjp serves the first entries of all groups, one the second entries, and so on.
+    """
     avals = [_aval(a) if hasattr(a, "shape") else a for a in args]
-    why = f"{op.name} does not move this output with this input at these values; other values of the inputs change that"
+    why = f"{op.name} does not move this output with this input at these values: other inputs change that"
     pairs = op.depend(avals, params, args).first[i]
     if pairs is None:
         empty = np.zeros(0, np.int64)
@@ -323,7 +337,7 @@ def _colours(op: Any, avals: Sequence[Any], params: dict[str, Any], rows: Any, c
     sorted_ids = out_ids[order]
     position = np.empty(out_ids.size, np.int64)
     position[order] = np.arange(out_ids.size) - np.searchsorted(sorted_ids, sorted_ids, "left")
-    entries = np.arange(out_ids.size)
+    entries: Any = np.arange(out_ids.size)
     found: list[Any] = []
     for k in range(int(position.max()) + 1 if position.size else 0):
         chosen = entries[position == k]

@@ -84,7 +84,10 @@ class Contraction(Op):
         return self.eval(x, y, **params)
 
     def run(self, x: Any, y: Any, params: dict[str, Any]) -> Any:
-        """Run and record: an operand is kept only where the other one is followed, since only its rule reads it."""
+        """Run and record.
+
+        An operand is kept only where the other one is followed, since only its rule reads it.
+        """
         for a in (x, y):
             if isinstance(a, Tensor) and a.foreign is not None:
                 return a.foreign(self, (x, y), params)
@@ -128,13 +131,6 @@ class Contraction(Op):
         )
 
 
-def contraction(
-    name: str, spec: str | Callable[[Shape, Shape], str] | None, eval: Any = None, **options: Any
-) -> Contraction:
-    """Declare a contraction; see `Contraction`."""
-    return Contraction(name, spec, eval, **options)
-
-
 def conj(x: Any) -> Any:
     """The conjugate of a complex array or tensor; real ones as they are."""
     d = x.value.dtype if isinstance(x, Tensor) else x.dtype
@@ -162,7 +158,10 @@ def _swap(g: Any, other: Any, spec: str, i: int, shape: Shape) -> Any:
 
 
 class Plan:
-    """How a specification runs: sum what only one operand has, put the rest in the order of a (batched) matrix product."""
+    """How a specification runs.
+
+    Sum what only one operand has, then put the rest in the order of a (batched) matrix product.
+    """
 
     def __init__(self, spec: str) -> None:
         """Sort the labels into batch, left, contracted and right ones."""
@@ -230,13 +229,12 @@ def _summed(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _stretched(r: Any, p: Plan, sizes: dict[str, int] | None) -> Any:
-    assert sizes is not None
     shape = list(r.shape)
     for i, _ in p.new:
         shape.insert(i, 1)
     r = r.reshape(shape)
     for i, c in p.new:
-        shape[i] = sizes[c]
+        shape[i] = (sizes or {})[c]
     return np.broadcast_to(r, shape).copy()
 
 
@@ -316,11 +314,11 @@ NO_PARAMS: dict[str, Any] = {}
 
 
 def fast_ok(x: Any, y: Any) -> bool:
-    """May the fast call run: plain tensors of one floating dtype, no special mode?"""
+    """Whether the fast call may run: plain tensors of one floating dtype, no special mode."""
     if type(x) is not Tensor or type(y) is not Tensor:
         return False
     d = x.value.dtype
     return d is y.value.dtype and (d is F32 or d is F64) and state.mode != CAREFUL
 
 
-__all__ = ["Contraction", "contraction", "evaluate", "product", "record"]
+__all__ = ["Contraction", "conj", "evaluate", "product", "record"]

@@ -1,5 +1,6 @@
-"""Facets of contractions, read off the einsum specification: type, jvp, exact pattern, and when a product is
-zero.
+"""Facets of contractions, read off the einsum specification.
+
+Type, jvp, exact pattern, and when a product is zero.
 
 Read `derive` first. May import `graph`, `families.facets`.
 """
@@ -72,7 +73,10 @@ def sizes_of(op: Any, args: Any, params: dict[str, Any]) -> dict[str, int]:
 
 
 def _space(op: Any, i: int, args: Any, params: dict[str, Any]) -> str:
-    """The labels of the pairs (output entry, entry of operand i): each combination of their values is one pair."""
+    """The labels of the pairs (output entry, entry of operand i).
+
+    Each combination of their values is one pair.
+    """
     operands, out = spec_parts(op, args, params)
     return out + "".join(c for c in operands[i] if c not in out)
 
@@ -104,7 +108,10 @@ def _aligned(x: Any, part: str, space: str) -> Any:
 
 
 def _factor(op: Any, i: int, args: Any, params: dict[str, Any]) -> Any:
-    """The local derivative on the pairs of operand i: the other operand's entry, summed over labels that only it has."""
+    """The local derivative on the pairs of operand i.
+
+    The other operand's entry, summed over labels that only it has.
+    """
     operands, _ = spec_parts(op, args, params)
     sizes = sizes_of(op, args, params)
     space = _space(op, i, args, params)

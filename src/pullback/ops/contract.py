@@ -1,5 +1,4 @@
-"""Matrix products: matmul and its cases (dot, mv, mm, bmm), their sums (addmm, ...), outer, inner, tensordot,
-kron, cross.
+"""Matrix products: matmul and its cases, sums with them (addmm, ...), tensordot, kron, cross, chains.
 
 Read `matmul` first. Each node that PyTorch names is one contraction; matmul chooses by the ranks. Products do
 not promote: operands of different dtypes are an error. May import `families`, `graph`, other ops modules.
@@ -16,7 +15,7 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.calls import from_array, write_out
-from pullback.families.contraction import Contraction, conj, contraction, fast_ok, named, product, record
+from pullback.families.contraction import Contraction, conj, fast_ok, named, product, record
 from pullback.families.facets import Sample
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import Node
@@ -54,21 +53,21 @@ def _outer(a: Any, b: Any) -> Any:
     return a.reshape(-1, 1).dot(b.reshape(1, -1))
 
 
-dot = contraction(
+dot = Contraction(
     "dot",
     "i,i->",
     _dot,
     fast=(lambda g, y: g * y, lambda g, x: g * x),
     samples=lambda: [_normal((3,), (3,)), _normal((0,), (0,)), _normal((1,), (1,))],
 )
-mv = contraction(
+mv = Contraction(
     "mv",
     "ij,j->i",
     _dot,
     fast=(_outer, lambda g, x: g.dot(x)),
     samples=lambda: [_normal((2, 3), (3,)), _normal((2, 0), (0,)), _normal((1, 3), (3,))],
 )
-vm = contraction(
+vm = Contraction(
     "vm",
     "i,ij->j",
     _dot,
@@ -77,7 +76,7 @@ vm = contraction(
     backward="SqueezeBackward4",
     samples=lambda: [_normal((3,), (3, 2)), _normal((0,), (0, 2))],
 )
-mm = contraction(
+mm = Contraction(
     "mm",
     "ij,jk->ik",
     _dot,
@@ -97,7 +96,7 @@ def _batched(v: Any, w: Any) -> Any:
     return np.matmul(v, w)
 
 
-bmm = contraction(
+bmm = Contraction(
     "bmm",
     "bij,bjk->bik",
     _batched,
@@ -108,7 +107,7 @@ bmm = contraction(
 
 @lru_cache(maxsize=4096)
 def matmul_spec(x: Shape, y: Shape) -> str:
-    """The specification of matmul for operands of these shapes; a stretched size-1 dimension has a label of its own."""
+    """The specification of matmul for these shapes; a stretched size-1 dimension has a label of its own."""
     fresh = iter(ascii_letters)
     n = max(len(x), len(y)) - 2
     i, j, k = next(fresh), next(fresh), next(fresh)
@@ -135,7 +134,7 @@ def _matmul_name(node: Node) -> str:
     return "CloneBackward0" if left_matrix else "UnsafeViewBackward0"
 
 
-batch_matmul = contraction(
+batch_matmul = Contraction(
     "matmul",
     matmul_spec,
     backward=_matmul_name,
@@ -257,7 +256,7 @@ def dot_call(input: Any, tensor: Any, *, out: Any = None) -> Any:
 
 
 def bmm_call(input: Any, mat2: Any, *, out: Any = None) -> Any:
-    """The products of two stacks of matrices, (b, n, m) and (b, m, p) -> (b, n, p), of one dtype; no broadcasting."""
+    """The products of two stacks of matrices, (b, n, m) and (b, m, p) -> (b, n, p); no broadcasting."""
     return _pair(bmm, 3, 3, input, mat2, out)
 
 
@@ -327,7 +326,10 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
 
 
 def kron(input: Any, other: Any, *, out: Any = None) -> Any:
-    """The Kronecker product: every entry of `input` times the whole of `other`; dtypes promote, ranks are filled up with 1s."""
+    """The Kronecker product: every entry of `input` times the whole of `other`.
+
+    Dtypes promote, ranks are filled up with ones.
+    """
     need_tensor("kron", 1, "input", input)
     need_tensor("kron", 2, "other", other)
     n = max(input.ndim, other.ndim)
@@ -342,7 +344,7 @@ def kron(input: Any, other: Any, *, out: Any = None) -> Any:
 
 
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
-    """beta * input + alpha * (mat1 @ mat2), `input` broadcast; with beta=0 NaN and infinity of `input` are ignored."""
+    """beta * input + alpha * (mat1 @ mat2), `input` broadcast; beta=0 ignores NaN and infinity in `input`."""
     return _add("addmm", input, mat1, mat2, beta, alpha, out)
 
 
@@ -424,8 +426,7 @@ def trace(input: Any) -> Any:
 
 
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
-    """The vector product along a dimension of size 3; without `dim` the first such dimension, as PyTorch
-    does.
+    """The vector product along a dimension of size 3, without `dim` the first such dimension.
 
     >>> import pullback as torch
     >>> torch.cross(torch.tensor([1., 0., 0.]), torch.tensor([0., 1., 0.]), dim=0)

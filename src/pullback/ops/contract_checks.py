@@ -1,7 +1,11 @@
-"""What matrix products accept, with PyTorch's errors. Read `check_matmul` first. May import `errors`, `graph`."""
+"""What matrix products accept, with PyTorch's errors. Read `check_matmul` first.
+
+May import `errors`, `graph`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +64,8 @@ def check_matmul(x: Any, y: Any) -> None:
 
 def _check_small(kind: str, x: Any, y: Any) -> None:
     _check_dtypes(kind, x, y)
-    a, b = tuple(x.shape), tuple(y.shape)
+    a: list[int] = list(x.shape)
+    b: list[int] = list(y.shape)
     if kind == "dot":
         if a != b:
             raise RuntimeError(
@@ -79,12 +84,12 @@ def _check_small(kind: str, x: Any, y: Any) -> None:
                 message(first, _shapes(x, y), f"the vector needs {a[1]} entries, one per column")
             )
     else:
-        a = a if len(a) == 2 else (1, a[0])
+        a = a if len(a) == 2 else [1, a[0]]
         if a[1] != b[0]:
             raise _mm_shapes(a, b, x, y)
 
 
-def _mm_shapes(a: tuple[int, ...], b: tuple[int, ...], x: Any, y: Any) -> RuntimeError:
+def _mm_shapes(a: Sequence[int], b: Sequence[int], x: Any, y: Any) -> RuntimeError:
     todo = "the last dimension of the first must equal the second last of the second"
     if len(b) > 1 and a[1] == b[1]:
         todo += "; transpose the second: a @ b.T"
@@ -116,7 +121,8 @@ def _check_dtypes(kind: str, x: Any, y: Any) -> None:
 
 
 def _check_batched(x: Any, y: Any) -> None:
-    a, b = tuple(x.shape), tuple(y.shape)
+    a: list[int] = list(x.shape)
+    b: list[int] = list(y.shape)
     if len(b) <= 2:  # the stack is laid out as one matrix
         rows = 1
         for n in a[:-1]:
@@ -124,15 +130,15 @@ def _check_batched(x: Any, y: Any) -> None:
         _check_dtypes("mv" if len(b) == 1 else "mm", x, y)
         if a[-1] != b[0]:
             if len(b) == 2:
-                raise _mm_shapes((rows, a[-1]), b, x, y)
+                raise _mm_shapes([rows, a[-1]], b, x, y)
             first = f"size mismatch, got input ({rows}), mat ({rows}x{a[-1]}), vec ({b[0]})"
             raise RuntimeError(message(first, _shapes(x, y), f"the vector needs {a[-1]} entries"))
         return
     _check_dtypes("bmm", x, y)
-    check_broadcast("matmul", a[:-2], b[:-2])
+    check_broadcast("matmul", tuple(a[:-2]), tuple(b[:-2]))
     if a[-1] != b[-2]:
         stack = 1
-        for n in _broadcast(a[:-2], b[:-2]):
+        for n in _broadcast(tuple(a[:-2]), tuple(b[:-2])):
             stack *= n
         first = (
             f"Expected size for first two dimensions of batch2 tensor to be: [{stack}, {a[-1]}] but got: "
@@ -152,7 +158,8 @@ def check_broadcast(name: str, *shapes: tuple[int, ...]) -> None:
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
-        raise broadcast_error(name, list(shapes)) from None
+        error: Exception = broadcast_error(name, list(shapes))
+        raise error from None
 
 
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> list[int]:
@@ -229,11 +236,14 @@ def tensordot_dims(a: Any, b: Any, dims: Any) -> tuple[list[int], list[int]]:
                 f"size {n} in dim {j}"
             )
             raise RuntimeError(message(first, _shapes(a, b), "name other dims, or transpose an operand"))
-    found = [wrapped(i, a.ndim) for i in left], [wrapped(j, b.ndim) for j in right]
-    for side in found:
-        for d in side:
-            if side.count(d) > 1:
-                raise RuntimeError(message(f"dim {d} appears multiple times in the list of dims"))
+    return _distinct(left, a.ndim), _distinct(right, b.ndim)
+
+
+def _distinct(dims: Sequence[int], ndim: int) -> list[int]:
+    found = [wrapped(d, ndim) for d in dims]
+    for d in found:
+        if found.count(d) > 1:
+            raise RuntimeError(message(f"dim {d} appears multiple times in the list of dims"))
     return found
 
 

@@ -53,12 +53,13 @@ def _form(args: Sequence[Any]) -> tuple[Any, list[Any]]:
         )
     if isinstance(args[0], Tensor):
         return _sublists(args)
-    equation, *operands = args
+    equation: Any = args[0]
+    operands: list[Any] = list(args[1:])
     if not isinstance(equation, str):
         first = f"einsum(): argument 'equation' (position 1) must be str, not {type(equation).__name__}"
         raise TypeError(message(first, "", TODO))
     if len(operands) == 1 and isinstance(operands[0], list | tuple):
-        operands = list(operands[0])  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        operands = list(operands[0])
     for k, a in enumerate(operands):
         if not isinstance(a, Tensor):
             kind = type(a).__name__
@@ -95,7 +96,7 @@ def _numbers(sublist: Any) -> list[int | None]:
 
 
 def parse(equation: str, operands: Sequence[Any]) -> tuple[list[Labels], Labels | None]:
-    """The labels of each operand and of the output (None: implicit), ellipses spelled out; PyTorch's errors."""
+    """The labels of each operand and of the output (None: implicit), ellipses spelled out."""
     left, arrow, right = equation.partition("->")
     at = 0
     parts: list[list[int | None]] = []
@@ -152,7 +153,10 @@ def _spread(part: list[int | None], rank: int, k: int) -> Labels:
     """An operand's labels with its ellipsis as labels DOTS, DOTS + 1, ... (counted from its own first)."""
     named = len(part) - (None in part)
     if named != rank and (None not in part or named > rank):
-        counts = f"einsum(): the number of subscripts in the equation ({named}) {{}} the number of dimensions ({rank}) for operand {k}"
+        counts = (
+            f"einsum(): the number of subscripts in the equation ({named}) {{}} the number of dimensions ({rank}) "
+            f"for operand {k}"
+        )
         if None in part:
             raise RuntimeError(message(counts.format("is more than"), "", TODO))
         raise RuntimeError(message(counts.format("does not match") + " and no ellipsis was given", "", TODO))
@@ -291,17 +295,16 @@ def _pair(
 
 def _cheapest(pairs: Sequence[tuple[Any, Labels]], output: Labels, sizes: dict[int, int]) -> tuple[int, int]:
     """The pair whose result grows the least (the first such pair): the usual greedy order."""
-    best: tuple[float, int, int] | None = None
+    best, found = float("inf"), (0, 1)
     for i in range(len(pairs)):
         for j in range(i + 1, len(pairs)):
             p, q = pairs[i][1], pairs[j][1]
             others = set(output).union(*(r for k, (_, r) in enumerate(pairs) if k not in (i, j)))
             made = _volume([c for c in {*p, *q} if c in others], sizes)
             grown = made - _volume(p, sizes) - _volume(q, sizes)
-            if best is None or grown < best[0]:
-                best = (grown, i, j)
-    assert best is not None
-    return best[1], best[2]
+            if grown < best:
+                best, found = grown, (i, j)
+    return found
 
 
 def _volume(part: Sequence[int], sizes: dict[int, int]) -> int:

@@ -24,6 +24,7 @@ from pullback.ops.linalg.common import (
     failed,
     matrices,
     mH,
+    scipy_linalg,
     spd,
     triangle,
     which,
@@ -43,11 +44,9 @@ def _minor(a: Any) -> int:
 
 
 def _potrf(a: Any) -> tuple[Any, int]:
-    from scipy.linalg import lapack
-
     if not a.size:
         return a, 0
-    routine: Any = lapack.get_lapack_funcs("potrf", (a,))
+    routine = scipy_linalg().get_lapack_funcs("potrf", (a,))
     factor, info = routine(a, lower=1, clean=1)
     undefined = np.isnan(np.diagonal(factor))
     return factor, int(np.argmax(undefined)) + 1 if not info and undefined.any() else int(info)
@@ -55,7 +54,7 @@ def _potrf(a: Any) -> tuple[Any, int]:
 
 def _lower(a: Any, check: str) -> Any:
     try:
-        low = np.linalg.cholesky(a)
+        low: Any = np.linalg.cholesky(a)
         if not np.isnan(low).any():
             return low
     except np.linalg.LinAlgError:
@@ -63,7 +62,7 @@ def _lower(a: Any, check: str) -> Any:
     if check:
         info = each_matrix(_minor, a)
         k = int(info.reshape(-1)[np.argmax(info.reshape(-1) > 0)])
-        todo = "a covariance needs more samples than dimensions, or a multiple of the identity: A + 1e-6 * torch.eye(n)"
+        todo = "a covariance needs more samples than dimensions, or A + 1e-6 * torch.eye(n)"
         raise failed(NOT_POSITIVE.format(name=check, where=which(info > 0), k=k), a, todo)
     flat = a.reshape((math.prod(a.shape[:-2]), *a.shape[-2:]))
     return np.array([np.tril(_potrf(m)[0]) for m in flat], a.dtype).reshape(a.shape)
@@ -107,8 +106,9 @@ cholesky_op = by_hand(
 
 
 def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
-    """The lower triangular L with A = L L^H (or U with A = U^H U) of a positive definite matrix; one triangle
-    is read.
+    """The lower triangular L with A = L L^H (or U with A = U^H U) of a positive definite matrix.
+
+    One triangle is read.
 
     LinAlgError where the matrix is not positive definite.
 
@@ -126,7 +126,10 @@ _result = named_result("linalg_cholesky_ex", "L", "info")
 
 
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
-    """`cholesky` and LAPACK's info (0, or the order of the minor that fails) instead of an error; such a factor is unfinished."""
+    """`cholesky` and LAPACK's info (0, or the order of the minor that fails) instead of an error.
+
+    Such a factor is unfinished.
+    """
     matrices("cholesky", A, square=True, loop="cholesky_cpu", argument="input", called="cholesky_ex")
     factor = cholesky_op(A, upper=upper, check="linalg.cholesky_ex" if check_errors else "")
     read = A.detach().numpy()

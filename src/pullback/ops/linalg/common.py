@@ -1,5 +1,6 @@
-"""What the linear-algebra ops share: input checks with PyTorch's texts, transposes and triangles that work on
-arrays and tensors.
+"""What the linear-algebra ops share.
+
+Input checks with PyTorch's texts, transposes and triangles that work on arrays and tensors.
 
 Read `matrices` (the check) first, then `guarded`, which turns LAPACK's failures into LinAlgError. May import
 `families`, `graph`, `errors`.
@@ -59,7 +60,7 @@ def real(x: Any) -> Any:
 
 
 def is_complex(x: Any) -> bool:
-    """Are the entries complex?"""
+    """Whether the entries are complex."""
     return (x.value.dtype if isinstance(x, Tensor) else x.dtype).kind == "c"
 
 
@@ -68,7 +69,8 @@ def add(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else a + b
 
 
-def _same(params: dict[str, Any], _ndim: int) -> dict[str, Any]:
+def same_params(params: dict[str, Any], _ndim: int) -> dict[str, Any]:
+    """The parameters for one more leading dimension, where they only speak of the last ones."""
     return params
 
 
@@ -79,20 +81,32 @@ def _from_diagonal(v: Any) -> Any:
     return r
 
 
+def _triangle(x: Any, *, upper: bool, k: int = 0) -> Any:
+    return np.triu(x, k) if upper else np.tril(x, k)
+
+
+def _pull_triangle(g: Any, _out: Any, _x: Any, *, upper: bool, k: int = 0) -> Any:
+    return triangle(g, upper=upper, k=k)
+
+
+def _pull_diagonal(g: Any, _out: Any, _v: Any) -> Any:
+    return diagonal(g)
+
+
 # zero outside one triangle (k as in numpy.tril): entries there are routed, not multiplied by zero
 triangle = structural(
     "triangle",
-    lambda x, *, upper, k=0: np.triu(x, k) if upper else np.tril(x, k),
-    vjp=lambda g, _out, _x, *, upper, k=0: triangle(g, upper=upper, k=k),
-    lift=_same,
+    _triangle,
+    vjp=_pull_triangle,
+    lift=same_params,
     samples=[((3, 3), {"upper": True}), ((2, 2, 3), {"upper": False, "k": -1}), ((0, 0), {"upper": True})],
 )
 # vectors as diagonal matrices
 from_diagonal = structural(
     "from_diagonal",
     _from_diagonal,
-    vjp=lambda g, _out, _x: diagonal(g),
-    lift=_same,
+    vjp=_pull_diagonal,
+    lift=same_params,
     samples=[((3,), {}), ((2, 3), {}), ((0,), {})],
 )
 
@@ -190,7 +204,10 @@ def each_matrix(function: Callable[[Any], Any], x: Any) -> Any:
 
 
 def substitute(a: Any, b: Any, *, upper: bool) -> Any:
-    """Solve triangular systems row by row, all stacks at once; a zero pivot gives the infinities that PyTorch gives."""
+    """Solve triangular systems row by row, all stacks at once.
+
+    A zero pivot gives the infinities that PyTorch gives.
+    """
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     x = np.broadcast_to(b, lead + b.shape[-2:]).copy()
     n = a.shape[-1]
@@ -202,14 +219,12 @@ def substitute(a: Any, b: Any, *, upper: bool) -> Any:
 
 
 def unchecked_solve(a: Any, b: Any) -> Any:
-    """The solution of a x = b by elimination that divides by zero pivots, for stacks with a singular matrix."""
-    from scipy.linalg import lapack
-
+    """The solution of a x = b by elimination that divides by zero pivots, for singular matrices."""
     n = a.shape[-1]
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     flat_a = np.broadcast_to(a, lead + a.shape[-2:]).reshape((-1, n, n))
     flat_b = np.broadcast_to(b, lead + b.shape[-2:]).reshape((-1, *b.shape[-2:]))
-    factor: Any = lapack.get_lapack_funcs("getrf", (a,))
+    factor = scipy_linalg().get_lapack_funcs("getrf", (a,))
     found: list[Any] = []
     for m, rhs in zip(flat_a, flat_b, strict=True):
         packed, pivots, _ = factor(m)
@@ -221,20 +236,29 @@ def unchecked_solve(a: Any, b: Any) -> Any:
     return np.array(found).reshape(lead + b.shape[-2:])
 
 
-def zero_pivot(a: Any) -> int:
-    """Which diagonal entry of the LU factor is exactly zero, counted from 1; 0 where none is (LAPACK's info)."""
-    from scipy.linalg import lapack
+def scipy_linalg() -> Any:
+    """SciPy's linear algebra, imported where it is first needed."""
+    import scipy.linalg
 
+    return scipy.linalg
+
+
+def zero_pivot(a: Any) -> int:
+    """Which diagonal entry of the LU factor is exactly zero, counted from 1.
+
+    0 where none is (LAPACK's info).
+    """
     if not a.size:
         return 0
-    routine: Any = {"f": lapack.sgetrf, "d": lapack.dgetrf, "F": lapack.cgetrf, "D": lapack.zgetrf}[
-        a.dtype.char
-    ]
+    routine = scipy_linalg().get_lapack_funcs("getrf", (a,))
     return int(routine(a)[2])
 
 
 def phase_free(turned: Any, what: str) -> None:
-    """RuntimeError where a loss depends on the phase of complex vectors, which is arbitrary: Im diag(V^H gV) must vanish."""
+    """RuntimeError where a loss depends on the phase of complex vectors, which is arbitrary.
+
+    Im diag(V^H gV) must vanish.
+    """
     v = turned.value if isinstance(turned, Tensor) else turned
     if v.dtype.kind != "c" or (isinstance(turned, Tensor) and turned.foreign is not None):
         return

@@ -1,6 +1,6 @@
-"""Determinants: linalg.det, slogdet, torch.logdet. d det = det tr(A^-1 dA), d log|det| = Re tr(A^-1 dA)
-(Giles 2008, 2.2.4).
+"""Determinants: linalg.det, slogdet, torch.logdet.
 
+d det = det tr(A^-1 dA), d log|det| = Re tr(A^-1 dA) (Giles 2008, 2.2.4).
 At a singular matrix the derivative of det is the cofactor matrix. PyTorch returns zero there at first order
 and the cofactors where the backward pass is itself recorded; so does `det`. May import `families`,
 `linalg.common`, `linalg.svd`.
@@ -46,8 +46,7 @@ def _pull_det(g: Any, d: Any, a: Any) -> Any:
 
 
 def _cofactors(a: Any) -> Any:
-    """The cofactors from the singular values: det(U V^H) conj(U) diag(products of the other singular values)
-    conj(V^H).
+    """The cofactors: det(U V^H) conj(U) diag(products of the other singular values) conj(V^H).
 
     Exact for singular matrices too, and differentiable where the singular values are distinct.
     """
@@ -94,7 +93,7 @@ def _pull_slogdet(g: Any, out: Any, a: Any) -> Any:
 
 
 def _inverse_adjoint(a: Any) -> Any:
-    """A^-H; for a singular matrix the infinities of a substitution that divides by the zero pivot, as in PyTorch."""
+    """A^-H; for a singular matrix what a substitution that divides by the zero pivot gives, as in PyTorch."""
     try:
         return mH(np.linalg.inv(a))
     except np.linalg.LinAlgError:

@@ -49,7 +49,10 @@ def _pull(g: Any, out: Any, _a: Any, *, upper: bool = False) -> Any:  # noqa: AR
 
 
 def _symmetric(a: Any) -> Any:
-    """Samples are perturbed entry by entry, but only one triangle is read: the derivative is that of (A + A^H) / 2."""
+    """Samples are perturbed entry by entry, but only one triangle is read.
+
+    The derivative is that of (A + A^H) / 2.
+    """
     return Sample(
         (a,), {"upper": False}, smooth=False, note="one triangle is read, the gradient is symmetrised"
     )
@@ -77,8 +80,9 @@ def _upper(uplo: Any) -> bool:
 
 
 def eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:  # noqa: ARG001 - PyTorch's signature
-    """Eigenvalues in ascending order and orthonormal eigenvectors (columns) of a symmetric matrix; one
-    triangle is read.
+    """Eigenvalues in ascending order and orthonormal eigenvectors (columns) of a symmetric matrix.
+
+    One triangle is read.
 
     The gradient of the vectors needs distinct eigenvalues (NaN otherwise). It is symmetric, as the matrix is.
 

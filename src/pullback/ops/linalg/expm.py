@@ -13,12 +13,11 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
 from pullback.families.structural import structural
-from pullback.ops.linalg.common import matrices, mH, noise, sample
+from pullback.ops.linalg.common import matrices, mH, noise, same_params, sample, scipy_linalg
 
 
 def _expm(a: Any) -> Any:
-    from scipy.linalg import expm
-
+    expm = scipy_linalg().expm
     if a.dtype.char not in "efdFD":
         raise TypeError(message(f"linalg.matrix_exp: no exponential for entries of type {a.dtype}"))
     if not a.size:
@@ -39,7 +38,7 @@ def _blocks(a: Any, d: Any) -> Any:
     return r
 
 
-# [[A, D], [0, A]]
+# the block matrix with A on the diagonal, D in the upper right corner and zero below
 blocks = by_hand(
     "matrix_blocks",
     _blocks,
@@ -52,12 +51,14 @@ blocks = by_hand(
     core=((2, 2), (2,)),
     samples=lambda: [sample(noise(2, 2), noise(2, 2, seed=2))],
 )
-corner = structural(
-    "matrix_corner",
-    lambda x: x[..., : x.shape[-1] // 2, x.shape[-1] // 2 :].copy(),
-    lift=lambda params, _ndim: params,
-    samples=[((4, 4), {}), ((2, 2, 2), {})],
-)
+
+
+def _corner(x: Any) -> Any:
+    n = x.shape[-1] // 2
+    return x[..., :n, n:].copy()
+
+
+corner = structural("matrix_corner", _corner, lift=same_params, samples=[((4, 4), {}), ((2, 2, 2), {})])
 
 
 def _directional(a: Any, d: Any) -> Any:

@@ -1,4 +1,7 @@
-"""Inverses: linalg.inv, inv_ex, torch.inverse. Y = A^-1: dY = -Y dA Y (Giles 2008, 2.2.3). May import `families`, `linalg.common`."""
+"""Inverses: linalg.inv, inv_ex, torch.inverse. Y = A^-1: dY = -Y dA Y (Giles 2008, 2.2.3).
+
+May import `families`, `linalg.common`.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +45,12 @@ def singular(a: Any, name: str = "inv") -> Exception:
 
 def _inv(a: Any, *, check: str = "inv") -> Any:
     try:
-        return np.linalg.inv(a)
+        y: Any = np.linalg.inv(a)
     except np.linalg.LinAlgError:
         if check:
             raise singular(a, check) from None
         return unchecked_solve(a, np.eye(a.shape[-1], dtype=a.dtype))
+    return y
 
 
 inv_op = by_hand(
@@ -89,7 +93,10 @@ _result = named_result("linalg_inv_ex", "inverse", "info")
 
 
 def inv_ex(A: Any, *, check_errors: bool = False) -> Any:
-    """The inverse and LAPACK's info (0, or which pivot is zero) instead of an error; a singular matrix gives infinities and NaN."""
+    """The inverse and LAPACK's info (0, or which pivot is zero) instead of an error.
+
+    A singular matrix gives infinities and NaN.
+    """
     matrices("inv", A, square=True, called="inv_ex")
     info = np.asarray(each_matrix(zero_pivot, A.detach().numpy())).astype(np.int32)
     return _result((inv_op(A, check="inv_ex" if check_errors else ""), wrap(info)))

@@ -48,9 +48,8 @@ def _pair(dim: Any, ndim: int) -> tuple[int, int]:
     found = [d % ndim if -ndim <= d < ndim else d for d in dim]
     if found[0] == found[1]:
         raise RuntimeError(message(f"linalg.matrix_norm: dims must be different. Got ({dim[0]}, {dim[1]})"))
-    checked = dims_of("linalg_matrix_norm", tuple(dim), ndim)
-    assert checked is not None
-    return checked[0], checked[1]
+    rows, cols = dims_of("linalg_matrix_norm", tuple(dim), ndim) or (0, 1)
+    return rows, cols
 
 
 def matrix_norm(
@@ -62,9 +61,9 @@ def matrix_norm(
     dtype: Any = None,
     out: Any = None,
 ) -> Any:
-    """The norm of matrices: "fro" (entries), "nuc" (sum of singular values), 2, -2 (largest, smallest), 1,
-    -1, inf, -inf.
+    """The norm of matrices.
 
+    "fro" takes the entries, "nuc" the sum of the singular values, 2 and -2 the largest and smallest of them.
     1 is the largest sum of absolute values of a column, inf that of a row. Ties share the gradient evenly.
 
     >>> import pullback as torch
@@ -84,14 +83,14 @@ def matrix_norm(
             f"linalg.matrix_norm: Expected a floating point or complex tensor as input. Got {A.dtype.word}"
         )
         raise RuntimeError(message(first, "", "convert it first: x.float()"))
-    A = _converted(A, dtype)
+    a = _converted(A, dtype)
     if isinstance(dim, int):
         first = (
             "linalg_matrix_norm() received an invalid combination of arguments - got (Tensor, dim=int), "
             "but expected one of:"
         )
         raise TypeError(message(first, "", "dim is a pair of dimensions"))
-    t = _matrix_norm(A, _order("matrix_norm", ord), *_pair(dim, A.ndim), keepdim)
+    t = _matrix_norm(a, _order("matrix_norm", ord), *_pair(dim, a.ndim), keepdim)
     return t if out is None else write_out(svd_op, out, t, (A,))
 
 
@@ -158,8 +157,7 @@ def norm(
 
 
 def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
-    """How much a linear system with this matrix amplifies relative errors: norm(A) * norm(A^-1); inf for a
-    singular one.
+    """norm(A) * norm(A^-1): how much a linear system amplifies relative errors; inf for a singular matrix.
 
     p is a matrix norm's order; None and 2 take the ratio of the extreme singular values.
 

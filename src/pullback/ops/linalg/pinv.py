@@ -22,7 +22,10 @@ from pullback.ops.linalg.svd import failure
 
 
 def tolerance(shape: tuple[int, ...], dtype: Any, atol: Any, rtol: Any) -> tuple[Any, Any]:
-    """The absolute and relative limits below which singular values count as zero; rtol is max(m, n) eps unless atol is given."""
+    """The absolute and relative limits below which singular values count as zero.
+
+    Rtol is max(m, n) eps unless atol is given.
+    """
     if rtol is None:
         rtol = (
             0.0
@@ -97,8 +100,9 @@ def _check(name: str, x: Any) -> None:
 def pinv(
     A: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None
 ) -> Any:
-    """The pseudo-inverse, (..., m, n) -> (..., n, m): singular values up to max(atol, rtol * largest) count
-    as zero.
+    """The pseudo-inverse, (..., m, n) -> (..., n, m).
+
+    Singular values up to max(atol, rtol * largest) count as zero.
 
     The gradient holds while the rank does not change. rcond is the old name of rtol.
 
@@ -169,8 +173,9 @@ _result = named_result("linalg_lstsq", "solution", "residuals", "rank", "singula
 
 
 def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> Any:
-    """X that minimises |A X - B|, (..., m, n) and (..., m, k) or (..., m); the one of least norm where
-    several do.
+    """X that minimises |A X - B|, (..., m, n) and (..., m, k) or (..., m).
+
+    The one of least norm where several do.
 
     Returns solution, residuals (with driver "gels", "gelsd" or "gelss" where m > n and the rank is full),
     rank, and singular values (with "gelsd" or "gelss").

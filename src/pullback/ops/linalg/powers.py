@@ -1,4 +1,7 @@
-"""Products and powers: linalg.matrix_power, vecdot, vander, tensorinv, tensorsolve. May import `families`, `ops.contract`, `linalg`."""
+"""Products and powers: linalg.matrix_power, vecdot, vander, tensorinv, tensorsolve.
+
+May import `families`, `ops.contract`, `linalg`.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,9 @@ from pullback.ops.linalg.solve import solve
 
 
 def matrix_power(A: Any, n: Any, *, out: Any = None) -> Any:
-    """A multiplied n times with itself, by repeated squaring; a negative n inverts first, n = 0 gives the
-    identity.
+    """A multiplied n times with itself, by repeated squaring.
+
+    A negative n inverts first, n = 0 gives the identity.
 
     >>> import pullback as torch
     >>> matrix_power(torch.tensor([[1., 1.], [0., 1.]]), 5)
@@ -61,7 +65,10 @@ def _power(a: Any, n: int) -> Any:
 
 
 def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
-    """The inner products of vectors along a dimension, the first one conjugated; other dimensions broadcast."""
+    """The inner products of vectors along a dimension, the first one conjugated.
+
+    Other dimensions broadcast.
+    """
     tensor_argument("vecdot", x, "x")
     tensor_argument("vecdot", y, "y", 2)
     if x.dtype is not y.dtype:

@@ -25,6 +25,7 @@ from pullback.ops.linalg.common import (
     mH,
     noise,
     real,
+    same_params,
     sample,
     triangle,
 )
@@ -44,12 +45,16 @@ def _place(x: Any, *, start: int, total: int) -> Any:
     return r
 
 
+def _unplace(g: Any, _out: Any, _x: Any, *, start: int, total: int) -> Any:  # noqa: ARG001 - the op's parameter
+    return g[..., start : start + _x.shape[-1]]
+
+
 # a block of columns inside a wider matrix of zeros
 columns = structural(
     "place_columns",
     _place,
-    vjp=lambda g, _out, _x, *, start, total: g[..., start : start + _x.shape[-1]],  # noqa: ARG005 - a parameter
-    lift=lambda params, _ndim: params,
+    vjp=_unplace,
+    lift=same_params,
     samples=[((2, 2), {"start": 1, "total": 4}), ((2, 2, 1), {"start": 0, "total": 1})],
 )
 
@@ -57,7 +62,8 @@ columns = structural(
 def _qr(a: Any, *, mode: str = "reduced") -> Any:
     if mode == "r":
         return np.zeros(0, a.dtype), np.linalg.qr(a, mode="r")
-    q, r = np.linalg.qr(a, mode=mode)
+    decompose: Any = np.linalg.qr  # its stubs want literal modes
+    q, r = decompose(a, mode=mode)
     return q, r
 
 

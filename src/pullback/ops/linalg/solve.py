@@ -38,11 +38,12 @@ def _solve(a: Any, b: Any, *, left: bool = True, check: bool = True) -> Any:
     if not left:
         return mT(_solve(mT(a), mT(b), check=check))
     try:
-        return np.linalg.solve(a, b)
+        x: Any = np.linalg.solve(a, b)
     except np.linalg.LinAlgError:
         if check:
             raise _singular(a) from None
         return unchecked_solve(a, b)
+    return x
 
 
 def _singular(a: Any) -> Exception:
@@ -51,7 +52,7 @@ def _singular(a: Any) -> Exception:
     return failed(first, a, "torch.linalg.lstsq solves in the least-squares sense")
 
 
-def _vjp(g: Any, x: Any, a: Any, b: Any, *, needs: Any, left: bool = True, check: bool = True) -> Any:
+def _vjp(g: Any, x: Any, a: Any, b: Any, *, needs: Any, left: bool = True, **_params: Any) -> Any:
     gb = solve_op(mH(a), g, left=left)
     ga = (gb @ mH(x) if left else mH(x) @ gb) if needs[0] else None
     return None if ga is None else unbroadcast(-ga, tuple(a.shape)), unbroadcast(gb, tuple(b.shape)) if needs[
@@ -59,7 +60,7 @@ def _vjp(g: Any, x: Any, a: Any, b: Any, *, needs: Any, left: bool = True, check
     ] else None
 
 
-def _jvp(tangents: Any, x: Any, a: Any, b: Any, *, left: bool = True, check: bool = True) -> Any:  # noqa: ARG001 - the facet's arguments
+def _jvp(tangents: Any, x: Any, a: Any, b: Any, *, left: bool = True, **_params: Any) -> Any:  # noqa: ARG001 - the facet's arguments
     da, db = tangents
     return solve_op(a, add(None if da is None else -(da @ x if left else x @ da), db), left=left)
 
@@ -139,7 +140,10 @@ _result = named_result("linalg_solve_ex", "result", "info")
 
 
 def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> Any:
-    """`solve` and LAPACK's info (0, or which pivot is zero) instead of an error; a singular matrix gives infinities and NaN."""
+    """`solve` and LAPACK's info (0, or which pivot is zero) instead of an error.
+
+    A singular matrix gives infinities and NaN.
+    """
     x = _run(A, B, left=left, check=check_errors)
     info = np.asarray(each_matrix(zero_pivot, A.detach().numpy())).astype(np.int32)
     return _result((x, wrap(info)))

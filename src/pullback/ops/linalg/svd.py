@@ -155,8 +155,9 @@ def values(a: Tensor) -> Tensor:
 
 
 def svdvals(A: Any, *, driver: Any = None, out: Any = None) -> Any:
-    """The singular values in descending order, (..., m, n) -> (..., min(m, n)); repeated ones are
-    differentiable too.
+    """The singular values in descending order, (..., m, n) -> (..., min(m, n)).
+
+    Repeated ones are differentiable too.
 
     >>> import pullback as torch
     >>> svdvals(torch.eye(2) * 3)

@@ -25,6 +25,7 @@ from pullback.ops.linalg.common import (
     need_square,
     noise,
     sample,
+    scipy_linalg,
     substitute,
     tensor_argument,
     triangle,
@@ -42,9 +43,7 @@ def _solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitria
     else:
         t = np.triu(a) if upper else np.tril(a)
     if a.ndim == 2 and b.ndim == 2 and n > 128:
-        from scipy.linalg import blas
-
-        routine: Any = {"f": blas.strsm, "d": blas.dtrsm, "F": blas.ctrsm, "D": blas.ztrsm}[a.dtype.char]
+        routine = scipy_linalg().get_blas_funcs("trsm", (t, b))
         return routine(1.0, t, b, lower=int(not upper))
     return substitute(t, b, upper=upper)
 
@@ -124,7 +123,10 @@ _solution = named_result("triangular_solve", "solution", "cloned_coefficient")
 def triangular_solve(
     b: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> Any:
-    """`solve_triangular` under its old name: the solution and a copy of A; deprecated in PyTorch with a warning."""
+    """`solve_triangular` under its old name: the solution and a copy of A.
+
+    Deprecated in PyTorch with a warning.
+    """
     warnings.warn(
         "torch.triangular_solve is deprecated in favor of torch.linalg.solve_triangularand will be removed "
         "in a future PyTorch "
