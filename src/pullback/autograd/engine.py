@@ -79,8 +79,12 @@ def sweep(
             for edge, c in zip(node.edges, cotangents):  # noqa: B905 - equal lengths; the keyword costs time here
                 if c is None or edge is None:
                     continue
-                if type(edge) is not Node:
-                    _deliver(edge, c, heap, grads, leaves, allowed)
+                kind = type(edge)
+                if kind is not Node:
+                    if kind is Slot:
+                        _deliver(edge, c, heap, grads, leaves, allowed)
+                    else:
+                        leaves[edge] = leaves[edge] + c if edge in leaves else c
                 elif edge in grads:
                     grads[edge] = grads[edge] + c
                 elif allowed is None or edge in allowed:

@@ -15,7 +15,7 @@ import numpy as np
 from pullback.dtypes import from_numpy_dtype
 from pullback.graph.modes import CAREFUL, OFF, QUIET, loud, quiet, state
 from pullback.graph.node import Aval, Node, Slot
-from pullback.graph.record import annotate, refuse_inference
+from pullback.graph.record import Packed, annotate, refuse_inference
 from pullback.graph.tensor import InferenceTensor, Tensor, edge_of, wrap
 
 Rule = Callable[..., Any]
@@ -154,9 +154,13 @@ class Op:
 
     def free(self, node: Node) -> None:
         """Drop what a node saved, if it saved a tensor: a second pass through it is then an error."""
-        if node.out is not None or any(isinstance(a, _SAVED) for a in node.args):
-            node.args = None
-            node.out = None
+        if node.out is None:
+            for a in node.args:
+                if isinstance(a, _SAVED):
+                    break
+            else:
+                return
+        node.args = node.out = None
 
     def push(self, node: Node, tangents: Sequence[Any]) -> Any:
         """The tangent(s) of the output for tensor tangents of the arguments (None where an argument has none)."""
@@ -170,7 +174,7 @@ class Op:
 
 
 # a number that a rule reads counts as saved, as it does in PyTorch: (x * 3).backward() twice is an error
-_SAVED = (Tensor, np.generic)
+_SAVED = (Tensor, Packed, np.generic)
 
 TABLE: dict[str, Op] = {}
 

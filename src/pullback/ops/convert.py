@@ -320,7 +320,7 @@ METHODS: dict[str, Any] = {
     "__format__": format_tensor,
     "__deepcopy__": deepcopy,
     "__reduce_ex__": reduce,
-    "__hash__": lambda self: id(self),
+    "__hash__": object.__hash__,
     "cpu": lambda self, memory_format=None: self,  # noqa: ARG005 - PyTorch's argument
     "size": lambda self, dim=None: self.shape if dim is None else self.shape[dim],
     "dim": lambda self: self.value.ndim,
