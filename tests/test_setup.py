@@ -18,7 +18,7 @@ PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?((?:[=<>!~]=?[0-9.]+)?)$")
 ADDRESS = re.compile(r"\w+://|\bwww\.|index-url|find-links|trusted-host", re.IGNORECASE)
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:work|home|root|Users)/")
-LEFTOVER = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
+LEFTOVER = re.compile(r"(?:#|//|\*).*\b(?:TODO|FIXME|XXX|HACK)\b")  # in a comment
 
 
 def normal(name):
