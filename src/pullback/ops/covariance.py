@@ -1,4 +1,4 @@
-"""Covariance and correlation, composed of means and matrix products. May import `families`, `graph`, `errors`."""
+"""Covariance and correlation, composed of means and matrix products. May import `families` and `graph`."""
 
 from __future__ import annotations
 
