@@ -455,7 +455,6 @@ for _op, _call in (
     (hardshrink_op, hardshrink),
     (hardsigmoid_op, hardsigmoid),
     (hardswish_op, hardswish),
-    (prelu_op, prelu),
     (elu_op, elu),
     (celu_op, celu),
     (selu_op, selu),

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
-from pullback.families.facets import Sample
-from pullback.families.op import apply
+from pullback.families.by_hand_facets import one_by_one
+from pullback.families.facets import Dependence, Sample, broadcast_pairs
+from pullback.families.op import TABLE, apply
 from pullback.ops.arrange import pad
 
 Ints = tuple[int, ...]
@@ -123,6 +123,65 @@ def _convolve_push(tangents: Any, _out: Any, x: Any, w: Any, b: Any = None, **p:
     return t + db if t is not None else convolve(x * 0, w, None, **p) + db
 
 
+# ---------------------------------------------------------------------- pattern and batch
+
+
+def _terms(x_shape: Ints, w_shape: Ints, p: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Every product of the sum: flat indices of its output, input and weight entries."""
+    groups, kernel = p["groups"], w_shape[2:]
+    ids = np.arange(1, math.prod(x_shape) + 1).reshape(x_shape)
+    cols = _columns(ids, kernel, p["stride"], p["padding"], p["dilation"], groups) - 1
+    n, _, rows, places = cols.shape
+    outs = np.arange(n * w_shape[0] * places).reshape(n, groups, w_shape[0] // groups, 1, places)
+    weights = np.arange(math.prod(w_shape)).reshape(1, groups, w_shape[0] // groups, rows, 1)
+    every = np.broadcast_arrays(outs, cols[:, :, None], weights)
+    inside = (every[1] >= 0).reshape(-1)
+    o, x, w = (a.reshape(-1)[inside] for a in every)
+    return o, x, w
+
+
+BOTH = frozenset({(0, 1), (1, 0)})
+
+
+def _convolve_depend(avals: Any, p: Any, _values: Any = None) -> Dependence:
+    x, w, b = (*avals, None)[:3]
+    o, i, k = _terms(tuple(x.shape), tuple(w.shape), p)
+    if b is None:
+        return Dependence([(o, i), (o, k), *([None] * (len(avals) - 2))], BOTH)
+    sizes = tuple(map(out_size, x.shape[2:], w.shape[2:], p["stride"], p["padding"], p["dilation"]))
+    return Dependence(
+        [(o, i), (o, k), broadcast_pairs((x.shape[0], w.shape[0], math.prod(sizes)), (w.shape[0], 1))], BOTH
+    )
+
+
+def _spread_depend(avals: Any, p: Any, _values: Any = None) -> Dependence:
+    g, w = avals
+    shape = (g.shape[0], w.shape[1] * p["groups"], *p["size"])
+    o, i, k = _terms(shape, tuple(w.shape), p)
+    return Dependence([(i, o), (i, k)], BOTH)
+
+
+def _correlate_depend(avals: Any, p: Any, _values: Any = None) -> Dependence:
+    x, g = avals
+    o, i, k = _terms(tuple(x.shape), (g.shape[1], x.shape[1] // p["groups"], *p["kernel"]), p)
+    return Dependence([(k, i), (k, o)], BOTH)
+
+
+def _batch(name: str) -> Any:
+    """Samples of images are more images: fold a batch of the first argument into its own; otherwise one by one."""
+
+    def rule(size: int, dims: Any, args: Any, params: dict[str, Any]) -> Any:
+        op = TABLE[name]
+        if dims[0] is None or any(d is not None for d in dims[1:]):
+            return one_by_one(op, size, dims, args, params)
+        x = args[0].movedim(dims[0], 0)
+        shape = tuple(x.shape)
+        r = op(x.reshape((shape[0] * shape[1], *shape[2:])), *args[1:], **params)
+        return r.reshape((shape[0], shape[1], *tuple(r.shape)[1:])), 0
+
+    return rule
+
+
 def _samples() -> list[Sample]:
     def values(*shape: int, phase: float = 0.0) -> Any:
         return np.sin(1.7 * np.arange(math.prod(shape)) + phase).reshape(shape)
@@ -157,6 +216,7 @@ convolve = by_hand(
     jvp=_convolve_push,
     samples=_samples,
     backward="ConvolutionBackward0",
+    facets={"depend": _convolve_depend, "batch": _batch("convolution")},
 )
 spread = by_hand(
     "convolution_input",
@@ -176,6 +236,7 @@ spread = by_hand(
         )
     ],
     backward="ConvolutionBackward0",
+    facets={"depend": _spread_depend, "batch": _batch("convolution_input")},
 )
 correlate = by_hand(
     "convolution_weight",
@@ -195,6 +256,7 @@ correlate = by_hand(
         )
     ],
     backward="ConvolutionWeightBackward0",
+    facets={"depend": _correlate_depend},
 )
 
 

@@ -252,13 +252,13 @@ embedding_op = by_hand(
     facets={
         "depend": lambda avals, params, values: Dependence(
             [_row_pairs(tuple(avals[0].shape), values[1]), None]
-        ),  # noqa: ARG005
+        ),
     },
 )
 add_rows = by_hand(
     "embedding_dense_backward",
     _add_rows,
-    vjp=[lambda u, _out, _g, ids, *, rows, **p: embedding_op(u, ids, **p), None],  # noqa: ARG005
+    vjp=[lambda u, _out, _g, ids, *, rows, **p: kept_rows(u, ids, **p), None],  # noqa: ARG005
     jvp=lambda tangents, _out, _g, ids, **p: add_rows(tangents[0], ids, **p),
     samples=lambda: [
         Sample(
@@ -268,6 +268,46 @@ add_rows = by_hand(
         )
     ],
     backward="EmbeddingDenseBackward0",
+    facets={
+        "depend": lambda avals, params, values: _add_rows_depend(tuple(avals[0].shape), params, values[1])
+    },
+)
+
+
+def _kept_rows(u: Any, ids: Any, *, padding_idx: int, scale: bool) -> Any:
+    """The transpose of adding rows: look up, divide by the counts, zero for the padding row."""
+    r = u[ids]
+    if scale:
+        r = r / np.bincount(np.reshape(ids, -1), minlength=len(u))[ids][..., None].astype(u.dtype)
+    return np.where((ids == padding_idx)[..., None], u.dtype.type(0), r)
+
+
+def _kept_depend(shape: tuple[int, ...], params: Any, ids: Any) -> Dependence:
+    rows, cols = _row_pairs(shape, ids)
+    kept = cols // shape[1] != params["padding_idx"]
+    return Dependence([(rows[kept], cols[kept]), None])
+
+
+def _add_rows_depend(shape: tuple[int, ...], params: Any, ids: Any) -> Dependence:
+    pairs = _kept_depend((params["rows"], shape[-1]), params, ids).first[0]
+    assert pairs is not None
+    return Dependence([(pairs[1], pairs[0]), None])
+
+
+kept_rows = by_hand(
+    "embedding_kept_rows",
+    _kept_rows,
+    vjp=[lambda g, _out, _u, ids, **p: add_rows(g, ids, rows=_u.shape[0], **p), None],
+    jvp=lambda tangents, _out, _u, ids, **p: kept_rows(tangents[0], ids, **p),
+    samples=lambda: [
+        Sample(
+            (np.arange(8.0).reshape(4, 2), np.array([[0, 2], [2, 3]])),
+            {"padding_idx": 3, "scale": True},
+            (0,),
+        )
+    ],
+    backward="EmbeddingBackward0",
+    facets={"depend": lambda avals, params, values: _kept_depend(tuple(avals[0].shape), params, values[1])},
 )
 
 

@@ -19,6 +19,7 @@ from pullback.errors import message
 from pullback.families.by_hand import by_hand
 from pullback.families.facets import Dependence, Sample
 from pullback.families.op import apply, strong
+from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor
 from pullback.ops import select as sel
 from pullback.ops import special
@@ -279,6 +280,13 @@ def _nll_depend(avals: Any, params: Any, values: Any = None) -> Dependence:
     return Dependence([(rows, cols), None, None])
 
 
+def _nll_back_depend(avals: Any, params: Any, values: Any = None) -> Dependence:
+    x = Aval(params["shape"], avals[0].dtype)
+    shape = {k: v for k, v in params.items() if k != "shape"}
+    rows, cols = _nll_depend([x, *avals[1:]], shape, values).first[0] or (None, None)
+    return Dependence([(cols, rows), None, None])
+
+
 nll_back = by_hand(
     "nll_loss_back",
     _nll_back,
@@ -296,6 +304,7 @@ nll_back = by_hand(
             (0,),
         ),
     ],
+    facets={"depend": _nll_back_depend},
 )
 
 

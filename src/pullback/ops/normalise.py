@@ -14,7 +14,8 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
-from pullback.families.facets import Sample
+from pullback.families.by_hand_facets import joined
+from pullback.families.facets import Dependence, Sample, broadcast_pairs
 from pullback.families.op import apply, unbroadcast
 from pullback.graph.tensor import Tensor
 from pullback.ops.softmax import sum_over
@@ -64,6 +65,17 @@ def _back_bias(g: Any, _out: Any, _x: Any, _w: Any, _b: Any, *, affine: Ints, **
     return unbroadcast(g, affine).reshape(tuple(_b.shape))
 
 
+def _depend(avals: Any, params: Any, _values: Any = None) -> Dependence:
+    """Entries of a group are coupled; weight and bias act on their own entries."""
+    x, w, b = avals
+    shape = tuple(x.shape)
+    groups = np.arange(math.prod(params["split"])).reshape(params["split"])
+    groups = np.broadcast_to(groups.min(axis=params["axes"], keepdims=True), params["split"]).reshape(-1)
+    n = np.arange(groups.size)
+    affine = [None if a is None else broadcast_pairs(shape, params["affine"]) for a in (w, b)]
+    return Dependence([joined(n, groups, n, groups), *affine], frozenset({(0, 0), (0, 1), (1, 0)}))
+
+
 def _samples(split: Ints, axes: Ints, affine: Ints) -> Any:
     def samples() -> list[Sample]:
         x = np.sin(1.9 * np.arange(24.0)).reshape(2, 4, 3)
@@ -81,6 +93,7 @@ def _entry(name: str, backward: str, split: Ints, axes: Ints, affine: Ints) -> A
         _norm,
         vjp=[_back_input, _back_weight, _back_bias],
         samples=_samples(split, axes, affine),
+        facets={"depend": _depend},
         backward=backward,
         keeps_out=False,
     )
@@ -122,6 +135,13 @@ def _fixed_samples() -> list[Sample]:
     ]
 
 
+def _fixed_depend(avals: Any, params: Any, _values: Any = None) -> Dependence:
+    x, w, b = avals[:3]
+    shape = tuple(x.shape)
+    affine = [None if a is None else broadcast_pairs(shape, params["affine"]) for a in (w, b)]
+    return Dependence([broadcast_pairs(shape, shape), *affine, None, None], frozenset({(0, 1), (1, 0)}))
+
+
 batch_norm_eval = by_hand(
     "batch_norm_inference",
     _fixed,
@@ -130,11 +150,12 @@ batch_norm_eval = by_hand(
         _fixed_weight,
         lambda g, _out, _x, _w, _b, _mean, _var, *, affine, eps: unbroadcast(g, affine).reshape(
             tuple(_b.shape)
-        ),  # noqa: ARG005
+        ),
         None,
         None,
     ],
     samples=_fixed_samples,
+    facets={"depend": _fixed_depend},
     backward="NativeBatchNormBackward0",
 )
 

@@ -16,10 +16,8 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
-from pullback.families.facets import Sample
-from pullback.families.op import apply
-from pullback.families.structural import put_ids, take_ids
-from pullback.graph.tensor import Tensor
+from pullback.families.facets import Dependence, Sample
+from pullback.families.op import TABLE, apply
 
 Ints = tuple[int, ...]
 
@@ -73,6 +71,47 @@ class Windows:
 
 
 ALL = (Ellipsis,)
+
+
+def all_pairs(w: Windows) -> tuple[Any, Any]:
+    """Flat indices (output entry, input entry) of everything inside a window."""
+    lead = math.prod(w.lead)
+    outs, ins = np.arange(math.prod(w.out)).reshape(w.out), np.arange(math.prod(w.sizes)).reshape(w.sizes)
+    rows = [outs[o].reshape(-1) for _, o, _ in w.offsets()]
+    cols = [ins[i].reshape(-1) for _, _, i in w.offsets()]
+    return per_plane(lead, np.concatenate(rows), outs.size), per_plane(lead, np.concatenate(cols), ins.size)
+
+
+def per_plane(lead: int, ids: Any, size: int) -> Any:
+    """The same indices in each of `lead` planes of this size."""
+    return (np.arange(lead)[:, None] * size + ids).reshape(-1)
+
+
+def leading(name: str) -> Any:
+    """The batch rule of an op that treats all but its last dimensions as a batch."""
+
+    def rule(size: int, dims: Any, args: Any, params: dict[str, Any]) -> Any:
+        moved = [
+            a.unsqueeze(0).expand((size, *a.shape)) if d is None else a.movedim(d, 0)
+            for a, d in zip(args, dims, strict=True)
+        ]
+        r = TABLE[name](*moved, **params)
+        return (r, (0,) * len(r)) if isinstance(r, tuple) else (r, 0)
+
+    return rule
+
+
+def _window_pattern(avals: Any, params: dict[str, Any], _values: Any = None) -> Dependence:
+    dilation = params.get("dilation", (1,) * len(params["kernel"]))
+    w = Windows(
+        tuple(avals[0].shape),
+        params["kernel"],
+        params["stride"],
+        params["padding"],
+        dilation,
+        ceil=params["ceil"],
+    )
+    return Dependence([all_pairs(w)])
 
 
 # ---------------------------------------------------------------------- average
@@ -138,7 +177,16 @@ avg_pool = by_hand(
     jvp=lambda tangents, _out, _x, **p: avg_pool(tangents[0], **p),
     samples=_avg_samples,
     backward="AvgPool2DBackward0",
+    facets={"depend": _window_pattern, "batch": leading("avg_pool2d")},
 )
+
+
+def _avg_back_depend(avals: Any, params: dict[str, Any], _values: Any = None) -> Dependence:
+    g, size = avals[0], params["size"]
+    rows, cols = all_pairs(_windows((*tuple(g.shape)[: g.ndim - len(size)], *size), params))
+    return Dependence([(cols, rows)])
+
+
 avg_back = by_hand(
     "avg_pool2d_back",
     _avg_back,
@@ -146,10 +194,11 @@ avg_back = by_hand(
     jvp=lambda tangents, _out, _g, **p: avg_back(tangents[0], **p),
     samples=lambda: [
         Sample(
-            (np.sin(np.arange(6.0)).reshape(1, 2, 3),), {"size": (4, 5), **_params((3, 2), (2, 2), (0, 0))}
+            (np.sin(np.arange(6.0)).reshape(1, 2, 3),), {"size": (5, 6), **_params((3, 2), (2, 2), (0, 0))}
         )
     ],
     backward="AvgPool2DBackward0",
+    facets={"depend": _avg_back_depend, "batch": leading("avg_pool2d_back")},
 )
 
 
@@ -174,16 +223,76 @@ def _max_pool(
     return best, where
 
 
-def plane_ids(indices: Any, lead: Ints, size: int) -> Any:
-    """Flat indices into the whole input from indices into its planes."""
-    planes = np.arange(math.prod(lead)).reshape(lead) * size
-    return indices + planes.reshape(lead + (1,) * (indices.ndim - len(lead)))
+def _pick(x: Any, ids: Any, *, n: int) -> Any:
+    """The entries of x's planes (its last n dimensions) at flat indices: the winners' values."""
+    lead = x.shape[: x.ndim - n]
+    flat = np.take_along_axis(x.reshape(*lead, -1), ids.reshape(*lead, -1), -1)
+    return flat.reshape(ids.shape)
 
 
-def _ids_of(indices: Any, x: Any, n: int) -> Any:
-    values = indices.value if isinstance(indices, Tensor) else indices
-    shape = tuple(x.shape)
-    return plane_ids(values, shape[: len(shape) - n], math.prod(shape[len(shape) - n :]))
+def _place(g: Any, ids: Any, *, size: Ints) -> Any:
+    """The transpose of picking: add each entry to its place in a plane of zeros."""
+    lead = g.shape[: g.ndim - len(size)]
+    planes, area = math.prod(lead), math.prod(size)
+    out = np.zeros(planes * area, g.dtype)
+    flat = ids.reshape(planes, -1) + np.arange(planes)[:, None] * area
+    np.add.at(out, flat.reshape(-1), np.ascontiguousarray(g).reshape(-1))
+    return out.reshape(*lead, *size)
+
+
+def _pick_pairs(shape: Ints, ids: Any, n: int) -> tuple[Any, Any]:
+    lead, area = math.prod(shape[: len(shape) - n]), math.prod(shape[len(shape) - n :])
+    cols = (ids.reshape(lead, -1) + np.arange(lead)[:, None] * area).reshape(-1)
+    return np.arange(cols.size), cols
+
+
+def _pick_depend(avals: Any, params: Any, values: Any) -> Dependence:
+    return Dependence([_pick_pairs(tuple(avals[0].shape), values[1], params["n"]), None])
+
+
+def _place_depend(avals: Any, params: Any, values: Any) -> Dependence:
+    g, size = avals[0], params["size"]
+    rows, cols = _pick_pairs((*tuple(g.shape)[: g.ndim - len(size)], *size), values[1], len(size))
+    return Dependence([(cols, rows), None])
+
+
+pick_winners = by_hand(
+    "pick_winners",
+    _pick,
+    vjp=[
+        lambda g, _out, _x, ids, *, n: place_winners(g, ids, size=tuple(_x.shape)[len(_x.shape) - n :]),
+        None,
+    ],
+    jvp=lambda tangents, _out, _x, ids, *, n: pick_winners(tangents[0], ids, n=n),
+    samples=lambda: [
+        Sample((np.sin(np.arange(12.0)).reshape(2, 2, 3), np.array([[[1, 5]], [[2, 2]]])), {"n": 2}, (0,)),
+    ],
+    backward="MaxPool2DWithIndicesBackward0",
+    facets={"depend": _pick_depend, "batch": leading("pick_winners")},
+)
+place_winners = by_hand(
+    "place_winners",
+    _place,
+    vjp=[lambda u, _out, _g, ids, *, size: pick_winners(u, ids, n=len(size)), None],
+    jvp=lambda tangents, _out, _g, ids, *, size: place_winners(tangents[0], ids, size=size),
+    samples=lambda: [
+        Sample(
+            (np.sin(np.arange(4.0)).reshape(2, 1, 2), np.array([[[1, 5]], [[2, 2]]])), {"size": (2, 3)}, (0,)
+        ),
+    ],
+    backward="MaxPool2DWithIndicesBackward0",
+    facets={"depend": _place_depend, "batch": leading("place_winners")},
+)
+
+
+def _back_to_winners(g: Any, out: Any, _x: Any, **p: Any) -> Any:
+    n = len(p.get("kernel") or p["size"])
+    return place_winners(g[0], out[1], size=tuple(_x.shape)[len(_x.shape) - n :])
+
+
+def _of_winners(tangents: Any, out: Any, _x: Any, **p: Any) -> Any:
+    n = len(p.get("kernel") or p["size"])
+    return pick_winners(tangents[0], out[1], n=n), None
 
 
 def _max_samples() -> list[Sample]:
@@ -204,18 +313,12 @@ def _max_samples() -> list[Sample]:
 max_pool = by_hand(
     "max_pool2d_with_indices",
     _max_pool,
-    vjp=[
-        lambda g, out, _x, *, kernel, **p: put_ids(  # noqa: ARG005
-            g[0], ids=_ids_of(out[1], _x, len(kernel)), shape=tuple(_x.shape)
-        )
-    ],
-    jvp=lambda tangents, out, _x, *, kernel, **p: (  # noqa: ARG005
-        take_ids(tangents[0], ids=_ids_of(out[1], _x, len(kernel))),
-        None,
-    ),
+    vjp=[_back_to_winners],
+    jvp=_of_winners,
     outputs=2,
     samples=_max_samples,
     backward="MaxPool2DWithIndicesBackward0",
+    facets={"depend": _window_pattern, "batch": leading("max_pool2d_with_indices")},
 )
 
 
@@ -238,16 +341,38 @@ def bounds(i: int, n: int, m: int) -> tuple[int, int]:
     return i * n // m, -(-(i + 1) * n // m)
 
 
+def region_pairs(lead: int, sizes: Ints, wanted: Ints) -> tuple[Any, Any]:
+    """Flat indices (region, entry) of every entry inside a region."""
+    ids = np.arange(math.prod(sizes)).reshape(sizes)
+    rows: list[Any] = [np.zeros(0, int)]
+    cols: list[Any] = [np.zeros(0, int)]
+    for k, place in enumerate(itertools.product(*map(range, wanted))):
+        inside = ids[
+            tuple(slice(*bounds(i, n, m)) for i, n, m in zip(place, sizes, wanted, strict=True))
+        ].reshape(-1)
+        rows.append(np.full(inside.size, k))
+        cols.append(inside)
+    return (
+        per_plane(lead, np.concatenate(rows), math.prod(wanted)),
+        per_plane(lead, np.concatenate(cols), math.prod(sizes)),
+    )
+
+
+def _adaptive_max_depend(avals: Any, params: dict[str, Any], _values: Any = None) -> Dependence:
+    shape, size = tuple(avals[0].shape), params["size"]
+    lead = len(shape) - len(size)
+    return Dependence([region_pairs(math.prod(shape[:lead]), shape[lead:], size)])
+
+
 adaptive_max_pool = by_hand(
     "adaptive_max_pool2d",
     _adaptive_max,
-    vjp=[
-        lambda g, out, _x, *, size: put_ids(g[0], ids=_ids_of(out[1], _x, len(size)), shape=tuple(_x.shape)),
-    ],
-    jvp=lambda tangents, out, _x, *, size: (take_ids(tangents[0], ids=_ids_of(out[1], _x, len(size))), None),
+    vjp=[_back_to_winners],
+    jvp=_of_winners,
     outputs=2,
     samples=lambda: [Sample((np.sin(1.3 * np.arange(40.0)).reshape(1, 2, 5, 4),), {"size": (2, 3)})],
     backward="AdaptiveMaxPool2DBackward0",
+    facets={"depend": _adaptive_max_depend, "batch": leading("adaptive_max_pool2d")},
 )
 
 
@@ -273,6 +398,19 @@ def _transposed(maps: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(a.T for a in maps)
 
 
+def _maps_depend(avals: Any, params: dict[str, Any], _values: Any = None) -> Dependence:
+    """The pattern of the Kronecker product of the matrices, plane by plane."""
+    shape, maps = tuple(avals[0].shape), params["maps"]
+    rows, cols = np.zeros(1, int), np.zeros(1, int)
+    for a in maps:
+        r, c = np.nonzero(a)
+        rows = (rows[:, None] * a.shape[0] + r).reshape(-1)
+        cols = (cols[:, None] * a.shape[1] + c).reshape(-1)
+    lead = math.prod(shape[: len(shape) - len(maps)])
+    sizes = [math.prod(a.shape[k] for a in maps) for k in (0, 1)]
+    return Dependence([(per_plane(lead, rows, sizes[0]), per_plane(lead, cols, sizes[1]))])
+
+
 adaptive_avg_pool = by_hand(
     "adaptive_avg_pool2d",
     _axis_maps,
@@ -285,6 +423,7 @@ adaptive_avg_pool = by_hand(
         )
     ],
     backward="AdaptiveAvgPool2DBackward0",
+    facets={"depend": _maps_depend, "batch": leading("adaptive_avg_pool2d")},
 )
 
 

@@ -64,6 +64,8 @@ def line_pairs(shape: tuple[int, ...], dim: int) -> tuple[Any, Any]:
     ids = np.moveaxis(np.arange(size).reshape(shape), dim, -1) if shape else np.zeros((1, 1), int)
     lines = ids.reshape(-1, ids.shape[-1]) if size else np.zeros((0, 0), int)
     n = lines.shape[1]
+    if n == 1:  # one entry alone: the output is constant
+        return np.zeros(0, int), np.zeros(0, int)
     return np.repeat(lines, n, axis=1).reshape(-1), np.tile(lines, (1, n)).reshape(-1)
 
 
