@@ -1,8 +1,9 @@
 """Dtypes, sizes, devices and PyTorch's promotion rules.
 
-Holds `dtype` (one object per NumPy dtype that pullback supports), `Size`, `device`, `finfo`/`iinfo`, the default dtype
-and `result_type`, the rule of section "type promotion" of PyTorch's documentation: categories bool < int < float <
-complex; a Python number or a 0-d tensor only raises the category. May import NumPy and `errors` only.
+Holds `dtype` (one object per NumPy dtype that pullback supports), `Size`, `device`, `finfo`/`iinfo`, the
+default dtype and `result_type`, the rule of section "type promotion" of PyTorch's documentation: categories
+bool < int < float < complex; a Python number or a 0-d tensor only raises the category. May import NumPy and
+`errors` only.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def from_numpy_dtype(d: np.dtype[Any]) -> dtype:
         supported = ", ".join(x.name for x in ALL)
         raise TypeError(
             message(
-                f"can't convert np.ndarray of type numpy.{d.type.__name__}. The only supported types are: {supported}.",
+                f"can't convert np.ndarray of type numpy.{d.type.__name__}. The only supported types are: "
+                f"{supported}.",
                 f"the array's dtype is {d}",
                 "convert it first, for example with array.astype(np.float32)",
             )
@@ -137,7 +139,8 @@ def promote_types(a: dtype, b: dtype) -> dtype:
 def result_dtype(dims: Iterable[tuple[dtype, int]], scalars: Iterable[object] = ()) -> dtype:
     """PyTorch's promotion over tensors given as (dtype, ndim) and Python numbers.
 
-    Tensors with dimensions decide first, then 0-d tensors, then numbers; a later group only matters where its category
+    Tensors with dimensions decide first, then 0-d tensors, then numbers; a later group only matters where its
+    category
     is higher.
     """
     groups: list[dtype | None] = [None, None, None]
@@ -202,13 +205,15 @@ class Size(tuple[int, ...]):
 
 
 _KINDS = (
-    "cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, vulkan, mps, meta, hpu, mtia, "
+    "cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, xla, lazy, vulkan, mps, meta, "
+    "hpu, mtia, "
     "privateuseone"
 )
 
 
 class device:  # noqa: N801 - PyTorch's name
-    """The name of a place where tensors live; every name can be written down, but pullback computes on the CPU only.
+    """The name of a place where tensors live; every name can be written down, but pullback computes on the
+    CPU only.
 
     >>> device("cpu"), device("cuda:1").index
     (device(type='cpu'), 1)
@@ -244,7 +249,10 @@ CPU = device("cpu")
 
 
 def on_cpu(place: Any) -> device:
-    """Check that a place is the CPU, the only one that pullback computes on; PyTorch's AssertionError where it is not."""
+    """Check that a place is the CPU, the only one that pullback computes on.
+
+    PyTorch's AssertionError where it is not.
+    """
     found = place if isinstance(place, device) else device(place)
     if found.type != "cpu":
         name = {"cuda": "CUDA", "xpu": "XPU", "mps": "MPS"}.get(found.type, found.type)
@@ -261,11 +269,13 @@ def on_cpu(place: Any) -> device:
 class finfo:  # noqa: N801 - PyTorch's name
     """Limits of a floating dtype: eps, max, min, tiny, smallest_normal, resolution, bits."""
 
-    def __init__(self, type: dtype | None = None) -> None:  # noqa: A002 - PyTorch's name
+    def __init__(self, type: dtype | None = None) -> None:
         """Look the limits up; complex dtypes give those of their components."""
         d = get_default_dtype() if type is None else type
         if d.category < 2:
-            raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d!r}'")
+            raise TypeError(
+                f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d!r}'"
+            )
         info = np.finfo(d.numpy)
         self.bits, self.dtype = int(info.bits), d.name
         self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)
@@ -276,9 +286,11 @@ class finfo:  # noqa: N801 - PyTorch's name
 class iinfo:  # noqa: N801 - PyTorch's name
     """Limits of an integer dtype: bits, max, min."""
 
-    def __init__(self, type: dtype) -> None:  # noqa: A002 - PyTorch's name
+    def __init__(self, type: dtype) -> None:
         """Look the limits up."""
         if type.category != 1:
-            raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type!r}'")
+            raise TypeError(
+                f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type!r}'"
+            )
         info = np.iinfo(type.numpy)
         self.bits, self.max, self.min, self.dtype = int(info.bits), int(info.max), int(info.min), type.name

@@ -1,7 +1,8 @@
-"""Errors as products: PyTorch's exception type and first sentence, then what happened here, where, and what to do.
+"""Errors as products: PyTorch's exception type and first sentence, then what happened here, where, and what
+to do.
 
-Read `message` first; every error text of the package is built by it. `LinAlgError` and `GradcheckError` are the two
-exception classes that PyTorch adds to Python's own. This module may import nothing of the package.
+Read `message` first; every error text of the package is built by it. `LinAlgError` and `GradcheckError` are
+the two exception classes that PyTorch adds to Python's own. This module may import nothing of the package.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class OutOfMemoryError(RuntimeError):
 
 def user_frame() -> FrameType | None:
     """The innermost frame outside the package: the user's line that led here, if there is one."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to walk the stack cheaply
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<frozen")):
         frame = frame.f_back
     return frame

@@ -1,7 +1,8 @@
 """Tensor's operators and methods, attached from the op table.
 
-Read `attach` first. Every ops module says which of its functions are methods (`METHODS`), torch-level names (`PUBLIC`) and in-place
-forms (`IN_PLACE`); this module puts them on `Tensor`, so that no list of ops exists twice. May import `ops`, `families`, `graph`.
+Read `attach` first. Every ops module says which of its functions are methods (`METHODS`), torch-level names
+(`PUBLIC`) and in-place forms (`IN_PLACE`); this module puts them on `Tensor`, so that no list of ops exists
+twice. May import `ops`, `families`, `graph`.
 """
 
 from __future__ import annotations

@@ -29,7 +29,10 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
 
 
 class detect_anomaly:  # noqa: N801 - PyTorch's name
-    """Context manager: the first NaN that a backward rule returns raises, with the line that recorded the op."""
+    """Context manager.
+
+    The first NaN that a backward rule returns raises, with the line that recorded the op.
+    """
 
     def __init__(self, check_nan: bool = True) -> None:
         """Warns that the mode is slow."""

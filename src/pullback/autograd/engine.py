@@ -1,8 +1,9 @@
 """The reverse sweep: one loop over the record, newest node first.
 
-Read `sweep` first. Producers always have lower record numbers than their consumers, so a heap on the number visits every node
-after all its consumers, without a sort, a recursion or a second pass. `sweep` works on plain arrays; with `tensors=True` the
-cotangents are tensors and the rules record themselves (create_graph, vmap). May import `graph`, `families.op`, `errors`.
+Read `sweep` first. Producers always have lower record numbers than their consumers, so a heap on the number
+visits every node after all its consumers, without a sort, a recursion or a second pass. `sweep` works on
+plain arrays; with `tensors=True` the cotangents are tensors and the rules record themselves (create_graph,
+vmap). May import `graph`, `families.op`, `errors`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def sweep(
     roots    (edge, cotangent) pairs; cotangents are plain values, or tensors if `tensors`
     keep     keep what the nodes saved (retain_graph)
     wanted   if given, only these edges matter: nodes that do not lead to one are not visited
-    Returns the leaves' cotangents and those of the wanted nodes, hooks applied. Nothing is freed and no `.grad` is touched
+    Returns the leaves' cotangents and those of the wanted nodes, hooks applied. Nothing is freed and no
+    `.grad` is touched
     before the last rule has run, so a sweep that fails leaves everything as it was.
     """
     heap: list[tuple[int, Node]] = []
@@ -108,7 +110,12 @@ def sweep(
 
 
 def _deliver(
-    edge: Any, c: Any, heap: list[Any], grads: dict[Any, Any], leaves: dict[Tensor, Any], allowed: set[Node] | None
+    edge: Any,
+    c: Any,
+    heap: list[Any],
+    grads: dict[Any, Any],
+    leaves: dict[Tensor, Any],
+    allowed: set[Node] | None,
 ) -> None:
     """Add a cotangent to what waits at an edge of any kind."""
     kind = type(edge)
@@ -132,7 +139,10 @@ def _deliver(
 
 
 class _Extras:
-    """What only some sweeps need: hooks, captures, retained gradients, packed values, lanes, anomaly checks."""
+    """What only some sweeps need.
+
+    Hooks, captures, retained gradients, packed values, lanes, anomaly checks.
+    """
 
     __slots__ = ("captured", "retained", "tensors", "wanted")
 
@@ -257,7 +267,7 @@ def accumulate(leaf: Tensor, c: Any, tensors: bool) -> None:
     """Add a cotangent to `.grad`: in place into the same tensor, or out of place where a graph is kept."""
     have = leaf.stored_grad
     if tensors:
-        leaf.stored_grad = (c if c.node is not None else wrap(owned(c.value))) if have is None else have + c
+        leaf.stored_grad = (_copied(c) if c.node is not None else wrap(owned(c.value))) if have is None else have + c
         return
     if have is None:
         leaf.stored_grad = g = _new(Tensor)
@@ -274,13 +284,20 @@ def accumulate(leaf: Tensor, c: Any, tensors: bool) -> None:
             have.counter.bump()
 
 
+def _copied(c: Tensor) -> Tensor:
+    """A recorded copy: two leaves may have got one cotangent."""
+    t = c.clone()
+    if type(t.node) is Node:
+        t.node.label = "CopyBackwards"
+    return t
+
+
 _new = object.__new__
 _array = np.ndarray
 
 
 def owned(c: Any) -> Any:
-    """The array itself if nobody else holds it, else a copy: `.grad` never shares memory with anything.
-    """
+    """The array itself if nobody else holds it, else a copy: `.grad` never shares memory with anything."""
     if type(c) is not _array:
         return c
     if c.base is None and c.flags.c_contiguous and c.flags.writeable and sys.getrefcount(c) <= UNSHARED:
@@ -289,7 +306,9 @@ def owned(c: Any) -> Any:
 
 
 def _calibrate() -> int:
-    """How many references an unshared cotangent has in `owned`, seen through the same calls (it differs between Pythons)."""
+    """How many references an unshared cotangent has in `owned`, seen through the same calls (it differs
+    between Pythons).
+    """
     leaves = {0: np.zeros(1)}
     count = 0
     for leaf in list(leaves):

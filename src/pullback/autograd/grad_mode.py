@@ -1,4 +1,5 @@
-"""Grad modes: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`, as context managers and decorators, per thread.
+"""Grad modes: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`, as context managers and
+decorators, per thread.
 
 Read `Mode` first. May import `graph.modes`.
 """
@@ -14,7 +15,9 @@ from pullback.graph.modes import OFF, ON, state
 
 
 class Mode:
-    """A context manager that is also a decorator (of functions and generator functions), each use a fresh entry."""
+    """A context manager that is also a decorator (of functions and generator functions), each use a fresh
+    entry.
+    """
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Run every call of the function (every step of a generator's body) inside the mode."""

@@ -77,9 +77,7 @@ def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], An
     return RemovableHandle(self.accumulate_hooks, hook)
 
 
-def register_multi_grad_hook(
-    tensors: Sequence[Tensor], fn: Callable[..., Any], *, mode: str = "all"
-) -> Any:
+def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., Any], *, mode: str = "all") -> Any:
     """Call fn once the gradients of all (or any) of these tensors are complete in a backward pass.
 
     mode "all": fn(list of gradients, None where a tensor got none); "any": fn(the first gradient).

@@ -1,1 +1,4 @@
-"""What is recorded: tensors, nodes, modes and versions. Read `node` first, then `tensor`; imports nothing above `dtypes`."""
+"""What is recorded: tensors, nodes, modes and versions. Read `node` first, then `tensor`.
+
+Imports nothing above `dtypes`.
+"""

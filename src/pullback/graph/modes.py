@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-
 OFF, ON, CAREFUL = 0, 1, 2
 
 
 class State(threading.local):
     """What the current thread does with the ops it runs (class attributes are the defaults of a new thread).
 
-    `mode` is what the hot path reads: OFF (record nothing), ON (record), CAREFUL (record with extras, or inference: take
+    `mode` is what the hot path reads: OFF (record nothing), ON (record), CAREFUL (record with extras, or
+    inference: take
     the slow path). It follows from the other flags; `update` keeps it so.
     """
 

@@ -1,7 +1,7 @@
 """The record: `Node` is one op that ran, `Slot` one output of an op with several, `LEAF` marks a leaf.
 
-Read `Node` first. Everything that can be asked about a computation (vjp, jvp, pattern, why) reads these records; there
-is no other graph. May import `modes` and NumPy.
+Read `Node` first. Everything that can be asked about a computation (vjp, jvp, pattern, why) reads these
+records; there is no other graph. May import `modes` and NumPy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ LEAF = Leaf()
 
 
 class Aval:
-    """What is known of an argument whose value a node does not keep: shape and NumPy dtype (an abstract value)."""
+    """What is known of an argument whose value a node does not keep.
+
+    Shape and NumPy dtype (an abstract value).
+    """
 
     __slots__ = ("dtype", "shape")
 
@@ -52,12 +55,14 @@ class Node:
     """One op that ran.
 
     op      the table entry (or a custom Function's stand-in); `op.pull` gives the cotangents of the arguments
-    args    the arguments: Tensors whose values the rules read, `Aval` for the others, plain Python values as they are;
+    args    the arguments: Tensors whose values the rules read, `Aval` for the others, plain Python values as
+            they are;
             None once a backward pass has freed them
     edges   where the cotangent of each argument goes: a Node, a Slot, a leaf Tensor, or None
     out     the output's value (a tuple for several), or None where no rule reads it
     params  the op's static parameters
-    meta    None where every argument has the output's shape and dtype; else (shape, dtype) per argument, None for
+    meta    None where every argument has the output's shape and dtype; else (shape, dtype) per argument, None
+            for
             arguments that are no tensors
     number  when it ran; consumers always have a higher number than producers
     """
@@ -65,10 +70,14 @@ class Node:
     # what only few nodes need stands on the class until it is set
     count: int | None = None  # number of outputs, where there are several
     hooks: dict[int, list[Any]] | None = None  # tensor hooks per output index
-    retained: dict[int, Any] | None = None  # weak references of tensors that called retain_grad, per output index
+    retained: dict[int, Any] | None = (
+        None  # weak references of tensors that called retain_grad, per output index
+    )
     node_hooks: list[Any] | None = None  # grad_fn.register_hook
     node_prehooks: list[Any] | None = None  # grad_fn.register_prehook
-    out_versions: dict[int, tuple[Any, int]] | None = None  # (counter, version) of outputs that may be modified
+    out_versions: dict[int, tuple[Any, int]] | None = (
+        None  # (counter, version) of outputs that may be modified
+    )
     trace: str | None = None  # where it was recorded, in anomaly mode
     line: tuple[str, int] | None = None  # where it was recorded, when lines are recorded
     packed: dict[Any, Any] | None = None  # what saved_tensors_hooks packed
@@ -109,7 +118,8 @@ class Slot:
 class Counter:
     """The version counter that a tensor shares with its views and `detach()`es.
 
-    `bumps` holds the record numbers at which the memory was written, so that "was it modified after this node ran"
+    `bumps` holds the record numbers at which the memory was written, so that "was it modified after this node
+    ran"
     and "which version did the node see" need nothing at record time.
     """
 

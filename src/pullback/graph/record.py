@@ -1,6 +1,7 @@
 """What careful recording adds to a node: where it was recorded, and packed saved values.
 
-Called only in mode CAREFUL (anomaly detection, recorded lines, saved_tensors_hooks). May import `modes`, `node`, `tensor`.
+Called only in mode CAREFUL (anomaly detection, recorded lines, saved_tensors_hooks). May import `modes`,
+`node`, `tensor`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def annotate(node: Node) -> None:
 
 
 def pack(node: Node) -> None:
-    """Replace saved tensors by what the innermost pack hook returns; `unpack` undoes it when backward needs them."""
+    """Replace saved tensors by what the innermost pack hook returns.
+
+    `unpack` undoes it when backward needs them.
+    """
     pack_hook, unpack_hook = state.saved_hooks[-1]
     kept: list[Any] = []
     for i, a in enumerate(node.args):
@@ -63,7 +67,8 @@ class Packed:
         if not isinstance(t, Tensor):
             raise TypeError(
                 message(
-                    f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(t).__name__}"
+                    f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                    f"{type(t).__name__}"
                 )
             )
         return t
@@ -73,8 +78,10 @@ def refuse_inference() -> None:
     """Raise PyTorch's error for saving a tensor that was made in inference mode."""
     raise RuntimeError(
         message(
-            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
-            "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it "
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference "
+            "mode in "
+            "computation tracked by autograd. To work around this, you can make a clone to get a normal "
+            "tensor and use it "
             "in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."
         )
     )

@@ -1,9 +1,10 @@
 """`Tensor`: a value and, where it needs one, the node that made it.
 
 Only the data and the rules of `.grad`, leaves and versions are here; operators and methods are attached by
-`pullback.methods` from the op table, so that this module stays below the ops. Read `Tensor` first, then `wrap`.
-A tensor's value is a NumPy array or, for 0-d results that nobody shares, a NumPy scalar (NumPy's arithmetic on scalars is
-five times faster); whoever shares or writes memory calls `storage()` first, which makes it an array.
+`pullback.methods` from the op table, so that this module stays below the ops. Read `Tensor` first, then
+`wrap`. A tensor's value is a NumPy array or, for 0-d results that nobody shares, a NumPy scalar (NumPy's
+arithmetic on scalars is five times faster); whoever shares or writes memory calls `storage()` first, which
+makes it an array.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from pullback.graph.modes import state
 from pullback.graph.node import LEAF, Counter, Node, Slot
 
 NON_LEAF_GRAD = (
-    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated "
-    "during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use "
-    ".retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf "
+    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
+    "be populated "
+    "during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, "
+    "use "
+    ".retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you "
+    "access the leaf "
     "Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more information."
 )
 
@@ -30,7 +34,8 @@ NON_LEAF_GRAD = (
 class Tensor:
     """An n-dimensional array that autograd can follow.
 
-    Made by `pullback.methods`, the factories and every op. `value` is the NumPy array, `node` says where it came from:
+    Made by `pullback.methods`, the factories and every op. `value` is the NumPy array, `node` says where it
+    came from:
     None (nothing to follow), `LEAF` (a leaf that requires grad), a `Node` or a `Slot` of one.
     """
 
@@ -45,7 +50,9 @@ class Tensor:
     accumulator: Any = None  # weak reference to the leaf's AccumulateGrad handle
     from_inference: bool = False
     foreign: Any = None  # on tensors of a running vmap: the function that runs an op on them
-    view_kind: str | None = None  # "multi:Unbind", "no_grad", "custom": what forbids writing through this view
+    view_kind: str | None = (
+        None  # "multi:Unbind", "no_grad", "custom": what forbids writing through this view
+    )
     if TYPE_CHECKING:
         value: Any
 
@@ -72,7 +79,9 @@ class Tensor:
     # ------------------------------------------------------------------ memory
 
     def storage(self) -> Any:
-        """The value as an array whose memory may be shared or written (a NumPy scalar becomes a 0-d array)."""
+        """The value as an array whose memory may be shared or written (a NumPy scalar becomes a 0-d
+        array).
+        """
         v = self.value
         if not isinstance(v, np.ndarray):
             v = self.value = np.array(v)
@@ -103,7 +112,9 @@ class Tensor:
         """How often the memory was written in place (shared with views and `detach()`)."""
         if self.from_inference:
             raise RuntimeError(
-                message("Inference tensors do not track version counter.", "", "clone() it outside inference_mode")
+                message(
+                    "Inference tensors do not track version counter.", "", "clone() it outside inference_mode"
+                )
             )
         return 0 if self.counter is None else self.counter.version
 
@@ -121,7 +132,9 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, flag: bool) -> None:
-        self._set_requires_grad(flag, "only Tensors of floating point and complex dtype can require gradients")
+        self._set_requires_grad(
+            flag, "only Tensors of floating point and complex dtype can require gradients"
+        )
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Switch following on or off for a leaf, in place; returns the tensor itself.
@@ -131,14 +144,18 @@ class Tensor:
         if state.transforms and requires_grad:
             raise RuntimeError(
                 message(
-                    "You are attempting to call Tensor.requires_grad_() (or perhaps using torch.autograd.functional.* "
+                    "You are attempting to call Tensor.requires_grad_() (or perhaps using "
+                    "torch.autograd.functional.* "
                     "APIs) inside of a function being transformed by a functorch transform. "
-                    "This is unsupported, please attempt to use the functorch transforms (e.g. grad, vjp, jacrev, jacfwd, "
+                    "This is unsupported, please attempt to use the functorch transforms (e.g. grad, vjp, "
+                    "jacrev, jacfwd, "
                     "hessian) or call requires_grad_() outside of a function being transformed instead."
                 )
             )
         if requires_grad or self.node is LEAF or self.node is None:
-            self._set_requires_grad(requires_grad, "only Tensors of floating point dtype can require gradients")
+            self._set_requires_grad(
+                requires_grad, "only Tensors of floating point dtype can require gradients"
+            )
         else:
             self._refuse_non_leaf(requires_grad)
         return self
@@ -153,7 +170,11 @@ class Tensor:
             return
         if self.value.dtype.kind not in "fc":
             raise RuntimeError(
-                message(dtype_text, f"the tensor's dtype is {self.dtype!r}", "convert it first: x.float() or x.double()")
+                message(
+                    dtype_text,
+                    f"the tensor's dtype is {self.dtype!r}",
+                    "convert it first: x.float() or x.double()",
+                )
             )
         if self.from_inference and not state.inference:
             raise RuntimeError(
@@ -171,7 +192,8 @@ class Tensor:
             return
         raise RuntimeError(
             message(
-                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+                "variable in a "
                 "subgraph that doesn't require differentiation use var_no_grad = var.detach().",
                 f"this tensor was made by {self.grad_fn.name()}",
                 "use x.detach() for a tensor that autograd does not follow",
@@ -224,7 +246,8 @@ class Tensor:
             mine, theirs = list(self.value.shape), list(g.value.shape)
             raise RuntimeError(
                 message(
-                    f"attempting to assign a gradient of size '{theirs}' to a tensor of size '{mine}'. Please ensure that "
+                    f"attempting to assign a gradient of size '{theirs}' to a tensor of size '{mine}'. "
+                    f"Please ensure that "
                     "the gradient and the tensor are the same size"
                 )
             )
@@ -232,7 +255,8 @@ class Tensor:
             word, mine = g.dtype.word.lower(), self.dtype.word
             raise RuntimeError(
                 message(
-                    f"attempting to assign a gradient with dtype '{word}' to a tensor with grad_dtype '{mine}'. The "
+                    f"attempting to assign a gradient with dtype '{word}' to a tensor with grad_dtype "
+                    f"'{mine}'. The "
                     "gradient must match the tensor's grad_dtype (defaults to the tensor's dtype).",
                     "",
                     f"convert it first: x.grad = g.to({self.dtype!r})",
@@ -284,7 +308,10 @@ class Tensor:
 
 
 class InferenceTensor(Tensor):
-    """A tensor made in inference mode: autograd never saves it. (A class of its own keeps the hot path free of the test.)"""
+    """A tensor made in inference mode: autograd never saves it.
+
+    (A class of its own keeps the hot path free of the test.)
+    """
 
     from_inference = True
 

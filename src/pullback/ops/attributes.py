@@ -1,4 +1,5 @@
-"""Names of torch's surface that say what a tensor is: the constructor `Tensor(...)`, layouts, sizes in bytes, CPU-only answers.
+"""Names of torch's surface that say what a tensor is: the constructor `Tensor(...)`, layouts, sizes in bytes,
+CPU-only answers.
 
 Read `construct` first. May import `ops.create`, `graph`, `dtypes`.
 """
@@ -14,7 +15,6 @@ import numpy as np
 from pullback import dtypes
 from pullback.dtypes import dtype as DType
 from pullback.errors import message
-
 from pullback.graph.tensor import Tensor
 from pullback.ops.create import as_tensor, empty
 
@@ -71,8 +71,14 @@ def _made(d: DType, args: tuple[Any, ...], device: Any) -> Tensor:
         made = as_tensor(args[0])  # pyright: ignore[reportUnknownArgumentType]
         return made.to(d)
     word = type(args[0]).__name__
-    first = f"new(): invalid data type '{word}'" if isinstance(args[0], str) else f"new(): data must be a sequence (got {word})"
-    raise TypeError(message(first, "", "torch.tensor(data) makes a tensor from data, torch.empty(sizes) one of a size"))
+    first = (
+        f"new(): invalid data type '{word}'"
+        if isinstance(args[0], str)
+        else f"new(): data must be a sequence (got {word})"
+    )
+    raise TypeError(
+        message(first, "", "torch.tensor(data) makes a tensor from data, torch.empty(sizes) one of a size")
+    )
 
 
 class _TypedMeta(type):
@@ -129,7 +135,11 @@ def can_cast(from_: DType, to: DType) -> bool:
 
 def _no_cuda(*_args: Any, **_kwargs: Any) -> Any:
     raise AssertionError(
-        message("Torch not compiled with CUDA enabled", "pullback computes on the CPU", "drop .cuda(), or test torch.cuda.is_available() first")
+        message(
+            "Torch not compiled with CUDA enabled",
+            "pullback computes on the CPU",
+            "drop .cuda(), or test torch.cuda.is_available() first",
+        )
     )
 
 
@@ -138,7 +148,7 @@ def _diagonal_filled(x: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     if x.ndim < 2:
         raise RuntimeError("dimensions must larger than 1")
     mask = np.zeros(tuple(x.shape), bool)
-    np.fill_diagonal(mask, True, wrap=wrap)  # noqa: FBT003 - NumPy's argument
+    np.fill_diagonal(mask, True, wrap=wrap)
     return x.masked_fill(as_tensor(mask), fill_value)
 
 
@@ -174,7 +184,9 @@ PUBLIC: dict[str, Any] = {
     "can_cast": can_cast,
     "compile": compile,
     "set_default_tensor_type": set_default_tensor_type,
-    "get_num_threads": lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    "get_num_threads": lambda: (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    ),
     "set_num_threads": lambda n: None,  # noqa: ARG005 - PyTorch's argument
     "use_deterministic_algorithms": lambda mode, *, warn_only=False: None,  # noqa: ARG005 - already deterministic
     "are_deterministic_algorithms_enabled": lambda: True,
@@ -201,4 +213,3 @@ METHODS: dict[str, Any] = {
     "is_shared": lambda self: False,  # noqa: ARG005 - PyTorch's method
 }
 IN_PLACE: dict[str, Any] = {"fill_diagonal_": _diagonal_filled}
-

@@ -1,4 +1,5 @@
-"""Between tensors and Python: item, tolist, numpy, to(dtype), printing, truth, pickling, and the tensor-level autograd methods.
+"""Between tensors and Python: item, tolist, numpy, to(dtype), printing, truth, pickling, and the tensor-level
+autograd methods.
 
 Read `METHODS` first. May import `families`, `graph`, `dtypes`, `printing`.
 """
@@ -62,7 +63,10 @@ def to_dtype(x: Tensor, d: DType, copy: bool = False) -> Tensor:
 
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """x in another dtype or on another device: to(dtype), to(device), to(device, dtype), to(other); itself where nothing changes."""
+    """x in another dtype or on another device: to(dtype), to(device), to(device, dtype), to(other).
+
+    Itself where nothing changes.
+    """
     d: DType | None = kwargs.get("dtype")
     if kwargs.get("device") is not None:
         dtypes.on_cpu(kwargs["device"])
@@ -137,7 +141,10 @@ def tolist(self: Tensor) -> Any:
 
 
 def numpy(self: Tensor, *, force: bool = False) -> Any:
-    """The value as a NumPy array that shares memory; RuntimeError where autograd follows the tensor, unless force."""
+    """The value as a NumPy array that shares memory.
+
+    RuntimeError where autograd follows the tensor, unless force.
+    """
     if self.node is not None and not force:
         raise RuntimeError(
             message(
@@ -244,8 +251,10 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if not self.is_leaf:
         raise RuntimeError(
             message(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.  If you "
-                "were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage, see "
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+                "at the moment.  If you "
+                "were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm "
+                "usage, see "
                 "https://github.com/pytorch/pytorch/pull/103001",
                 f"this tensor was made by {self.grad_fn.name()}",
                 "copy x.detach(), or x.clone() to stay in the graph",
@@ -259,13 +268,26 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     made.node = self.node
     if self.stored_grad is not None:
         made.stored_grad = deepcopy(self.stored_grad, memo)
-    own = ("value", "node", "stored_grad", "counter", "base", "hooks", "accumulate_hooks", "accumulator", "view_kind")
+    own = (
+        "value",
+        "node",
+        "stored_grad",
+        "counter",
+        "base",
+        "hooks",
+        "accumulate_hooks",
+        "accumulator",
+        "view_kind",
+    )
     made.__dict__.update({k: copying.deepcopy(v, memo) for k, v in self.__dict__.items() if k not in own})
     return made
 
 
 def reduce(self: Tensor, _protocol: Any = None) -> Any:
-    """Pickling: leaves with their value, flag and grad; RuntimeError-free for non-leaves, which lose their graph as PyTorch's refuse to."""
+    """Pickling: leaves with their value, flag and grad.
+
+    RuntimeError-free for non-leaves, which lose their graph as PyTorch's refuse to.
+    """
     if not self.is_leaf:
         raise RuntimeError(
             message(
@@ -337,7 +359,7 @@ METHODS: dict[str, Any] = {
 
 PUBLIC: dict[str, Any] = {
     "is_tensor": lambda obj: isinstance(obj, Tensor),
-    "is_floating_point": lambda input: input.is_floating_point(),  # noqa: A006 - PyTorch's name
-    "is_complex": lambda input: input.is_complex(),  # noqa: A006 - PyTorch's name
-    "numel": lambda input: input.numel(),  # noqa: A006 - PyTorch's name
+    "is_floating_point": lambda input: input.is_floating_point(),
+    "is_complex": lambda input: input.is_complex(),
+    "numel": lambda input: input.numel(),
 }

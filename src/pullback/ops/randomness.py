@@ -1,7 +1,7 @@
 """Random tensors: factories, in-place fills and draws with tensor parameters, on PyTorch's CPU streams.
 
-Read `_factory` first, then `_fill`. A draw is an op without a pathwise derivative: its entries have zero gradients, as PyTorch's do.
-May import `families`, `graph`, `random.streams`.
+Read `_factory` first, then `_fill`. A draw is an op without a pathwise derivative: its entries have zero
+gradients, as PyTorch's do. May import `families`, `graph`, `random.streams`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from pullback.random import streams
 from pullback.random.streams import Generator, default_generator
 
 VMAP_RANDOM = (
-    "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' randomness flags on "
+    "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
+    "'different' randomness flags on "
     "vmap or perform the randomness operation out of vmap"
 )
 _new = object.__new__
@@ -100,7 +101,10 @@ def _size(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def make(name: str, draw: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Tensor:
-    """A drawn tensor; inside vmap as the level's randomness says: refused, one draw per sample, or one for all."""
+    """A drawn tensor; inside vmap as the level's randomness says.
+
+    Refused, one draw per sample, or one for all.
+    """
     if state.levels:
         level = state.levels[-1]
         if level.randomness == "error":
@@ -146,7 +150,15 @@ def randn(
     >>> torch.randn(3)
     tensor([ 1.5410, -0.2934, -2.1788])
     """
-    if out is None and device is None and not state.levels and state.mode != CAREFUL and len(size) == 1 and type(size[0]) is int and size[0] >= 0:
+    if (
+        out is None
+        and device is None
+        and not state.levels
+        and state.mode != CAREFUL
+        and len(size) == 1
+        and type(size[0]) is int
+        and size[0] >= 0
+    ):
         t = _new(Tensor)
         t.value = (default_generator if generator is None else generator).randn(size, _float(dtype))
         if requires_grad:
@@ -172,7 +184,10 @@ def rand(
     requires_grad: bool = False,
     pin_memory: bool = False,  # noqa: ARG001 - PyTorch's argument
 ) -> Tensor:
-    """Uniform draws from [0, 1) of the given size; the same numbers as PyTorch's for the same `manual_seed`."""
+    """Uniform draws from [0, 1) of the given size.
+
+    The same numbers as PyTorch's for the same `manual_seed`.
+    """
     if device is not None:
         dtypes.on_cpu(device)
     g = default_generator if generator is None else generator
@@ -192,7 +207,10 @@ def randint(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Integers in [low, high) of the given size: randint(high, size) or randint(low, high, size); int64 unless dtype says otherwise."""
+    """Integers in [low, high) of the given size: randint(high, size) or randint(low, high, size).
+
+    Int64 unless dtype says otherwise.
+    """
     if isinstance(high, tuple | list) and size is None:
         low, high, size = 0, low, high  # pyright: ignore[reportUnknownVariableType]
     elif high is None:
@@ -211,7 +229,9 @@ def randint(
     g = default_generator if generator is None else generator
     d = (dtypes.int64 if dtype is None else dtype).numpy
     a, b = int(low), int(high)
-    return finish(make("randint", lambda s: g.randint(a, b, s, d), _size("randint", tuple(size))), out, requires_grad)  # pyright: ignore[reportUnknownArgumentType]
+    return finish(
+        make("randint", lambda s: g.randint(a, b, s, d), _size("randint", tuple(size))), out, requires_grad
+    )  # pyright: ignore[reportUnknownArgumentType]
 
 
 def randperm(
@@ -232,13 +252,15 @@ def randperm(
         dtypes.on_cpu(device)
     g = default_generator if generator is None else generator
     d = (dtypes.int64 if dtype is None else dtype).numpy
-    rows = lambda s: g.randperm(int(n), d) if len(s) == 1 else np.stack([g.randperm(int(n), d) for _ in range(s[0])])  # noqa: E731
+    rows = lambda s: (
+        g.randperm(int(n), d) if len(s) == 1 else np.stack([g.randperm(int(n), d) for _ in range(s[0])])
+    )
     return finish(make("randperm", rows, (int(n),)), out, requires_grad)
 
 
 def _like(factory: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     def function(
-        input: Tensor,  # noqa: A002 - PyTorch's name
+        input: Tensor,
         *args: Any,
         dtype: DType | None = None,
         memory_format: Any = None,  # noqa: ARG001 - PyTorch's argument
@@ -256,7 +278,7 @@ randn_like = _like(randn, "randn_like")
 
 
 def randint_like(
-    input: Tensor,  # noqa: A002 - PyTorch's name
+    input: Tensor,
     low: Any = 0,
     high: Any = None,
     *,
@@ -264,7 +286,10 @@ def randint_like(
     memory_format: Any = None,  # noqa: ARG001 - PyTorch's argument
     **kwargs: Any,
 ) -> Tensor:
-    """randint with the shape and dtype of another tensor: randint_like(x, high) or randint_like(x, low, high)."""
+    """randint with the shape and dtype of another tensor.
+
+    Randint_like(x, high) or randint_like(x, low, high).
+    """
     low, high = (0, low) if high is None else (low, high)
     return randint(low, high, tuple(input.shape), dtype=input.dtype if dtype is None else dtype, **kwargs)
 
@@ -272,7 +297,9 @@ def randint_like(
 # ---------------------------------------------------------------------- draws with tensor parameters
 
 
-def _drawn_for(op: Op, args: tuple[Tensor, ...], draw: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]) -> Tensor:
+def _drawn_for(
+    op: Op, args: tuple[Tensor, ...], draw: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...]
+) -> Tensor:
     if state.levels:
         return make(op.name, draw, shape)
     return apply(op, args, {"drawn": draw(shape)})
@@ -296,13 +323,18 @@ def normal(
         if size is None:
             raise TypeError(
                 message(
-                    f"normal() received an invalid combination of arguments - got ({type(mean).__name__}, {type(std).__name__})",
+                    f"normal() received an invalid combination of arguments - got ({type(mean).__name__}, "
+                    f"{type(std).__name__})",
                     "",
                     "give a size as well: normal(0.0, 1.0, (3,))",
                 )
             )
         d = _float(dtype)
-        return finish(make("normal", lambda s: g.normal(s, mean, std, d), _size("normal", tuple(size))), out, requires_grad)
+        return finish(
+            make("normal", lambda s: g.normal(s, mean, std, d), _size("normal", tuple(size))),
+            out,
+            requires_grad,
+        )
     if isinstance(std, Tensor) and std.value.size and np.min(_values(std)) < 0:
         raise RuntimeError("normal expects all elements of std >= 0.0")
     m, s = (_values(x) if isinstance(x, Tensor) else x for x in (mean, std))
@@ -322,24 +354,38 @@ def normal(
 def _values(t: Tensor) -> Any:
     if t.foreign is not None:
         raise RuntimeError(
-            message("vmap: random draws with parameters that are mapped over are not supported", "", "draw outside vmap, or draw standard numbers and scale them")
+            message(
+                "vmap: random draws with parameters that are mapped over are not supported",
+                "",
+                "draw outside vmap, or draw standard numbers and scale them",
+            )
         )
     return t.value
 
 
-def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:  # noqa: A002
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
+) -> Tensor:
     """1 with the probability that each entry gives (or with probability p, in the shape of input), else 0."""
     g = default_generator if generator is None else generator
     v = input.value
     if p is not None:
-        return finish(_drawn_for(draw_bernoulli, (input,), lambda s: g.bernoulli_scalar(p, s, v.dtype), v.shape), out, False)
+        return finish(
+            _drawn_for(draw_bernoulli, (input,), lambda s: g.bernoulli_scalar(p, s, v.dtype), v.shape),
+            out,
+            False,
+        )
     return finish(
-        _drawn_for(draw_bernoulli, (input,), lambda s: g.bernoulli(np.broadcast_to(_values(input), s)), v.shape), out, False
+        _drawn_for(
+            draw_bernoulli, (input,), lambda s: g.bernoulli(np.broadcast_to(_values(input), s)), v.shape
+        ),
+        out,
+        False,
     )
 
 
 def multinomial(
-    input: Tensor,  # noqa: A002 - PyTorch's name
+    input: Tensor,
     num_samples: int,
     replacement: bool = False,
     *,
@@ -351,7 +397,7 @@ def multinomial(
     return finish(wrap(g.multinomial(_values(input), num_samples, replacement)), out, False)
 
 
-def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:  # noqa: A002 - PyTorch's name
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson draws with these rates. The numbers are not PyTorch's stream; the distribution is the same."""
     g = default_generator if generator is None else generator
     rates = np.asarray(_values(input), np.float64)
@@ -401,11 +447,15 @@ IN_PLACE_METHODS: dict[str, Any] = {
     ),
     "uniform_": _fill("uniform_", fill_uniform, _uniform),
     "bernoulli_": _fill("bernoulli_", fill_bernoulli, _bernoulli),
-    "exponential_": _fill("exponential_", fill_exponential, lambda g, s, d, _c, lambd=1.0: g.exponential(s, lambd, d)),
+    "exponential_": _fill(
+        "exponential_", fill_exponential, lambda g, s, d, _c, lambd=1.0: g.exponential(s, lambd, d)
+    ),
     "log_normal_": _fill(
         "log_normal_", fill_log_normal, lambda g, s, d, _c, mean=1.0, std=2.0: g.log_normal(s, mean, std, d)
     ),
-    "cauchy_": _fill("cauchy_", fill_cauchy, lambda g, s, d, _c, median=0.0, sigma=1.0: g.cauchy(s, median, sigma, d)),
+    "cauchy_": _fill(
+        "cauchy_", fill_cauchy, lambda g, s, d, _c, median=0.0, sigma=1.0: g.cauchy(s, median, sigma, d)
+    ),
     "geometric_": _fill("geometric_", fill_geometric, lambda g, s, d, _c, p: g.geometric(s, p, d)),
     "random_": _fill("random_", fill_random, _random),
 }
@@ -439,8 +489,19 @@ PUBLIC: dict[str, Any] = {
     "set_rng_state": set_rng_state,
     **{
         f.__name__: f
-        for f in (randn, rand, randint, randperm, rand_like, randn_like, randint_like, normal, bernoulli, multinomial, poisson)
+        for f in (
+            randn,
+            rand,
+            randint,
+            randperm,
+            rand_like,
+            randn_like,
+            randint_like,
+            normal,
+            bernoulli,
+            multinomial,
+            poisson,
+        )
     },
 }
 METHODS: dict[str, Any] = {**IN_PLACE_METHODS, "bernoulli": bernoulli, "multinomial": multinomial}
-
