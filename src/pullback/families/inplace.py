@@ -21,7 +21,7 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import Op
-from pullback.families.regions import SpoiledView, reroot_base, reroot_views, view_error
+from pullback.families.regions import reroot_base, reroot_views, view_error
 from pullback.graph.modes import CAREFUL, OFF, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.record import annotate
@@ -60,9 +60,7 @@ def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..
     `op`, where given, tells whether a rule reads the old value, and, with a ufunc, lets unrecorded writes go
     straight into the memory.
     """
-    ufunc = op.eval if isinstance(op, Elementwise) and isinstance(op.eval, np.ufunc) else None
-    if ufunc is None and isinstance(op, Elementwise):
-        ufunc = _UFUNCS.get(op.name)
+    ufunc = _ufunc_of(op)
     reads_old = op is None or op.keeps_arg(0)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -80,45 +78,22 @@ def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..
                     counter.bump()
                     return self
         if type(self) is Tensor:
-            # the common update under no_grad: p.sub_(step)
-            if ufunc is not None and not state.mode and len(args) == 1 and not kwargs:
-                v, other = self.value, args[0]
-                if (
-                    type(v) is np.ndarray
-                    and type(other) is Tensor
-                    and type(w := other.value) is np.ndarray
-                    and w.dtype is v.dtype
-                    and w.shape == v.shape
-                    and v.dtype.kind == "f"
-                    and v.flags.c_contiguous
-                    and (other.counter is None or other.counter is not self.counter)
-                ):
-                    token = quiet(QUIET)
-                    try:
-                        ufunc(v, w, v)
-                    finally:
-                        loud(token)
-                    bump(self)
-                    return self
-        else:
-            if type(self) is SpoiledView:
-                check_writable(self, args, kwargs)
-            if self.foreign is not None:
-                return self.foreign_write(call, name, args, kwargs)
+            if (
+                ufunc is not None
+                and not state.mode
+                and len(args) == 1
+                and not kwargs
+                and _quick(ufunc, self, args[0])
+            ):
+                return self
+        elif not isinstance(self.value, np.ndarray | np.generic):
+            return self.foreign_write(call, name, args, kwargs)
         check_writable(self, args, kwargs)
         v = self.value
         if self.counter is not None:
-            for a in args:
-                if isinstance(a, Tensor) and a.counter is self.counter and a is not self:
-                    check_overlap(v, a.value)
+            check_operands(self, args)
         if ufunc is not None and not state.grad and len(args) == 1 and not kwargs and _direct(v, args[0]):
-            other = args[0]
-            token = quiet(QUIET)
-            try:
-                ufunc(v, other.value if isinstance(other, Tensor) else other, out=v)
-            finally:
-                loud(token)
-            bump(self)
+            _into(ufunc, self, args[0])
             return self
         return write(self, call(old_value(self, reads_old), *args, **kwargs), name)
 
@@ -135,8 +110,46 @@ def _alike(v: Any, w: Any) -> bool:
     return d is w.dtype and d.kind == "f" and v.shape == w.shape
 
 
+def _ufunc_of(op: Any) -> Any:
+    """The ufunc that computes an elementwise op, or None."""
+    if not isinstance(op, Elementwise):
+        return None
+    return op.eval if isinstance(op.eval, np.ufunc) else _UFUNCS.get(op.name)
+
+
+def _quick(ufunc: Any, t: Tensor, other: Any) -> bool:
+    """The common update under no_grad, p.sub_(step): done here if both are plain float arrays alike."""
+    v = t.value
+    if type(other) is not Tensor or type(v) is not np.ndarray:
+        return False
+    w = other.value
+    if w.dtype is not v.dtype or w.shape != v.shape or v.dtype.kind != "f" or not v.flags.c_contiguous:
+        return False
+    if other.counter is not None and other.counter is t.counter:
+        return False
+    _into(ufunc, t, other)
+    return True
+
+
+def _into(ufunc: Any, t: Tensor, other: Any) -> None:
+    v = t.value
+    token = quiet(QUIET)
+    try:
+        ufunc(v, other.value if isinstance(other, Tensor) else other, v)
+    finally:
+        loud(token)
+    bump(t)
+
+
+def check_operands(t: Tensor, args: tuple[Any, ...]) -> None:
+    """RuntimeError where an operand lies partly in t's memory."""
+    for a in args:
+        if isinstance(a, Tensor) and a.counter is t.counter and a is not t:
+            check_overlap(t.value, a.value)
+
+
 def _direct(v: Any, other: Any) -> bool:
-    """May a ufunc write v op other into v? (Same float dtype and shape, or a Python number.)"""
+    """True where a ufunc may write v op other into v: same float dtype and shape, or a Python number."""
     if type(v) is not np.ndarray or v.dtype.kind != "f":
         return False
     if type(other) is Tensor:
@@ -189,7 +202,7 @@ def check_expanded(v: Any) -> None:
 
 
 def check_overlap(v: Any, w: Any) -> None:
-    """RuntimeError where an operand lies partly in the memory that is written (the same entries in the same places are fine)."""
+    """RuntimeError where an operand lies partly in the memory that is written; the same entries are fine."""
     dense = all(x.flags.c_contiguous or x.flags.f_contiguous for x in (v, w))
     if not dense or not v.size or not w.size:
         return
@@ -308,9 +321,12 @@ def adopt(t: Tensor, edge: Any) -> None:
         if type(edge) is Node and edge.op.keeps_out:
             edge.out_versions = {0: (t.counter, t.shared_counter().version)}
         reroot_base(t, edge)
-        return
-    set_node(t, edge)
-    reroot_views(t)
+    else:
+        set_node(t, edge)
+        reroot_views(t)
+    owner = t.shared_counter().base()
+    if owner is not None and owner is not t and owner is not base:
+        reroot_views(owner)  # t was a detached alias: views of the tensor it came from start anew too
 
 
 def set_node(t: Tensor, node: Any) -> None:

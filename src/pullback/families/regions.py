@@ -68,7 +68,7 @@ class Region:
         return self._ids
 
     def overlaps(self) -> bool:
-        """Can two entries of the view be one entry of the base?"""
+        """True where two entries of the view may be one entry of the base."""
         reach = 0
         for n, s in sorted(zip(self.shape, self.strides, strict=True), key=_stride):
             if n > 1:
@@ -217,7 +217,7 @@ def short_name(name: str) -> str:
 
 
 def view_error(t: Tensor, node: Any, verb: str) -> RuntimeError:
-    """PyTorch's error for writing, directly or through the base, a view from unbind or split or one made under no_grad."""
+    """PyTorch's error for writing, directly or through the base, a view of unknown history."""
     if node is None or node is LEAF:
         who = "A view was created in no_grad mode and "
         extra = " with grad mode enabled"

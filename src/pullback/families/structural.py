@@ -87,7 +87,7 @@ class Structural(Op):
             setattr(self, facet, value)
 
     def is_data(self, i: int) -> bool:
-        """Does argument i carry entries that move (rather than say where to)?"""
+        """True where argument i carries entries that move, rather than saying where to."""
         return self.data is None or i in self.data
 
     def constants(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -300,7 +300,7 @@ take_ids = structural(
 put_ids = Structural(
     "put_ids",
     _put,
-    vjp=lambda g, _out, _x, *, ids, shape, lead=0: take_ids(g, ids=ids, lead=lead),
+    vjp=lambda g, _out, _x, *, ids, lead=0, **_shape: take_ids(g, ids=ids, lead=lead),
     backward="PutBackward0",
     lift=lambda params, _ndim: {**params, "lead": params.get("lead", 0) + 1},
     samples=[

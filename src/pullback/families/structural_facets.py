@@ -22,7 +22,7 @@ from pullback.graph.tensor import Tensor, wrap
 
 
 def is_array(a: Any) -> bool:
-    """Does a stand for a tensor (an array, a NumPy scalar, a tensor or an aval)?"""
+    """True where a stands for a tensor: an array, a NumPy scalar, a tensor or an aval."""
     return isinstance(a, np.ndarray | np.generic | Tensor | Aval)
 
 

@@ -1,4 +1,4 @@
-"""New tensors: from data (tensor, as_tensor, from_numpy), filled (zeros, ones, full, eye), and ranges (arange, linspace).
+"""New tensors: from data (tensor, from_numpy), filled (zeros, ones, full, eye), ranges (arange, linspace).
 
 Read `tensor` first, then `finished`, which every factory ends with. Factories are not ops: nothing flows
 through them. May import
@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from pullback import dtypes
-from pullback.dtypes import dtype as DType
 from pullback.errors import message
 from pullback.families.inplace import bump
 from pullback.families.sizes import ints_of, need_tensor
@@ -64,7 +63,7 @@ def numpy_dtype(name: str, d: Any) -> np.dtype[Any] | None:
     """The NumPy dtype of a dtype= argument: a dtype of ours, or Python's float, int, bool, complex."""
     if d is None:
         return None
-    if isinstance(d, DType):
+    if isinstance(d, dtypes.dtype):
         return d.numpy
     python = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool_, complex: dtypes.complex128}
     if isinstance(d, type) and d in python:
@@ -197,7 +196,7 @@ def _warn_scalar() -> None:
 
 def _common_dtype(entries: list[Any]) -> np.dtype[Any]:
     kinds = {type(e) for e in entries}
-    found: DType | None = None
+    found: dtypes.dtype | None = None
     if kinds <= {bool, int, float, complex}:
         for e, kind in ((0j, complex), (0.0, float), (0, int), (False, bool)):
             if kind in kinds:
@@ -663,6 +662,8 @@ def arange(
         if d.kind in "iu" and isinstance(start, int) and isinstance(step, int)
         else np.arange(n, dtype=np.float64)
     )
+    if d == np.float64:  # PyTorch multiplies and adds with one rounding
+        wide = wide.astype(np.longdouble)
     value = (start + wide * step).astype(d)
     return finished(value, requires_grad) if out is None else into(out, value)
 

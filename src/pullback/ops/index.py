@@ -28,6 +28,7 @@ from pullback.families.inplace import (
     check_writable,
     old_value,
     overlap_error,
+    set_node,
     write,
 )
 from pullback.families.op import apply, unbroadcast
@@ -142,7 +143,7 @@ def _index_put_back_x(
 
 
 def _index_put_back_values(
-    g: Any, _out: Any, _x: Any, _values: Any, *indices: Any, places: Any, accumulate: bool = False
+    g: Any, _out: Any, _x: Any, _values: Any, *indices: Any, places: Any, **_accumulate: bool
 ) -> Any:
     return unbroadcast(index_op(g, *indices, places=places), tuple(_values.shape))
 
@@ -265,10 +266,7 @@ def _lanes(size: int, dims: Sequence[Any], indices: Sequence[Any]) -> tuple[list
 
 def _batch_index(size: int, dims: Sequence[Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
     x, places = args[0], params["places"]
-    if dims[0] is None:
-        x = expand(x, (size, *x.value.shape))
-    else:
-        x = movedim(x, dims[0], 0)
+    x = expand(x, (size, *x.value.shape)) if dims[0] is None else movedim(x, dims[0], 0)
     shifted = tuple(p + 1 for p in places)
     front = _layout(places)
     if all(d is None for d in dims[1:]):
@@ -550,10 +548,11 @@ def check_as_view(t: Tensor, args: tuple[Any, ...]) -> None:
 
 def adopt_base(root: Tensor, node: Node) -> None:
     """Make a node what a written base comes from, and its live views regions of it."""
-    from pullback.families.inplace import set_node
-
     set_node(root, node)
     reroot_views(root)
+    owner = root.shared_counter().base()
+    if owner is not None and owner is not root:
+        reroot_views(owner)
 
 
 def _set_advanced(
@@ -660,7 +659,7 @@ def _check_values(have: tuple[int, ...], target: tuple[int, ...]) -> None:
 
 
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
-    """A copy with values written (or added, if accumulate) at the places that a tuple of index tensors names."""
+    """A copy with values written (or added, if accumulate) at the places that index tensors name."""
     x, values, tensors, places = _put_arguments("index_put", input, indices, values)
     return apply(index_put_op, (x, values, *tensors), {"places": places, "accumulate": accumulate})
 

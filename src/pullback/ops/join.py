@@ -1,4 +1,4 @@
-"""Joining and splitting: cat, stack and their kin; split, chunk, unbind; repeat, tile, repeat_interleave; meshgrid and products.
+"""Joining and splitting: cat, stack; split, chunk, unbind; repeat, tile; meshgrid and products.
 
 Read `cat` first. The parts that split and unbind return are views that may not be written in place, as in
 PyTorch. May import
@@ -124,7 +124,7 @@ unbind_op = structural(
     is_view=True,
     outputs=2,
     facets={
-        "batch": lambda size, dims, args, params: _batch_parts(
+        "batch": lambda _size, dims, args, params: _batch_parts(
             unbind_op, args[0], dims[0], {"dim": params["dim"] + 1}
         )
     },
@@ -149,7 +149,7 @@ split_op = structural(
     is_view=True,
     outputs=2,
     facets={
-        "batch": lambda size, dims, args, params: _batch_parts(
+        "batch": lambda _size, dims, args, params: _batch_parts(
             split_op, args[0], dims[0], {**params, "dim": params["dim"] + 1}
         )
     },
@@ -230,7 +230,7 @@ def _joined(op: Any, parts: list[Tensor], params: dict[str, Any], out: Any) -> T
 
 
 def _alike(tensors: Any) -> bool:
-    """Plain tensors of one dtype, none of them 0-d or the empty vector that cat skips?"""
+    """True for plain tensors of one dtype, none of them 0-d or the empty vector that cat skips."""
     if not isinstance(tensors, tuple | list) or not tensors or type(tensors[0]) is not Tensor:
         return False
     d = tensors[0].value.dtype
@@ -241,7 +241,7 @@ def _alike(tensors: Any) -> bool:
 
 
 def cat(tensors: Any, dim: int = 0, *, out: Any = None, **kwargs: Any) -> Tensor:
-    """The tensors one after the other along an existing dimension; the other sizes must agree, dtypes are promoted.
+    """The tensors one after the other along an existing dimension; other sizes agree, dtypes are promoted.
 
     >>> import pullback as torch
     >>> torch.cat([torch.tensor([1., 2.]), torch.tensor([3.])])
@@ -493,7 +493,11 @@ def tile(input: Tensor, *dims: Any, **kwargs: Any) -> Tensor:
 
 
 def repeat_interleave(
-    input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None
+    input: Tensor,
+    repeats: Any = None,
+    dim: Any = None,
+    *,
+    output_size: Any = None,  # noqa: ARG001 - a hint that saves nothing here
 ) -> Tensor:
     """Each entry (or slice along dim) repeated in place, all as often or each as `repeats` says."""
     if repeats is None:
@@ -595,9 +599,15 @@ def block_diag(*tensors: Any) -> Tensor:
 
 
 _both = {
-    "unbind": unbind, "split": split, "chunk": chunk, "tensor_split": tensor_split, "hsplit": hsplit, "vsplit": vsplit, "tile": tile,
+    "unbind": unbind,
+    "split": split,
+    "chunk": chunk,
+    "tensor_split": tensor_split,
+    "hsplit": hsplit,
+    "vsplit": vsplit,
+    "tile": tile,
     "repeat_interleave": repeat_interleave,
-}  # fmt: skip
+}
 PUBLIC: dict[str, Any] = {
     **_both,
     "cat": cat,

@@ -301,7 +301,7 @@ def zero_(self: Tensor) -> Tensor:
 
 
 def _is_view(self: Tensor) -> bool:
-    """Does the tensor share memory with a base that autograd knows?"""
+    """True where the tensor shares memory with a base that autograd knows."""
     return self.base is not None
 
 

@@ -1,4 +1,4 @@
-"""Moving entries by index tensors: gather, scatter and its reductions, index_select, index_add, take, put, masked_select.
+"""Moving entries by index tensors: gather, scatter, index_select, index_add, take, put, masked_select.
 
 Read `gather_op` and `scatter_add_op` first: they are each other's transposes, and most rules here are made
 of them. Index tensors are
@@ -673,9 +673,9 @@ def scatter_reduce(
             message(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
         )
     _check_scatter("scatter_reduce", input, d, index, src)
-    return apply(
-        scatter_reduce_op, (input, index, src), {"dim": d, "reduce": reduce, "include_self": include_self}
-    )
+    params = {"dim": d, "reduce": reduce, "include_self": include_self}
+    args = (input, index, src)
+    return written(scatter_reduce_op, out, apply(scatter_reduce_op, args, params), args)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -772,7 +772,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: A
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """A copy with the slices along dim that the index names set to a number (or a 0-d tensor, which gets a gradient)."""
+    """A copy with the slices along dim that the index names set to a number (or a 0-d tensor)."""
     need_tensor("index_fill", input)
     d = dim_of(dim, input.value.ndim, "index_fill")
     _index_dtype("index_fill", index)

@@ -1,4 +1,4 @@
-"""Views that keep all entries: reshape, flatten, squeeze, permute and transpose, expand; and questions about memory layout.
+"""Views that keep all entries: reshape, flatten, squeeze, permute, transpose, expand; and memory layout.
 
 Read `reshape` first. Every op here shares memory with its input. May import `families`, `graph`, `errors`.
 """
@@ -324,6 +324,10 @@ def ravel(input: Tensor) -> Tensor:
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """Dimension dim split into several of the given sizes (one may be -1)."""
     shape = shape_of(input)
+    if not shape:
+        raise RuntimeError(
+            message("unflatten got an unexpected error:", "the tensor is 0-d: it has no dimension to split")
+        )
     d = dim_of(dim, len(shape), "unflatten")
     new = ints_of("unflatten", "sizes", 2, (tuple(sizes) if isinstance(sizes, tuple | list) else sizes,))
     if not new:
@@ -719,15 +723,27 @@ def storage_offset(self: Tensor) -> int:
 
 
 def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:  # noqa: ARG001 - PyTorch's argument
-    """Do the entries lie in memory in row-major order, without gaps?"""
+    """True where the entries lie in memory in row-major order, without gaps."""
     return self.foreign is not None or bool(self.storage().flags.c_contiguous)
 
 
 _both = {
-    "reshape": reshape, "flatten": flatten, "ravel": ravel, "unflatten": unflatten, "squeeze": squeeze, "unsqueeze": unsqueeze, "t": t,
-    "permute": permute, "transpose": transpose, "swapaxes": swapaxes, "swapdims": swapaxes, "movedim": movedim, "moveaxis": movedim,
-    "adjoint": adjoint, "broadcast_to": broadcast_to,
-}  # fmt: skip
+    "reshape": reshape,
+    "flatten": flatten,
+    "ravel": ravel,
+    "unflatten": unflatten,
+    "squeeze": squeeze,
+    "unsqueeze": unsqueeze,
+    "t": t,
+    "permute": permute,
+    "transpose": transpose,
+    "swapaxes": swapaxes,
+    "swapdims": swapaxes,
+    "movedim": movedim,
+    "moveaxis": movedim,
+    "adjoint": adjoint,
+    "broadcast_to": broadcast_to,
+}
 PUBLIC: dict[str, Any] = {
     **_both,
     "broadcast_tensors": broadcast_tensors,
