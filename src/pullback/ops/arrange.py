@@ -447,7 +447,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
             )
         )
     if n == 1:
-        return diag_embed(input, diagonal)
+        return written(undiagonal_op, out, diag_embed(input, diagonal), (input,))
     return written(
         diag_copy_op, out, apply(diag_copy_op, (input,), {"offset": diagonal, "dim1": 0, "dim2": 1}), (input,)
     )

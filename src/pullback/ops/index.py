@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from pullback.errors import message
+from pullback.families.calls import write_out
 from pullback.families.inplace import (
     adopt,
     bump,
@@ -695,7 +696,7 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 # ---------------------------------------------------------------------- where entries are not zero
 
 
-def nonzero(input: Tensor, *, as_tuple: bool = False, out: Any = None) -> Any:  # noqa: ARG001 - PyTorch's argument
+def nonzero(input: Tensor, *, as_tuple: bool = False, out: Any = None) -> Any:
     """The indices of the entries that are not zero: one a row, or one tensor per dimension."""
     need_tensor("nonzero", input)
     if input.foreign is not None:
@@ -703,7 +704,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Any = None) -> Any:  
     v = np.asarray(input.value)
     if as_tuple:
         return tuple(wrap(i) for i in np.nonzero(v if v.ndim else v.reshape(1)))
-    return wrap(np.argwhere(v).astype(np.int64, copy=False))
+    found = wrap(np.argwhere(v).astype(np.int64, copy=False))
+    return found if out is None else write_out(index_op, out, found, ())
 
 
 def argwhere(input: Tensor) -> Tensor:
