@@ -185,7 +185,10 @@ class _Set(_Switch):
 class inference_mode(Mode):  # noqa: N801 - PyTorch's name
     """Record nothing and mark results as inference tensors, which autograd refuses to save later."""
 
+    mode: bool
+
     def __new__(cls, mode: Any = True) -> Any:
+        """Usable as a bare decorator."""
         made = object.__new__(cls)
         if callable(mode):
             made.mode = True

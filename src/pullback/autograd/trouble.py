@@ -80,7 +80,7 @@ def modified(
     if t is None:
         what, made_by, version = "torch.Tensor", "", counter.version
     else:
-        made = t.node
+        made: Any = t.node
         if maker is not None:  # a saved output is named by the op that made it
             made_by = f", which is output {index} of {_short(maker.name)},"
         elif made is None or made is LEAF:

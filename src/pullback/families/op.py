@@ -144,7 +144,8 @@ class Op:
         `tensors` False: g and the rules' arguments are plain arrays. True: they are tensors, so the rules record.
         """
         args, out = saved_values(node, tensors)
-        edges, params, vjp = node.edges, node.params, self.vjp
+        edges, params = node.edges, node.params
+        vjp: Any = self.vjp
         if self.variadic:
             return vjp(g, out, *args, needs=[e is not None for e in edges], **params)
         return [

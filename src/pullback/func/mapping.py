@@ -10,6 +10,7 @@ from pullback.errors import message
 from pullback.func.pytree import Spec, broadcast_prefix, flatten, unflatten
 from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor
+from pullback.ops.join import cat
 from pullback.transform.batch import BatchedTensor, Level, enter, leave
 
 InDims = int | tuple[Any, ...]
@@ -52,9 +53,6 @@ def vmap(
 
 
 def _in_chunks(call: Call, leaves: list[Any], dims: list[Any], spec: Spec, size: int, step: int) -> Any:
-    from pullback.ops.join import cat  # noqa: PLC0415 - rooms above the ops
-
-    join = cat.call if hasattr(cat, "call") else cat
     parts: list[list[Any]] = []
     out_spec: Spec | None = None
     for lo in range(0, size, step):
@@ -65,7 +63,7 @@ def _in_chunks(call: Call, leaves: list[Any], dims: list[Any], spec: Spec, size:
     assert out_spec is not None
     places = broadcast_prefix(call.out_dims, out_spec) or [0] * out_spec.size
     return unflatten(
-        [join([p[i] for p in parts], d) if d is not None else parts[0][i] for i, d in enumerate(places)], out_spec
+        [cat([p[i] for p in parts], d) if d is not None else parts[0][i] for i, d in enumerate(places)], out_spec
     )
 
 

@@ -116,7 +116,7 @@ def is_nonzero(input: Tensor) -> bool:
     return bool(input)
 
 
-def isreal(input: Tensor) -> Tensor:
+def isreal(input: Tensor) -> Any:
     """Per entry: is its imaginary part zero?"""
     return input.imag == 0 if input.is_complex() else (input == input) | (input != input)
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from pullback.errors import message
-from pullback.families.calls import broadcast_error
 from pullback.graph.tensor import Tensor
 
 # the names of C++ types that matrix products print
@@ -158,8 +157,7 @@ def check_broadcast(name: str, *shapes: tuple[int, ...]) -> None:
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
-        error: Exception = broadcast_error(name, list(shapes))
-        raise error from None
+        raise refused(name, list(shapes)) from None
 
 
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> list[int]:

@@ -7,7 +7,7 @@ gradients, as PyTorch's do. May import `families`, `graph`, `random.streams`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -228,7 +228,7 @@ def randint(
         dtypes.on_cpu(device)
     g = default_generator if generator is None else generator
     d = (dtypes.int64 if dtype is None else dtype).numpy
-    a, b = int(low), int(high)
+    a, b = int(low), int(cast("Any", high))
     return finish(
         make("randint", lambda s: g.randint(a, b, s, d), _size("randint", tuple(size))), out, requires_grad
     )  # pyright: ignore[reportUnknownArgumentType]

@@ -7,7 +7,7 @@ accepted).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator as Steps
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from pullback.random.streams import (
 
 
 @contextmanager
-def fork_rng(devices: Any = None, enabled: bool = True, **_: Any) -> Iterator[None]:  # noqa: ARG001 - PyTorch's arguments
+def fork_rng(devices: Any = None, enabled: bool = True, **_: Any) -> Steps[None]:  # noqa: ARG001 - PyTorch's arguments
     """Draw inside without moving the default stream outside.
 
     >>> _ = manual_seed(0)

@@ -19,6 +19,7 @@ from pullback.families.op import Absent, Op, make_node, strip
 from pullback.graph.modes import state
 from pullback.graph.node import Aval, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of, wrap
+from pullback.ops.join import stack
 
 _number = itertools.count(1).__next__
 
@@ -164,7 +165,7 @@ class BatchedTensor(Tensor):
 
     def foreign_function(self, function: Any, args: tuple[Any, ...]) -> Any:
         """Run a custom Function on batched arguments."""
-        from pullback.transform.custom import run_custom  # noqa: PLC0415 - the two modules need each other
+        from pullback.transform.custom import run_custom
 
         return run_custom(function, args)
 
@@ -201,7 +202,7 @@ class BatchedTensor(Tensor):
 
     def text(self) -> str:
         """PyTorch's printed form of a tensor inside vmap."""
-        from pullback.transform.shown import text  # noqa: PLC0415 - the two modules need each other
+        from pullback.transform.shown import text
 
         return text(self)
 
@@ -293,7 +294,7 @@ def _record(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, lev
     lifted = tuple(
         lift(a, level) if isinstance(a, Tensor) and a.node is not None and level_of(a) is not level else a for a in args
     )
-    outs = out if isinstance(out, tuple) else (out,)
+    outs: tuple[Any, ...] = out if isinstance(out, tuple) else (out,)
     node = make_node(op, lifted, params, tuple(outs) if isinstance(out, tuple) else out)
     node.lanes = node.special = True
     if hasattr(op, "partials"):
@@ -328,13 +329,10 @@ def one_by_one(op: Op, size: int, dims: Sequence[int | None], args: Sequence[Any
     ]
     if size == 0:
         results = [op(*(_lane_of_none(a, d) for a, d in zip(args, dims, strict=True)), **params)]
-    from pullback.ops.join import stack  # noqa: PLC0415 - ops import this module's users
-
-    join = stack.call if hasattr(stack, "call") else stack
     if isinstance(results[0], tuple):
-        several = tuple(join([r[k] for r in results])[:size] for k in range(len(results[0])))
+        several = tuple(stack([r[k] for r in results])[:size] for k in range(len(results[0])))
         return several, (0,) * len(several)
-    return join(results)[:size], 0
+    return stack(results)[:size], 0
 
 
 def _lane_of_none(a: Any, d: int | None) -> Any:
