@@ -161,6 +161,8 @@ def check_second(case):
     direction = weights(total, 99)
     found = np.zeros(total)
     grads = run.pull(outs, xs, w, create_graph=True)
+    recorded, plain = run.joined(grads, xs), run.joined(run.pull(outs, xs, w), xs)
+    assert judge.close(recorded, plain, 1e-12), f"{case}: recorded and plain sweep differ, {difference(recorded, plain)}"
     for g, d in zip(grads, _split(direction, sizes), strict=True):
         if g is not None and g.requires_grad:
             found += run.joined(run.pull([g], xs, d), xs)
@@ -321,9 +323,12 @@ def check_zero(case):
 # ---------------------------------------------------------------------- vmap
 
 
-def lanes(a, k):
-    """Three different arrays of the same shape and domain: the sample, scaled a little."""
-    return np.stack([a * (1 - 0.01 * j * (k + 1)) if a.dtype.kind in "fc" else a for j in range(3)])
+def lanes(a, k, mix=False):
+    """Three different arrays of the same shape and domain: the sample, scaled a little, its entries moved round where that is allowed."""
+    if a.dtype.kind not in "fc":
+        return np.stack([a] * 3)
+    moved = [np.roll(a.reshape(-1), j).reshape(a.shape) if mix else a for j in range(3)]
+    return np.stack([m * (1 - 0.01 * j * (k + 1)) for j, m in enumerate(moved)])
 
 
 def batched(case):
@@ -335,7 +340,7 @@ def batched(case):
     choices = [dict.fromkeys(arrays, 0)]
     choices += [{i: min(1, args[i].ndim)} for i in arrays if len(arrays) > 1] or [{i: min(1, args[i].ndim)} for i in arrays]
     for mapped in choices:
-        full = {i: lanes(args[i], i) for i in mapped}
+        full = {i: lanes(args[i], i, case.op.family != "by hand") for i in mapped}
         stacked = [wrap(np.moveaxis(full[i], 0, d)) if (d := mapped.get(i)) is not None else a for i, a in enumerate(args)]
         stacked = [wrap(a) if isinstance(a, np.ndarray) else a for a in stacked]
         each = [[wrap(full[i][j]) if i in mapped else s for i, s in enumerate(stacked)] for j in range(3)]
