@@ -273,7 +273,7 @@ def _node(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs:
     node = Node(FunctionOp.of(cls), kept, edges, None, {}, None)
     node.label = cls.__name__ + "Backward"
     node.lanes = node.special = any(isinstance(a, Tensor) and a.foreign is not None for a in args)
-    node.__dict__["context"] = ctx
+    node.__dict__["context"], node.__dict__["function"] = ctx, cls
     node.out_avals = tuple(Aval(o.value.shape, o.value.dtype) if isinstance(o, Tensor) else None for o in outputs)
     if len(outputs) > 1:
         node.count = len(outputs)
@@ -313,7 +313,7 @@ def _connect(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outpu
         elif id(o) in inputs or (o.base is not None and id(o.base) in inputs):
             t = wrap(o.storage())
             share(o, t)
-            t.view_kind = f"custom:{i}:{cls.__name__}Backward"
+            t.view_kind = f"custom:{i}:{cls.__name__}"
         if id(o) in fixed or t.value.dtype.kind not in "fc":
             t.node = None
         elif place is not None:
@@ -346,7 +346,6 @@ class FunctionOp(Op):
 
     def __init__(self, cls: type[Function]) -> None:  # pyright: ignore[reportMissingSuperCall]
         """One per Function class; not part of the table."""
-        self.function = weakref.ref(cls)
         self.name, self.family = cls.__name__, "custom"
         self.backward = cls.__name__ + "Backward"
         self.saves, self.keeps_out, self.keeps, self.reads = True, False, (), None
@@ -374,8 +373,7 @@ class FunctionOp(Op):
     def pull(self, node: Node, g: Any, tensors: bool) -> Any:
         """Call the user's backward on tensors and check what it returns."""
         ctx: FunctionCtx = node.__dict__["context"]
-        cls = self.function()
-        assert cls is not None
+        cls: type[Function] = node.__dict__["function"]
         given = [_grad_output(ctx, c, aval, tensors) for c, aval in zip(g if node.count else [g], node.out_avals, strict=True)]
         rule = cls.backward if cls.backward is not Function.backward else cls.vjp
         returned = rule(ctx, *given)
@@ -388,8 +386,7 @@ class FunctionOp(Op):
 
     def push(self, node: Node, tangents: Sequence[Any]) -> Any:
         """Call the user's jvp; missing tangents are zeros unless the context asked for None."""
-        cls = self.function()
-        assert cls is not None
+        cls: type[Function] = node.__dict__["function"]
         ctx: FunctionCtx = node.__dict__["context"]
         given = [_grad_output(ctx, t, a, True) if hasattr(a, "dtype") else t for t, a in zip(tangents, node.args, strict=True)]
         ctx._pushing = True  # noqa: SLF001 - the context is this module's own

@@ -5,5 +5,18 @@ from __future__ import annotations
 from pullback.func.derivatives import grad, grad_and_value, jvp, linearize, vjp
 from pullback.func.jacobians import hessian, jacfwd, jacrev
 from pullback.func.mapping import vmap
+from pullback.func.stateless import functional_call, stack_module_state
 
-__all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "vjp", "vmap"]
+__all__ = [
+    "functional_call",
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "stack_module_state",
+    "vjp",
+    "vmap",
+]
