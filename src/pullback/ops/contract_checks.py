@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from pullback.errors import message
+from pullback.families.calls import refused
+from pullback.families.calls import broadcast_error
 from pullback.graph.tensor import Tensor
 
 # the names of C++ types that matrix products print
@@ -154,10 +154,9 @@ def _check_batched(x: Any, y: Any) -> None:
 
 def check_broadcast(name: str, *shapes: tuple[int, ...]) -> None:
     """PyTorch's error unless the shapes broadcast."""
-    try:
-        np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise refused(name, list(shapes)) from None
+    error = broadcast_error(name, shapes)
+    if error is not None:
+        raise error
 
 
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> list[int]:
