@@ -26,6 +26,7 @@ class ByHand(Op):
     core: Core | None = None
     groups: Callable[..., Any] | None = None
     linear: tuple[int, ...] = ()
+    couples: Callable[..., Any] | None = None
 
 
 def by_hand(
@@ -39,6 +40,7 @@ def by_hand(
     core: Core | None = None,
     groups: Callable[..., Any] | None = None,
     linear: tuple[int, ...] = (),
+    couples: Callable[..., Any] | None = None,
     outputs: int = 1,
     backward: Any = None,
     keeps: Sequence[bool] | None = None,
@@ -52,12 +54,13 @@ def by_hand(
               leading underscore (what is saved follows). g is a list for ops with several outputs (None where
               an output was not used)
     leading   eval treats leading dimensions as a batch and mixes the last two (NumPy's linalg convention)
-    core      the same with other numbers of mixed dimensions: ((per tensor argument), (per output)); implies
-              leading
+    core      the same with other numbers of mixed dimensions: ((per tensor argument), (per output))
     groups    (avals, params) -> (ids per argument, ids of the output): integer arrays, entries with the same
               id are coupled, all others independent (softmax: one group per row). With several outputs their
               entries follow one another
     linear    arguments in which the op is linear, where one rule for all arguments does not show it
+    couples   with `core`, the pattern of one sample where it is not dense: (avals of one sample, params) ->
+              per argument one boolean matrix (entries of all outputs x entries of the argument), None: dense
     """
     given: dict[str, Any] = dict(facets or {})
     if samples is not None:
@@ -70,6 +73,7 @@ def by_hand(
     op.core = core if core is not None or not leading else ((2,) * 8, (2,) * 8)
     op.groups = groups
     op.linear = linear
+    op.couples = couples
     for facet, value in {**derive(op), **given}.items():
         setattr(op, facet, value)
     return op

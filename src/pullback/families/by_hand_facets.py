@@ -149,7 +149,7 @@ def transposed(pairs: Sequence[tuple[Tensor, Any]], leaves: Sequence[Tensor]) ->
         if index is None:
             grads[node] = c if node not in grads else grads[node] + c
         else:
-            empty: list[Any] = [None] * node.count
+            empty: list[Any] = [None] * (node.count or 1)
             slots = grads.setdefault(node, empty)
             slots[index] = c if slots[index] is None else slots[index] + c
 
@@ -274,6 +274,9 @@ def _core_ids(a: Aval, core: int, lead: tuple[int, ...]) -> tuple[Any, Any]:
 
 def pattern(op: Any, avals: Sequence[Any], params: dict[str, Any]) -> Dependence:
     """Every output entry of a group with every input entry of it; what the rules read says what is linear."""
+    if op.couples is not None:
+        first = _lifted(op, avals, params)
+        return Dependence(first, second(op, [i for i, k in enumerate(first) if k is not None]))
     ids, out_ids = _ids(op, avals, params)
     rows: Any = np.arange(out_ids.size)
     first = [
@@ -281,6 +284,28 @@ def pattern(op: Any, avals: Sequence[Any], params: dict[str, Any]) -> Dependence
         for i, k in enumerate(ids)
     ]
     return Dependence(first, second(op, [i for i, k in enumerate(first) if k is not None]))
+
+
+def _lifted(op: Any, avals: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    """The pattern of one sample, repeated over the leading dimensions."""
+    cores, out_cores = op.core
+    args, outs = [_aval(a) for a in avals], _outputs(op, None, avals, params)
+    lead = max((_lead(a, c) for a, c in zip(outs, out_cores, strict=False)), key=len)
+    samples = [Aval(a.shape[len(a.shape) - c :], a.dtype) for a, c in zip(args, cores, strict=False)]
+    found: list[Any] = []
+    for a, core, one, m in zip(args, cores, samples, op.couples(samples, params), strict=False):
+        flat = _core_ids(a, core, lead)[0].reshape((-1, one.size))
+        rows: list[Any] = []
+        cols: list[Any] = []
+        start = low = 0
+        for out, out_core in zip(outs, out_cores, strict=False):
+            size = Aval(out.shape[len(out.shape) - out_core :], None).size
+            r, c = np.nonzero(m[low : low + size] if m is not None else np.ones((size, one.size), bool))
+            rows.append((start + np.arange(len(flat))[:, None] * size + r).reshape(-1))
+            cols.append(flat[:, c].reshape(-1))
+            start, low = start + out.size, low + size
+        found.append((np.concatenate(rows), np.concatenate(cols)))
+    return found
 
 
 def _followed(op: Any, i: int, avals: Sequence[Any]) -> bool:

@@ -38,7 +38,7 @@ def derive(op: Any, samples: Callable[[], list[Any]] | None) -> dict[str, Any]:
         return op(dx, y, **params) if dy is None else op(dx, y, **params) + op(x, dy, **params)
 
     def depend(avals: Any, params: dict[str, Any], _values: Any = None) -> Dependence:
-        return Dependence([pairs(op, i, avals, params) for i in (0, 1)], frozenset({(0, 1)}))
+        return Dependence([pairs(op, i, avals, params) for i in (0, 1)], frozenset({(0, 1), (1, 0)}))
 
     def zero(i: int, _out_value: Any, args: Any, params: dict[str, Any]) -> Local:
         rows, cols = pairs(op, i, args, params)

@@ -154,8 +154,8 @@ def _spread(part: list[int | None], rank: int, k: int) -> Labels:
     named = len(part) - (None in part)
     if named != rank and (None not in part or named > rank):
         counts = (
-            f"einsum(): the number of subscripts in the equation ({named}) {{}} the number of dimensions ({rank}) "
-            f"for operand {k}"
+            f"einsum(): the number of subscripts in the equation ({named}) {{}} the number of dimensions "
+            f"({rank}) for operand {k}"
         )
         if None in part:
             raise RuntimeError(message(counts.format("is more than"), "", TODO))

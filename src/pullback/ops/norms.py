@@ -16,6 +16,7 @@ from pullback.families.arguments import dims_of, one_dim, public
 from pullback.families.calls import write_out
 from pullback.families.facets import Dependence, Local
 from pullback.families.fibers import as_dtype, choose, count, evenly, over
+from pullback.families.op import TABLE
 from pullback.families.parallel import BIG, map_pieces
 from pullback.families.reduction import F32, F64, labelled, reduction, run
 from pullback.families.reduction_facets import depend, local, standard_samples
@@ -277,7 +278,7 @@ def _norm_general(input: Any, p: Any, dim: Any, keepdim: bool, *, out: Any = Non
 def _nuclear(x: Tensor, dim: Any, keepdim: bool) -> Any:
     rows, columns = (0, 1) if dim is None else dim
     x = x.movedim((rows, columns), (-2, -1))
-    total = x.svdvals().sum(-1)
+    total = TABLE["linalg_svd"](x, full_matrices=False)[1].sum(-1)
     if not keepdim:
         return total
     for d in sorted(dims_of("norm", (rows, columns), x.ndim) or ()):

@@ -107,6 +107,13 @@ def _push_slogdet(tangents: Any, out: Any, a: Any) -> Any:
     return out[0] * t.imag * 1j, t.real
 
 
+def _couples(avals: Any, _params: dict[str, Any]) -> list[Any]:
+    # the sign of a real determinant is constant
+    m = np.ones((2, avals[0].size), bool)
+    m[0] = avals[0].dtype.kind == "c"
+    return [m]
+
+
 slogdet_op = by_hand(
     "linalg_slogdet",
     lambda a: tuple(np.linalg.slogdet(a)),
@@ -114,6 +121,7 @@ slogdet_op = by_hand(
     jvp=_push_slogdet,
     outputs=2,
     core=((2,), (0, 0)),
+    couples=_couples,
     samples=lambda: [
         sample(well(3, 3)),
         sample(-well(2, 3, 3)),

@@ -18,6 +18,7 @@ from pullback.families.contraction import named
 from pullback.families.op import unbroadcast
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.linalg.common import mH, need_square, noise, sample, well
+from pullback.ops.linalg.solve import by_columns
 from pullback.ops.linalg.svd import failure
 
 
@@ -161,6 +162,7 @@ lstsq_op = by_hand(
     keeps=(True, True),
     keeps_out=True,
     linear=(1,),
+    couples=by_columns,
     core=((2, 2), (2,)),
     samples=lambda: [
         sample(noise(4, 2), noise(4, 3, seed=2), rtol=1e-15),

@@ -91,6 +91,18 @@ def _tall(gq: Any, gr: Any, q: Any, r: Any) -> Any:
     return triangular_op(mH(r), add(gq, q @ w), upper=False, left=False)
 
 
+def _couples(avals: Any, params: dict[str, Any]) -> list[Any]:
+    """Column j of Q sees the columns of A up to j, entry (i, j) of R those up to i and column j."""
+    m, n = (int(s) for s in avals[0].shape)
+    rows = m if params.get("mode") == "complete" else min(m, n)
+    upto = np.arange(n)[None, :] <= np.arange(rows)[:, None]  # [column of Q or row of R, column of A]
+    entries = upto[:, None, :] | np.eye(n, dtype=bool)[None]
+    entries = entries & np.triu(np.ones((rows, n), bool))[:, :, None]
+    by_q = np.broadcast_to(upto[None, :, None, :], (m, rows, m, n)).reshape(m * rows, m * n)
+    by_r = np.broadcast_to(entries[:, :, None, :], (rows, n, m, n)).reshape(rows * n, m * n)
+    return [by_r if params.get("mode") == "r" else np.concatenate([by_q, by_r])]
+
+
 qr_op = by_hand(
     "linalg_qr",
     _qr,
@@ -99,8 +111,9 @@ qr_op = by_hand(
     keeps_out=True,
     outputs=2,
     core=((2,), (2, 2)),
+    couples=_couples,
     samples=lambda: [
-        sample(noise(3, 3), mode="reduced"),
+        sample(noise(2, 2), mode="reduced"),
         sample(noise(4, 2), mode="reduced"),
         sample(noise(2, 4), mode="reduced"),
         sample(noise(2, 3, 2), mode="reduced"),

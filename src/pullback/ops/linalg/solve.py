@@ -65,6 +65,16 @@ def _jvp(tangents: Any, x: Any, a: Any, b: Any, *, left: bool = True, **_params:
     return solve_op(a, add(None if da is None else -(da @ x if left else x @ da), db), left=left)
 
 
+def by_columns(avals: Any, params: dict[str, Any]) -> list[Any]:
+    """The pattern of a system: every column of X (row with left=False) sees its own right-hand side only."""
+    a, b = avals
+    p, q = (int(n) for n in b.shape)
+    rows = int(a.shape[-1])
+    if params.get("left", True):
+        return [None, np.kron(np.ones((rows, p), bool), np.eye(q, dtype=bool))]
+    return [None, np.kron(np.eye(p, dtype=bool), np.ones((rows, q), bool))]
+
+
 solve_op = by_hand(
     "linalg_solve_ex",
     _solve,
@@ -73,6 +83,7 @@ solve_op = by_hand(
     keeps=(True, False),
     keeps_out=True,
     linear=(1,),
+    couples=by_columns,
     core=((2, 2), (2,)),
     samples=lambda: [
         sample(well(3, 3), noise(3, 2)),

@@ -70,6 +70,28 @@ def _jvp(tangents: Any, x: Any, a: Any, b: Any, **params: Any) -> Any:  # noqa: 
     return triangular_op(a, add(moved, db), **params)
 
 
+def _couples(avals: Any, params: dict[str, Any]) -> list[Any]:
+    """Row i of X sees the rows of the triangle and of B that substitution has used before it."""
+    n = int(avals[0].shape[-1])
+    left, upper = params.get("left", True), params["upper"]
+    k = int(avals[1].shape[-1 if left else -2])
+    i, j = np.indices((n, n))
+    down = upper != left  # does substitution run from the first row to the last?
+    used = j <= i if down else j >= i  # [row of X, row used]
+    strict = params.get("unitriangular", False)
+    read = (
+        (j < i if strict else j <= i) if down else (j > i if strict else j >= i)
+    )  # [row, column] of the triangle
+    own = np.eye(k, dtype=bool)
+    if left:
+        by_a = np.broadcast_to((used[:, None, :, None] & read[None, None]), (n, k, n, n))
+        by_b = used[:, None, :, None] & own[None, :, None, :]
+    else:  # the same system, transposed
+        by_a = np.broadcast_to((used[None, :, None, :] & read.T[None, None]), (k, n, n, n))
+        by_b = own[:, None, :, None] & used[None, :, None, :]
+    return [by_a.reshape(n * k, n * n), by_b.reshape(n * k, n * k)]
+
+
 triangular_op = by_hand(
     "linalg_solve_triangular",
     _solve_triangular,
@@ -78,6 +100,7 @@ triangular_op = by_hand(
     keeps=(True, False),
     keeps_out=True,
     linear=(1,),
+    couples=_couples,
     core=((2, 2), (2,)),
     samples=lambda: [
         sample(well(3, 3), noise(3, 2), upper=True),
