@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from pullback.errors import message
-from pullback.families.calls import refused
 from pullback.families.calls import broadcast_error
 from pullback.graph.tensor import Tensor
 
