@@ -1,8 +1,12 @@
-"""Golden cases: what PyTorch does, kept as text, so that the tests need no PyTorch; where it is installed, they check the texts against it.
+"""Golden cases: what PyTorch does, kept as text, so that the tests need no PyTorch; where it is installed,
+they check the texts against it.
 
-A file under golden/ starts with a preamble (lines that begin with `! `); each case is lines of code (`> `) and the outcome below them:
-what was printed, warnings, and the value of the last expression or the error. A line that ends in ` …` states only how the line begins.
-`python tests/semantics/golden.py` (with PyTorch installed) fills in the outcomes of cases that have none. Read `Case.outcome` first.
+A file under golden/ starts with a preamble (lines that begin with `! `); each case is lines of code (`> `)
+and the outcome below them:
+what was printed, warnings, and the value of the last expression or the error. A line that ends in ` …` states
+only how the line begins.
+`python tests/semantics/golden.py` (with PyTorch installed) fills in the outcomes of cases that have none.
+Read `Case.outcome` first.
 """
 
 from __future__ import annotations
@@ -36,10 +40,12 @@ class Case:
         names: dict[str, Any] = {"torch": torch, "__name__": "golden"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exec(self.preamble, names)  # noqa: S102 - the cases are this project's own
+            exec(self.preamble, names)
         with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(printed):
             warnings.simplefilter("always")
-            warnings.filterwarnings("ignore", message=".*(torch.jit|get_attr Node|tensor parameter that requires grad).*")
+            warnings.filterwarnings(
+                "ignore", message=".*(torch.jit|get_attr Node|tensor parameter that requires grad).*"
+            )
             try:
                 result = repr_of_last(self.code, names)
             except Exception as error:  # noqa: BLE001 - the error is the outcome
@@ -54,27 +60,30 @@ def repr_of_last(code: str, names: dict[str, Any]) -> str | None:
     tree = ast.parse(code)
     last = tree.body[-1]
     if not isinstance(last, ast.Expr):
-        exec(code, names)  # noqa: S102
+        exec(code, names)
         return None
     tree.body.pop()
-    exec(compile(tree, "<golden>", "exec"), names)  # noqa: S102
-    value = eval(compile(ast.Expression(last.value), "<golden>", "eval"), names)  # noqa: S307
+    exec(compile(tree, "<golden>", "exec"), names)
+    value = eval(compile(ast.Expression(last.value), "<golden>", "eval"), names)
     return None if value is None else repr(value)
 
 
 def own_words_cut(text: str) -> str:
     """An error text without what pullback adds to PyTorch's sentence, and without PyTorch's C++ source line."""
     for mark in ("\n  here:", "\n  try:"):
-        text = text.split(mark)[0]
+        text = text.split(mark, maxsplit=1)[0]
     return re.sub(r" \(Triggered internally[^)]*\)", "", text).rstrip()
 
 
 def matches(found: list[str], expected: list[str]) -> bool:
     """Equal line by line; an expected line that ends in an ellipsis is a beginning."""
-    if len(found) < len(expected) or (len(found) > len(expected) and not (expected and expected[-1].endswith(MORE))):
+    if len(found) < len(expected) or (
+        len(found) > len(expected) and not (expected and expected[-1].endswith(MORE))
+    ):
         return False
     return all(
-        f.startswith(e.removesuffix(MORE)) if e.endswith(MORE) else f == e for f, e in zip(found, expected, strict=False)
+        f.startswith(e.removesuffix(MORE)) if e.endswith(MORE) else f == e
+        for f, e in zip(found, expected, strict=False)
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import pullback
 import pytest
+
+import pullback
 from semantics.golden import Case, cases, matches
 
 CASES = [*cases("gradcheck")]

@@ -1,4 +1,6 @@
-"""Gradients: `backward`, `grad`, modes, hooks, custom `Function`s, `functional`, `gradcheck`. Read `engine` first."""
+"""Gradients: `backward`, `grad`, modes, hooks, custom `Function`s, `functional`, `gradcheck`. Read `engine`
+first.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from pullback.autograd.function import Function
 from pullback.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from pullback.autograd.public import backward, grad
 
-# rooms that are imported on first use, so that `import pullback` stays light (gradcheck is a module that can be called)
+# rooms that are imported on first use, so that `import pullback` stays light (gradcheck is a module that can
+# be called)
 _ROOMS = ("anomaly_mode", "forward_ad", "functional", "gradcheck")
 
 

@@ -1,8 +1,11 @@
 """`torch.autograd.forward_ad`: dual tensors, which carry a tangent along with their value.
 
-Read `make_dual` first. A dual tensor is a fresh starting point of the record with a tangent kept by the running level; `unpack_dual`
-pushes the level's tangents along the record (`transform.forward`), so every op with a jvp works, and an op costs nothing more
-inside a level. Entering a level switches recording on; a `no_grad` inside it stops tangents. May import `graph`, `transform`.
+Read `make_dual` first. A dual tensor is a fresh starting point of the record with a tangent kept by the
+running level; `unpack_dual`
+pushes the level's tangents along the record (`transform.forward`), so every op with a jvp works, and an op
+costs nothing more
+inside a level. Entering a level switches recording on; a `no_grad` inside it stops tangents. May import
+`graph`, `transform`.
 """
 
 from __future__ import annotations
@@ -39,7 +42,11 @@ def enter_dual_level() -> int:
     """Start a level and return its number (always 0: levels do not nest)."""
     if _levels.seeds is not None:
         raise RuntimeError(
-            message("Nested forward mode AD is not supported at the moment", "a dual level is running", "use torch.func.jvp, which nests")
+            message(
+                "Nested forward mode AD is not supported at the moment",
+                "a dual level is running",
+                "use torch.func.jvp, which nests",
+            )
         )
     _levels.seeds = {}
     _levels.recording = state.grad
@@ -52,8 +59,11 @@ def exit_dual_level(*, level: int | None = None) -> None:
     if _levels.seeds is None or level not in (None, 0):
         raise RuntimeError(
             message(
-                "Trying to exit a forward AD level that was not the last one that was created. This is not supported.",
-                "no dual level is running" if _levels.seeds is None else f"level {level} is not the running one",
+                "Trying to exit a forward AD level that was not the last one that was created. This is not "
+                "supported.",
+                "no dual level is running"
+                if _levels.seeds is None
+                else f"level {level} is not the running one",
                 "use `with dual_level():`",
             )
         )
@@ -88,7 +98,8 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     if seeds is None or level not in (None, 0):
         raise RuntimeError(
             message(
-                "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first.",
+                "Trying to create a dual Tensor for forward AD but no level exists, make sure to "
+                "enter_dual_level() first.",
                 "",
                 "with torch.autograd.forward_ad.dual_level(): ...",
             )
@@ -99,8 +110,10 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     if tensor.shape != tangent.shape:
         raise RuntimeError(
             message(
-                "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not supported. "
-                f"Tensor is of size {list(tensor.shape)} while the given forward gradient is of size {list(tangent.shape)}."
+                "Trying to set a forward gradient that has a different size than that of the original "
+                "Tensor, this is not supported. "
+                f"Tensor is of size {list(tensor.shape)} while the given forward gradient is of size "
+                f"{list(tangent.shape)}."
             )
         )
     dual = fresh(tensor)
@@ -109,7 +122,9 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
-    """(primal, tangent): the tangent that the level's starting points give this tensor, None where there is none."""
+    """(primal, tangent): the tangent that the level's starting points give this tensor, None where there is
+    none.
+    """
     seeds = _levels.seeds
     if seeds is None or level not in (None, 0) or tensor.node is None:
         return UnpackedDualTensor(tensor, None)
@@ -118,4 +133,11 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     return UnpackedDualTensor(primal, tangent)
 
 
-__all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
+__all__ = [
+    "UnpackedDualTensor",
+    "dual_level",
+    "enter_dual_level",
+    "exit_dual_level",
+    "make_dual",
+    "unpack_dual",
+]

@@ -1,6 +1,7 @@
 """Custom `Function`s: a forward and a backward (and a jvp) written by the user, as one node.
 
-Read `Function.apply` first, then `FunctionOp.pull`. May import `graph`, `families`, `autograd.handles`, `autograd.trouble`.
+Read `Function.apply` first, then `FunctionOp.pull`. May import `graph`, `families`, `autograd.handles`,
+`autograd.trouble`.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ from pullback.graph.record import annotate
 from pullback.graph.tensor import Tensor, edge_of, wrap
 
 NEED_SETUP = (
-    "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must override the "
-    "setup_context staticmethod. For more details, please see https://pytorch.org/docs/main/notes/extending.func.html"
+    "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it "
+    "must override the "
+    "setup_context staticmethod. For more details, please see "
+    "https://pytorch.org/docs/main/notes/extending.func.html"
 )
 
 
 class FunctionCtx(GradFn):
-    """What forward and backward share: saved tensors, which inputs need gradients, and the user's own attributes."""
+    """What forward and backward share: saved tensors, which inputs need gradients, and the user's own
+    attributes.
+    """
 
     needs_input_grad: tuple[bool, ...] = ()
     materialize_grads = True
@@ -56,12 +61,15 @@ class FunctionCtx(GradFn):
         return node
 
     def save_for_backward(self, *tensors: Any) -> None:
-        """Save inputs or outputs for backward; other tensors too. TypeError for anything but tensors and None."""
+        """Save inputs or outputs for backward; other tensors too. TypeError for anything but tensors and
+        None.
+        """
         for i, t in enumerate(tensors):
             if t is not None and not isinstance(t, Tensor):
                 raise TypeError(
                     message(
-                        f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}",
+                        f"save_for_backward can only save variables, but argument {i} is of type "
+                        f"{type(t).__name__}",
                         "",
                         "keep other values as attributes: ctx.value = ...",
                     )
@@ -91,8 +99,10 @@ class FunctionCtx(GradFn):
             return self._for_forward
         if self._entries is None:
             if self._node is None:
-                return self._to_save if self._to_save else self._for_forward
-            raise RuntimeError(message(SECOND_TIME, f"the context of {self.name()} gave its saved tensors back"))
+                return self._to_save or self._for_forward
+            raise RuntimeError(
+                message(SECOND_TIME, f"the context of {self.name()} gave its saved tensors back")
+            )
         return tuple(e if e is None else e.open(self) for e in self._entries)
 
     saved_variables = saved_tensors
@@ -135,8 +145,10 @@ class FunctionMeta(type):
 
     def __call__(cls, *_args: Any, **_kwargs: Any) -> Any:
         warnings.warn(
-            f"{cls} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on the "
-            "class itself. Instantiating an autograd function will raise an error in a future version of PyTorch.",
+            f"{cls} should not be instantiated. Methods on autograd functions are all static, so you should "
+            "invoke them on the "
+            "class itself. Instantiating an autograd function will raise an error in a future version of "
+            "PyTorch.",
             DeprecationWarning,
             stacklevel=2,
         )
@@ -144,7 +156,8 @@ class FunctionMeta(type):
 
 
 class Function(metaclass=FunctionMeta):
-    """Base class of ops with a derivative written by hand: static methods forward, backward, and optionally setup_context, jvp, vmap.
+    """Base class of ops with a derivative written by hand: static methods forward, backward, and optionally
+    setup_context, jvp, vmap.
 
     Source of the conventions: PyTorch's `torch.autograd.Function`.
 
@@ -171,8 +184,10 @@ class Function(metaclass=FunctionMeta):
         """Refused: call `apply` on the class."""
         raise RuntimeError(
             message(
-                "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function "
-                "with static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)",
+                "Legacy autograd function with non-static forward method is deprecated. Please use "
+                "new-style autograd function "
+                "with static forward method. (Example: "
+                "https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)",
                 "",
                 f"call {type(self).__name__}.apply(...)",
             )
@@ -192,7 +207,8 @@ class Function(metaclass=FunctionMeta):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Return one gradient per argument of forward."""
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode "
+            "You must implement either the backward or vjp method for your custom autograd.Function to use "
+            "it with backward mode "
             "AD."
         )
 
@@ -208,7 +224,10 @@ class Function(metaclass=FunctionMeta):
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         """Return (outputs, out_dims) for a batch."""
-        raise NotImplementedError("To use autograd.Function with vmap, you must either override the vmap staticmethod or set generate_vmap_rule=True.")
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
+            "generate_vmap_rule=True."
+        )
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -240,8 +259,12 @@ def _context_type(name: str) -> type[FunctionCtx]:
     return type(name, (FunctionCtx,), {"__module__": "torch.autograd.function"})
 
 
-def run_function(cls: type[Function], args: tuple[Any, ...], forward: Callable[..., Any] | None = None) -> Any:
-    """Run forward (or what stands for it, beside setup_context) with recording off, then record one node for all outputs."""
+def run_function(
+    cls: type[Function], args: tuple[Any, ...], forward: Callable[..., Any] | None = None
+) -> Any:
+    """Run forward (or what stands for it, beside setup_context) with recording off, then record one node for
+    all outputs.
+    """
     if (state.transforms or state.levels) and not separate_setup(cls):
         raise RuntimeError(NEED_SETUP)
     ctx = _context_type(cls.__name__ + "Backward")()
@@ -274,26 +297,31 @@ def _node(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs:
     node.label = cls.__name__ + "Backward"
     node.lanes = node.special = any(isinstance(a, Tensor) and a.foreign is not None for a in args)
     node.__dict__["context"], node.__dict__["function"] = ctx, cls
-    node.out_avals = tuple(Aval(o.value.shape, o.value.dtype) if isinstance(o, Tensor) else None for o in outputs)
+    node.out_avals = tuple(
+        Aval(o.value.shape, o.value.dtype) if isinstance(o, Tensor) else None for o in outputs
+    )
     if len(outputs) > 1:
         node.count = len(outputs)
-    ctx._node = weakref.ref(node)  # noqa: SLF001 - the context is this module's own
+    ctx._node = weakref.ref(node)
     return node
 
 
-def _connect(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs: Sequence[Any], node: Node | None) -> list[Any]:
+def _connect(
+    cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs: Sequence[Any], node: Node | None
+) -> list[Any]:
     """Give the outputs their place in the graph."""
-    dirty = {id(t) for t in ctx._dirty}  # noqa: SLF001
+    dirty = {id(t) for t in ctx._dirty}
     unreturned = dirty - {id(o) for o in outputs}
     if unreturned:
         raise RuntimeError(
             message(
-                "Some elements marked as dirty during the forward method were not returned as output. The inputs that are modified "
+                "Some elements marked as dirty during the forward method were not returned as output. The "
+                "inputs that are modified "
                 "inplace must all be outputs of the Function."
             )
         )
     inputs = {id(a) for a in args if isinstance(a, Tensor)}
-    fixed = {id(t) for t in ctx._no_gradient}  # noqa: SLF001
+    fixed = {id(t) for t in ctx._no_gradient}
     results: list[Any] = []
     for i, o in enumerate(outputs):
         if not isinstance(o, Tensor):
@@ -331,12 +359,14 @@ def _write_back(o: Tensor, place: Any) -> None:
 def _save(ctx: FunctionCtx, results: Sequence[Any], outputs: Sequence[Any]) -> None:
     places = {id(r): i for i, r in enumerate(results) if isinstance(r, Tensor)}
     places.update({id(o): i for i, o in enumerate(outputs) if isinstance(o, Tensor) and id(o) not in places})
-    dirty = {id(t) for t in ctx._dirty}  # noqa: SLF001
-    ctx._entries = [  # noqa: SLF001
-        None if t is None else _Saved(t, places.get(id(t)) if t.is_leaf is False or id(t) in dirty or id(t) in places else None)
-        for t in ctx._to_save  # noqa: SLF001
+    dirty = {id(t) for t in ctx._dirty}
+    ctx._entries = [
+        None
+        if t is None
+        else _Saved(t, places.get(id(t)) if t.is_leaf is False or id(t) in dirty or id(t) in places else None)
+        for t in ctx._to_save
     ]
-    ctx._to_save = ()  # noqa: SLF001
+    ctx._to_save = ()
 
 
 class FunctionOp(Op):
@@ -367,14 +397,17 @@ class FunctionOp(Op):
     def free(self, node: Node) -> None:
         """Drop what the context saved."""
         ctx = node.__dict__["context"]
-        if ctx._entries:  # noqa: SLF001
-            ctx._entries = None  # noqa: SLF001
+        if ctx._entries:
+            ctx._entries = None
 
     def pull(self, node: Node, g: Any, tensors: bool) -> Any:
         """Call the user's backward on tensors and check what it returns."""
         ctx: FunctionCtx = node.__dict__["context"]
         cls: type[Function] = node.__dict__["function"]
-        given = [_grad_output(ctx, c, aval, tensors) for c, aval in zip(g if node.count else [g], node.out_avals, strict=True)]
+        given = [
+            _grad_output(ctx, c, aval, tensors)
+            for c, aval in zip(g if node.count else [g], node.out_avals, strict=True)
+        ]
         rule = cls.backward if cls.backward is not Function.backward else cls.vjp
         returned = rule(ctx, *given)
         returned = returned if isinstance(returned, tuple) else (returned,)
@@ -388,12 +421,15 @@ class FunctionOp(Op):
         """Call the user's jvp; missing tangents are zeros unless the context asked for None."""
         cls: type[Function] = node.__dict__["function"]
         ctx: FunctionCtx = node.__dict__["context"]
-        given = [_grad_output(ctx, t, a, True) if hasattr(a, "dtype") else t for t, a in zip(tangents, node.args, strict=True)]
-        ctx._pushing = True  # noqa: SLF001 - the context is this module's own
+        given = [
+            _grad_output(ctx, t, a, True) if hasattr(a, "dtype") else t
+            for t, a in zip(tangents, node.args, strict=True)
+        ]
+        ctx._pushing = True
         try:
             returned = cls.jvp(ctx, *given)
         finally:
-            ctx._pushing = False  # noqa: SLF001
+            ctx._pushing = False
         if node.count is None:
             return returned[0] if isinstance(returned, tuple) else returned
         return returned if isinstance(returned, tuple) else (returned,)
@@ -410,7 +446,8 @@ def _check_count(name: Any, returned: tuple[Any, ...], n: int) -> tuple[Any, ...
     if len(returned) < n or any(r is not None for r in extra):
         raise RuntimeError(
             message(
-                f"function {name} returned an incorrect number of gradients (expected {n}, got {len(returned)})",
+                f"function {name} returned an incorrect number of gradients (expected {n}, got "
+                f"{len(returned)})",
                 "",
                 "return one value per argument of forward, None where there is no gradient",
             )
@@ -420,12 +457,15 @@ def _check_count(name: Any, returned: tuple[Any, ...], n: int) -> tuple[Any, ...
 
 def _check_gradient(name: Any, i: int, r: Any, aval: Any, tensors: bool) -> Any:
     if not isinstance(r, Tensor):
-        raise RuntimeError(message(f"expected Variable or None (got {type(r).__name__})", "", "return tensors or None"))
+        raise RuntimeError(
+            message(f"expected Variable or None (got {type(r).__name__})", "", "return tensors or None")
+        )
     if tuple(r.shape) != tuple(aval.shape):
         if not _expandable(tuple(aval.shape), tuple(r.shape)):
             raise RuntimeError(
                 message(
-                    f"Function {name} returned an invalid gradient at index {i} - got {list(r.shape)} but expected shape compatible "
+                    f"Function {name} returned an invalid gradient at index {i} - got {list(r.shape)} but "
+                    "expected shape compatible "
                     f"with {list(aval.shape)}",
                     f"the gradient of argument {i} must have that argument's shape",
                     "sum over the broadcast dimensions, or reshape",
@@ -443,7 +483,9 @@ def _expandable(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
 
 
 def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a backward whose result cannot be differentiated again: doing so is an error instead of a wrong gradient."""
+    """Mark a backward whose result cannot be differentiated again: doing so is an error instead of a wrong
+    gradient.
+    """
 
     @functools.wraps(function)
     def once(ctx: Any, *grads: Any) -> Any:
@@ -484,5 +526,3 @@ _refuse = _Refuse()
 
 def _refusing(o: Tensor) -> Tensor:
     return wrap(o.value, Node(_refuse, (), (), None, {}, None))
-
-

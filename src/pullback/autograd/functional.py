@@ -1,8 +1,11 @@
 """`torch.autograd.functional`: Jacobians, Hessians and their products with vectors, of a function at a point.
 
-Read `jacobian` first, then `Call`, which holds what all six functions do to inputs and outputs: inputs are detached (or, with
-create_graph, replaced by views of themselves), so that nobody's `.grad` changes. A Jacobian is one sweep per output entry; sweeps run
-on plain arrays straight into the result, so hooks run as often as in PyTorch and nothing is stacked. May import `autograd.public`,
+Read `jacobian` first, then `Call`, which holds what all six functions do to inputs and outputs: inputs are
+detached (or, with
+create_graph, replaced by views of themselves), so that nobody's `.grad` changes. A Jacobian is one sweep per
+output entry; sweeps run
+on plain arrays straight into the result, so hooks run as often as in PyTorch and nothing is stacked. May
+import `autograd.public`,
 `graph`, `transform`, `func.mapping` (lazily), `functional_checks`.
 """
 
@@ -33,7 +36,9 @@ Function = Callable[..., Any]
 
 
 class Call:
-    """One call of a function at a point: its inputs as fresh tensors, its outputs, and which of the two were tuples."""
+    """One call of a function at a point: its inputs as fresh tensors, its outputs, and which of the two were
+    tuples.
+    """
 
     tuple_out: bool
     outputs: list[Tensor]
@@ -48,7 +53,9 @@ class Call:
     def run(self, func: Function, single: bool = False) -> Call:
         """Run func on the inputs; `single` asks for one output of one element."""
         with enable_grad():
-            self.tuple_out, self.outputs = tensors_of(func(*self.inputs), "outputs of the user-provided function", self.name)
+            self.tuple_out, self.outputs = tensors_of(
+                func(*self.inputs), "outputs of the user-provided function", self.name
+            )
         check_depends(self.outputs, "outputs", self.strict)
         if single:
             check_single(self.name, self.tuple_out, self.outputs)
@@ -74,13 +81,17 @@ def _fresh(x: Tensor, create_graph: bool) -> Tensor:
     return x.detach().requires_grad_()
 
 
-def _grad(outs: Sequence[Tensor], ins: Sequence[Tensor], grads: Any = None, create_graph: bool = False) -> tuple[Any, ...]:
+def _grad(
+    outs: Sequence[Tensor], ins: Sequence[Tensor], grads: Any = None, create_graph: bool = False
+) -> tuple[Any, ...]:
     """`autograd.grad` of the outputs that are followed: None where nothing depends on an input."""
     grads = grads if grads is not None else [None] * len(outs)
     pairs = [(t, g) for t, g in zip(outs, grads, strict=True) if t.requires_grad]
     if not pairs:
         return (None,) * len(ins)
-    return grad([t for t, _ in pairs], ins, [g for _, g in pairs], allow_unused=True, create_graph=create_graph)
+    return grad(
+        [t for t, _ in pairs], ins, [g for _, g in pairs], allow_unused=True, create_graph=create_graph
+    )
 
 
 # ---------------------------------------------------------------------- Jacobians
@@ -94,14 +105,17 @@ def jacobian(
     vectorize: bool = False,
     strategy: str = "reverse-mode",
 ) -> Any:
-    """The Jacobian of func at inputs: shape output.shape + input.shape, entry [i, j] = d output[i] / d input[j].
+    """The Jacobian of func at inputs: shape output.shape + input.shape, entry [i, j] = d output[i] / d
+    input[j].
 
     func          takes the inputs as positional arguments; returns a tensor or a tuple of tensors
-    inputs        a tensor or a tuple of tensors of floating dtype; the result nests [output][input] where tuples were used
+    inputs        a tensor or a tuple of tensors of floating dtype; the result nests [output][input] where
+                  tuples were used
     create_graph  the result can be differentiated again
     strict        RuntimeError, instead of zeros, where an output does not depend on an input
     vectorize     map one sweep over all output entries with vmap (hooks then see batched tensors)
-    strategy      "reverse-mode": a sweep per output entry; "forward-mode": a push per input entry (needs vectorize)
+    strategy      "reverse-mode": a sweep per output entry; "forward-mode": a push per input entry (needs
+                  vectorize)
 
     >>> import pullback as torch
     >>> torch.autograd.functional.jacobian(lambda x: x.sin() * 2, torch.zeros(2))
@@ -131,12 +145,16 @@ def _plain_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:
     if not n:
         raise RuntimeError("stack expects a non-empty TensorList")
     if out.node is None:
-        return [wrap(t.reshape(shape + tuple(x.value.shape))) for t, x in zip(tables, call.inputs, strict=True)]
+        return [
+            wrap(t.reshape(shape + tuple(x.value.shape))) for t, x in zip(tables, call.inputs, strict=True)
+        ]
     edge = edge_of(out)
     for j in range(n):
         seed = np.zeros(n, dtype)
         seed[j] = 1
-        found = captured_cotangents([(edge, seed.reshape(shape) if shape else seed[0])], call.inputs, keep=True)
+        found = captured_cotangents(
+            [(edge, seed.reshape(shape) if shape else seed[0])], call.inputs, keep=True
+        )
         for k, c in enumerate(found):
             if c is not None:
                 tables[k][j] = c
@@ -147,11 +165,16 @@ def _plain_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:
 
 def _refuse_complex(out: Tensor) -> None:
     if out.value.dtype.kind == "c":
-        raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {out.dtype!r}")
+        raise RuntimeError(
+            f"grad can be implicitly created only for real scalar outputs but got {out.dtype!r}"
+        )
 
 
 def _independent(i: int, k: int) -> RuntimeError:
-    return refuse(f"Output {i} of the user-provided function is independent of input {k}. This is not allowed in strict mode.")
+    return refuse(
+        f"Output {i} of the user-provided function is independent of input {k}. This is not allowed in "
+        "strict mode."
+    )
 
 
 def _recorded_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:
@@ -166,7 +189,8 @@ def _recorded_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:
                 raise _independent(i, k)
             if c is not None and call.strict and not c.requires_grad:
                 raise refuse(
-                    f"The jacobian of the user-provided function is independent of input {k}. This is not allowed in strict mode when "
+                    f"The jacobian of the user-provided function is independent of input {k}. This is not "
+                    "allowed in strict mode when "
                     "create_graph=True."
                 )
             columns[k].append(c if c is not None else wrap(np.zeros(x.value.shape, x.value.dtype)))
@@ -174,7 +198,7 @@ def _recorded_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:
 
 
 def _stacked(rows: list[Tensor], out: Tensor, x: Tensor) -> Tensor:
-    from pullback import stack  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType] # noqa: PLC0415
+    from pullback import stack  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
     shape = tuple(out.value.shape) + tuple(x.value.shape)
     if len(rows) == 1:
@@ -189,7 +213,13 @@ def _mapped_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:  # noqa: ARG0
         return [wrap(np.zeros(shape + tuple(x.value.shape), x.value.dtype)) for x in call.inputs]
     basis = wrap(np.eye(n, dtype=out.value.dtype).reshape(n, *shape))
     found = grad(
-        [out], call.inputs, [basis], retain_graph=True, create_graph=call.create_graph, allow_unused=True, is_grads_batched=True
+        [out],
+        call.inputs,
+        [basis],
+        retain_graph=True,
+        create_graph=call.create_graph,
+        allow_unused=True,
+        is_grads_batched=True,
     )
     made: list[Tensor] = []
     for c, x in zip(found, call.inputs, strict=True):
@@ -200,8 +230,8 @@ def _mapped_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:  # noqa: ARG0
 
 def _forward_jacobian(func: Function, inputs: Any) -> Any:
     """One push per input entry, all of them mapped."""
-    from pullback.func.mapping import vmap  # noqa: PLC0415 - a room above
-    from pullback.transform.forward import fresh, push, zeros_like  # noqa: PLC0415
+    from pullback.func.mapping import vmap
+    from pullback.transform.forward import fresh, push, zeros_like
 
     tuple_in, given = tensors_of(inputs, "inputs", "jacobian")
     with enable_grad():
@@ -235,9 +265,11 @@ def hessian(
     vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
-    """The second derivatives of a function with a one-element output: the Jacobian of its gradient, nested [input][input].
+    """The second derivatives of a function with a one-element output: the Jacobian of its gradient, nested
+    [input][input].
 
-    Arguments as in `jacobian`; with outer_jacobian_strategy "forward-mode" (needs vectorize) the outer derivative is pushed forward.
+    Arguments as in `jacobian`; with outer_jacobian_strategy "forward-mode" (needs vectorize) the outer
+    derivative is pushed forward.
 
     >>> import pullback as torch
     >>> torch.autograd.functional.hessian(lambda x: x.sin() * x, torch.tensor(0.0))
@@ -269,8 +301,11 @@ def hessian(
 # ---------------------------------------------------------------------- products
 
 
-def vjp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
-    """(func(inputs), v^T J): v has the outputs' structure and shapes; it may be left out for one output of one element.
+def vjp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """(func(inputs), v^T J): v has the outputs' structure and shapes; it may be left out for one output of
+    one element.
 
     >>> import pullback as torch
     >>> torch.autograd.functional.vjp(lambda x: x.sin(), torch.zeros(2), torch.ones(2))
@@ -288,10 +323,14 @@ def vjp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
     return call.answer(product, call.tuple_in)
 
 
-def jvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
-    """(func(inputs), J v): v has the inputs' structure and shapes; it may be left out for one input of one element.
+def jvp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """(func(inputs), J v): v has the inputs' structure and shapes; it may be left out for one input of one
+    element.
 
-    Differentiates u^T J, which is linear in u, with respect to u, so that it needs no more than backward rules.
+    Differentiates u^T J, which is linear in u, with respect to u, so that it needs no more than backward
+    rules.
     """
     call = Call("jvp", inputs, create_graph, strict)
     vector = _input_vector(call, v)
@@ -305,8 +344,12 @@ def jvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
     return call.answer(product, call.tuple_out)
 
 
-def vhp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
-    """(func(inputs), v^T H) with H the Hessian of a function with a one-element output; v has the inputs' structure and shapes."""
+def vhp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """(func(inputs), v^T H) with H the Hessian of a function with a one-element output; v has the inputs'
+    structure and shapes.
+    """
     call = Call("vhp", inputs, create_graph, strict)
     vector = _input_vector(call, v)
     call.run(func, single=True)
@@ -318,8 +361,12 @@ def vhp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
     return call.answer(product, call.tuple_in)
 
 
-def hvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
-    """(func(inputs), H v): equal to `vhp` for functions with continuous second derivatives, but slower (one more pass)."""
+def hvp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """(func(inputs), H v): equal to `vhp` for functions with continuous second derivatives, but slower (one
+    more pass).
+    """
     call = Call("hvp", inputs, create_graph, strict)
     vector = _input_vector(call, v)
     call.run(func, single=True)
@@ -342,7 +389,9 @@ def _input_vector(call: Call, v: Any) -> list[Tensor]:
     return [wrap(np.ones(x.value.shape, x.value.dtype)) for x in call.inputs]
 
 
-def _through(outs: Sequence[Any], ins: Sequence[Tensor], vectors: Sequence[Tensor], create_graph: bool) -> tuple[Any, ...]:
+def _through(
+    outs: Sequence[Any], ins: Sequence[Tensor], vectors: Sequence[Tensor], create_graph: bool
+) -> tuple[Any, ...]:
     """v^T d outs / d ins where outs may hold None."""
     pairs = [(t, v) for t, v in zip(outs, vectors, strict=True) if t is not None]
     with _recording(create_graph):
@@ -354,7 +403,7 @@ def _like(v: Tensor, t: Tensor) -> Tensor:
 
 
 def _recording(create_graph: bool) -> Any:
-    from pullback.autograd.grad_mode import set_grad_enabled  # noqa: PLC0415 - acts on construction
+    from pullback.autograd.grad_mode import set_grad_enabled
 
     return set_grad_enabled(True if create_graph else state.grad)
 

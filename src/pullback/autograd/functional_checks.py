@@ -14,13 +14,17 @@ from pullback.errors import message
 from pullback.graph.tensor import Tensor, wrap
 
 WHILE_HESSIAN = (
-    "While computing the hessian, found that the jacobian of the user-provided function with respect to input {i} is independent of "
-    "the input. This is not allowed in strict mode. You should ensure that your function is twice differentiable and that the "
+    "While computing the hessian, found that the jacobian of the user-provided function with respect to "
+    "input {i} is independent of "
+    "the input. This is not allowed in strict mode. You should ensure that your function is twice "
+    "differentiable and that the "
     "jacobian depends on the inputs (this would be violated by a linear function for example)."
 )
 WHILE_THIRD = (
-    "The hessian of the user-provided function with respect to input {i} is independent of the input. This is not allowed in strict "
-    "mode. You should ensure that your function is thrice differentiable and that the hessian depends on the inputs."
+    "The hessian of the user-provided function with respect to input {i} is independent of the input. This "
+    "is not allowed in strict "
+    "mode. You should ensure that your function is thrice differentiable and that the hessian depends on "
+    "the inputs."
 )
 
 
@@ -34,7 +38,11 @@ def tensors_of(given: Any, what: str, name: str) -> tuple[bool, list[Tensor]]:
     items: tuple[Any, ...] = given
     for i, x in enumerate(items):
         if not isinstance(x, Tensor):
-            raise TypeError(message(f"{head} value at index {i} has type {type(x)}.", "", "bind other values with a lambda"))
+            raise TypeError(
+                message(
+                    f"{head} value at index {i} has type {type(x)}.", "", "bind other values with a lambda"
+                )
+            )
     return True, list(items)
 
 
@@ -58,11 +66,13 @@ def check_strategy(strategy: str, create_graph: bool, strict: bool, vectorize: b
             )
         if not vectorize:
             raise NotImplementedError(
-                "Computing Jacobian using forward-AD or forward-over-reverse Hessian isonly implemented for `vectorize=True`."
+                "Computing Jacobian using forward-AD or forward-over-reverse Hessian isonly implemented "
+                "for `vectorize=True`."
             )
     elif vectorize and strict:
         raise RuntimeError(
-            "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. Please either set "
+            "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported "
+            "together. Please either set "
             "`strict=False` or `vectorize=False`."
         )
 
@@ -70,7 +80,11 @@ def check_strategy(strategy: str, create_graph: bool, strict: bool, vectorize: b
 def check_single(name: str, is_tuple: bool, outs: Sequence[Tensor]) -> None:
     """RuntimeError unless a function returned one tensor of one element."""
     if is_tuple:
-        raise RuntimeError(message(f"The function given to {name} should return a single Tensor", "", "return the tensor itself"))
+        raise RuntimeError(
+            message(
+                f"The function given to {name} should return a single Tensor", "", "return the tensor itself"
+            )
+        )
     if outs[0].numel() != 1:
         raise RuntimeError(
             message(
@@ -82,7 +96,9 @@ def check_single(name: str, is_tuple: bool, outs: Sequence[Tensor]) -> None:
 
 
 def check_depends(found: Sequence[Any], kind: str, strict: bool) -> None:
-    """In strict mode, RuntimeError where an output, gradient or second derivative does not depend on the inputs."""
+    """In strict mode, RuntimeError where an output, gradient or second derivative does not depend on the
+    inputs.
+    """
     if not strict:
         return
     for i, t in enumerate(found):
@@ -96,11 +112,13 @@ def check_depends(found: Sequence[Any], kind: str, strict: bool) -> None:
             raise refuse(WHILE_HESSIAN.format(i=i))
         if kind == "grad_inputs":
             raise refuse(
-                f"The gradient with respect to input {i} is independent of the inputs of the user-provided function. This is not "
+                f"The gradient with respect to input {i} is independent of the inputs of the user-provided "
+                "function. This is not "
                 "allowed in strict mode."
             )
         raise refuse(
-            f"Output {i} of the user-provided function does not require gradients. The outputs must be computed in a differentiable "
+            f"Output {i} of the user-provided function does not require gradients. The outputs must be "
+            "computed in a differentiable "
             "manner from the input when running in strict mode."
         )
 
@@ -119,14 +137,18 @@ def check_v(v: Sequence[Tensor], like: Sequence[Tensor], is_tuple: bool) -> None
     for i, (mine, theirs) in enumerate(zip(v, like, strict=True)):
         if mine.shape != theirs.shape:
             where = f"Entry {i} in " if is_tuple else ""
-            raise RuntimeError(f"{where}v has invalid size: should be {theirs.shape!r} but got {mine.shape!r}.")
+            raise RuntimeError(
+                f"{where}v has invalid size: should be {theirs.shape!r} but got {mine.shape!r}."
+            )
 
 
 def no_vector(subject: str) -> RuntimeError:
     """The error for a product without its vector."""
     return RuntimeError(
         message(
-            f"The vector v can only be None if {subject} a single Tensor with a single element.", "", "give v, of the same shapes"
+            f"The vector v can only be None if {subject} a single Tensor with a single element.",
+            "",
+            "give v, of the same shapes",
         )
     )
 
@@ -141,7 +163,9 @@ _NONE = {
 }
 
 
-def filled(found: Sequence[Any], like: Sequence[Tensor], strict: bool, create_graph: bool, stage: str) -> list[Tensor]:
+def filled(
+    found: Sequence[Any], like: Sequence[Tensor], strict: bool, create_graph: bool, stage: str
+) -> list[Tensor]:
     """Zeros for what does not depend; in strict mode an error."""
     made: list[Tensor] = []
     for i, (c, x) in enumerate(zip(found, like, strict=True)):
@@ -150,7 +174,8 @@ def filled(found: Sequence[Any], like: Sequence[Tensor], strict: bool, create_gr
         if c is not None and strict and create_graph and not c.requires_grad:
             what = "hessian" if "double" in stage else "jacobian"
             raise refuse(
-                f"The {what} of the user-provided function is independent of input {i}. This is not allowed in strict mode when "
+                f"The {what} of the user-provided function is independent of input {i}. This is not allowed "
+                "in strict mode when "
                 "create_graph=True."
             )
         made.append(c if c is not None else wrap(np.zeros(x.value.shape, x.value.dtype)))

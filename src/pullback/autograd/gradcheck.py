@@ -1,7 +1,9 @@
 """`gradcheck` and `gradgradcheck`: compare backward (and forward) rules with central differences.
 
-Read `gradcheck` first, then `Check`. Slow mode compares whole matrices (input entries x output entries), fast mode one number
-v^T J u per pair of output and input. The module is also the function: `torch.autograd.gradcheck(...)` works as well as
+Read `gradcheck` first, then `Check`. Slow mode compares whole matrices (input entries x output entries), fast
+mode one number
+v^T J u per pair of output and input. The module is also the function: `torch.autograd.gradcheck(...)` works
+as well as
 `from torch.autograd.gradcheck import GradcheckError`. May import `autograd`, `graph`.
 """
 
@@ -17,7 +19,13 @@ import numpy as np
 
 from pullback.autograd import gradcheck_texts as texts
 from pullback.autograd.differences import as_tuple, matrices, projected
-from pullback.autograd.gradcheck_more import batched_forward, batched_reverse, forward_matrices, upstreams, zero_upstreams
+from pullback.autograd.gradcheck_more import (
+    batched_forward,
+    batched_reverse,
+    forward_matrices,
+    upstreams,
+    zero_upstreams,
+)
 from pullback.autograd.public import captured_cotangents, grad
 from pullback.graph.tensor import Tensor, edge_of, wrap
 
@@ -46,15 +54,18 @@ def gradcheck(
     fast_mode: bool = False,
     masked: bool | None = None,
 ) -> bool:
-    """True if the derivatives of func at inputs agree with central differences: |analytical - numerical| <= atol + rtol |numerical|.
+    """True if the derivatives of func at inputs agree with central differences: |analytical - numerical| <=
+    atol + rtol |numerical|.
 
-    inputs                      a tensor, or a sequence that may hold other values; those with requires_grad are checked (float64!)
+    inputs                      a tensor, or a sequence that may hold other values; those with requires_grad
+                                are checked (float64!)
     eps                         the step; entries are changed in place and restored
     raise_exception             False: return False for a mismatch instead of raising GradcheckError
     nondet_tol                  how far two runs of backward may differ
     check_undefined_grad        backward must give zeros when it gets no upstream
     check_grad_dtypes           gradients must have their inputs' dtype
-    check_batched_grad          vmap over backward must agree with backward one by one (check_batched_forward_grad: over jvp)
+    check_batched_grad          vmap over backward must agree with backward one by one
+                                (check_batched_forward_grad: over jvp)
     check_forward_ad            check forward mode too; check_backward_ad: check reverse mode
     fast_mode                   compare v^T J u for one random u and v instead of all entries
     masked                      accepted for compatibility; it concerns sparse layouts
@@ -65,8 +76,14 @@ def gradcheck(
     >>> torch.autograd.gradcheck(lambda x: x.sin() * x, x)
     True
     """
-    _assert(check_forward_ad or check_backward_ad, "Expected at least one of check_forward_ad or check_backward_ad to be True")
-    _assert(not check_batched_grad or check_backward_ad, "Setting check_batched_grad=True requires check_backward_ad to be True")
+    _assert(
+        check_forward_ad or check_backward_ad,
+        "Expected at least one of check_forward_ad or check_backward_ad to be True",
+    )
+    _assert(
+        not check_batched_grad or check_backward_ad,
+        "Setting check_batched_grad=True requires check_backward_ad to be True",
+    )
     _assert(
         not check_batched_forward_grad or check_forward_ad,
         "Setting check_batched_forward_grad=True requires check_forward_ad to be True",
@@ -169,7 +186,9 @@ class Check:
                 n = numerical[k][places[i]]
                 if not np.allclose(a, n, self.rtol, self.atol):
                     raise GradcheckError(
-                        texts.mismatch(wrap(a), wrap(n), i, k, part if i in complex_outputs else "", "outputs", False)
+                        texts.mismatch(
+                            wrap(a), wrap(n), i, k, part if i in complex_outputs else "", "outputs", False
+                        )
                     )
 
     def _no_slope(self, func: Function, outs: Sequence[Any]) -> None:
@@ -179,7 +198,9 @@ class Check:
                     raise GradcheckError(texts.ZERO_EXPECTED)
 
     def _pulled(self, out: Tensor) -> list[Any]:
-        """The analytical matrices of one output: one sweep per entry, run twice to see that backward is a function."""
+        """The analytical matrices of one output: one sweep per entry, run twice to see that backward is a
+        function.
+        """
         n, shape = out.value.size, tuple(out.value.shape)
         runs: list[list[Any]] = []
         for _ in range(2):
@@ -230,20 +251,29 @@ class Check:
                 if not np.allclose(a, n, self.rtol, self.atol * spread * float(v.sum())):
                     label = part if i in complex_outputs else ""
                     raise GradcheckError(
-                        texts.mismatch(_number(a), _number(n), i, k, label, "outputs", False) + self._slow_text(func, outputs, i, k)
+                        texts.mismatch(_number(a), _number(n), i, k, label, "outputs", False)
+                        + self._slow_text(func, outputs, i, k)
                     )
 
     def _slow_text(self, func: Function, outputs: list[Tensor], i: int, k: int) -> str:
         n = matrices(func, self.inputs, self.wanted[k], outputs, self.eps)[i]
         a = self._pulled(outputs[i])[k]
-        return texts.slow_mode(wrap(a), wrap(n), _number(np.abs(n - a).max()), bool(np.allclose(a, n, self.rtol, self.atol)))
+        return texts.slow_mode(
+            wrap(a), wrap(n), _number(np.abs(n - a).max()), bool(np.allclose(a, n, self.rtol, self.atol))
+        )
 
     # ------------------------------------------------------------------ forward mode
 
     def _forward(self) -> None:
-        parts = ("imaginary", "real") if any(isinstance(x, Tensor) and x.value.dtype.kind == "c" for x in self.inputs) else ("",)
+        parts = (
+            ("imaginary", "real")
+            if any(isinstance(x, Tensor) and x.value.dtype.kind == "c" for x in self.inputs)
+            else ("",)
+        )
         for part in parts:
-            func, inputs = (self.func, self.inputs) if not part else _part_of_inputs(self.func, self.inputs, part)
+            func, inputs = (
+                (self.func, self.inputs) if not part else _part_of_inputs(self.func, self.inputs, part)
+            )
             wanted = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
             outs = _floating(as_tuple(func(*inputs)))
             analytical = forward_matrices(func, inputs, wanted, outs)
@@ -287,7 +317,9 @@ def _along(c: Any, u: Any) -> Any:
 def _part_of_outputs(func: Function, part: str) -> Function:
     def parts(*inputs: Any) -> tuple[Any, ...]:
         outs = as_tuple(func(*inputs))
-        return tuple((t.imag if part == "imaginary" else t.real) if t.value.dtype.kind == "c" else t for t in outs)
+        return tuple(
+            (t.imag if part == "imaginary" else t.real) if t.value.dtype.kind == "c" else t for t in outs
+        )
 
     return parts
 
@@ -336,8 +368,14 @@ def gradgradcheck(
     gen_non_contig_grad_outputs   draw upstreams that are not contiguous
     check_fwd_over_rev            check forward over reverse; check_rev_over_rev: reverse over reverse
     """
-    _assert(check_fwd_over_rev or check_rev_over_rev, "Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
-    for name, flag in (("check_undefined_grad", check_undefined_grad), ("check_batched_grad", check_batched_grad)):
+    _assert(
+        check_fwd_over_rev or check_rev_over_rev,
+        "Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True",
+    )
+    for name, flag in (
+        ("check_undefined_grad", check_undefined_grad),
+        ("check_batched_grad", check_batched_grad),
+    ):
         _assert(not flag or check_rev_over_rev, f"Setting {name}=True requires check_rev_over_rev to be True")
     given = as_tuple(inputs)
     if grad_outputs is None:
@@ -373,7 +411,7 @@ def gradgradcheck(
 
 
 def _random_upstream(t: Tensor, scattered: bool) -> Tensor:
-    from pullback import rand  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType] # noqa: PLC0415
+    from pullback import rand  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
     v = t.value
     draw: Any = rand(*v.shape, dtype=t.dtype) if v.dtype.kind in "fc" else rand(*v.shape)
@@ -388,7 +426,9 @@ __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 
 class _Callable(types.ModuleType):
-    """In PyTorch `torch.autograd.gradcheck` names the function and the module: here the module can be called."""
+    """In PyTorch `torch.autograd.gradcheck` names the function and the module: here the module can be
+    called.
+    """
 
     __call__ = staticmethod(gradcheck)
 

@@ -21,8 +21,10 @@ Function = Callable[..., Any]
 
 
 def upstreams(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[Any], list[Any]]:
-    """Unit vectors u per input (a pair for a complex one) and v per output, from a generator of their own with PyTorch's default seed."""
-    from pullback import Generator, rand  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType] # noqa: PLC0415
+    """Unit vectors u per input (a pair for a complex one) and v per output, from a generator of their own
+    with PyTorch's default seed.
+    """
+    from pullback import Generator, rand  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
     generator: Any = Generator()
 
@@ -41,7 +43,9 @@ def upstreams(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list
     return us, [unit(t.value.size, t.value.dtype) for t in outputs]
 
 
-def forward_matrices(func: Function, inputs: Sequence[Any], wanted: Sequence[Tensor], outs: Sequence[Tensor]) -> list[list[Any]]:
+def forward_matrices(
+    func: Function, inputs: Sequence[Any], wanted: Sequence[Tensor], outs: Sequence[Tensor]
+) -> list[list[Any]]:
     """The matrices that forward mode gives: one push per input entry through one record."""
     starts, found = _started(func, inputs, wanted)
     tables = [[np.zeros((x.value.size, o.value.size), o.value.dtype) for o in outs] for x in wanted]
@@ -55,9 +59,11 @@ def forward_matrices(func: Function, inputs: Sequence[Any], wanted: Sequence[Ten
     return tables
 
 
-def _started(func: Function, inputs: Sequence[Any], wanted: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+def _started(
+    func: Function, inputs: Sequence[Any], wanted: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
     """Run func on fresh starting points in place of the wanted inputs: (starting points, floating outputs)."""
-    from pullback.transform.forward import fresh  # noqa: PLC0415 - a room above
+    from pullback.transform.forward import fresh
 
     starts = [fresh(x.detach()) for x in wanted]
     places = {id(x): s for x, s in zip(wanted, starts, strict=True)}
@@ -66,7 +72,7 @@ def _started(func: Function, inputs: Sequence[Any], wanted: Sequence[Tensor]) ->
 
 
 def _pushed(starts: Sequence[Tensor], outs: Sequence[Tensor], k: int, direction: Tensor) -> list[Tensor]:
-    from pullback.transform.forward import push, zeros_like  # noqa: PLC0415 - a room above
+    from pullback.transform.forward import push, zeros_like
 
     found = push(outs, {s.node: direction if i == k else zeros_like(s) for i, s in enumerate(starts)})
     return [zeros_like(o) if t is None else t for t, o in zip(found, outs, strict=True)]
@@ -74,7 +80,7 @@ def _pushed(starts: Sequence[Tensor], outs: Sequence[Tensor], k: int, direction:
 
 def batched_forward(func: Function, inputs: Sequence[Any], error: type[Exception]) -> None:
     """vmap over a push must agree with one push at a time."""
-    from pullback.func.mapping import vmap  # noqa: PLC0415 - a room above
+    from pullback.func.mapping import vmap
 
     wanted = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
     starts, outs = _started(func, inputs, wanted)
@@ -93,26 +99,33 @@ def batched_reverse(wanted: Sequence[Tensor], out: Tensor, i: int, error: type[E
     ups = _normal((2, *out.value.shape), out.value.dtype)
     one = [captured_cotangents([(edge_of(out), ups[j])], wanted, keep=True) for j in range(2)]
     try:
-        several = grad([out], wanted, [wrap(ups)], retain_graph=True, allow_unused=True, is_grads_batched=True)
+        several = grad(
+            [out], wanted, [wrap(ups)], retain_graph=True, allow_unused=True, is_grads_batched=True
+        )
     except RuntimeError as e:
         raise error(f"While computing batched gradients, got: {e}") from e
     for k, (got, x) in enumerate(zip(several, wanted, strict=True)):
         if got is None:
             continue
-        expected = np.stack([np.zeros(x.value.shape, x.value.dtype) if r[k] is None else np.asarray(r[k]) for r in one])
+        expected = np.stack(
+            [np.zeros(x.value.shape, x.value.dtype) if r[k] is None else np.asarray(r[k]) for r in one]
+        )
         if not np.allclose(got.value, expected, 1e-5, 1e-8):
             raise error(texts.BATCHED.format(i=i, k=k, got=got, expected=wrap(expected)).strip())
 
 
 def _normal(shape: tuple[int, ...], dtype: Any) -> Any:
-    from pullback import randn  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType] # noqa: PLC0415
+    from pullback import randn  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
     draw: Any = randn(*shape)
     return np.asarray(draw.value).astype(dtype)
 
 
-def zero_upstreams(func: Function, inputs: Sequence[Any], wanted: Sequence[Tensor], error: type[Exception]) -> None:
-    """A custom backward that gets no upstream (None, or zeros where it asked for them) must give zeros or None.
+def zero_upstreams(
+    func: Function, inputs: Sequence[Any], wanted: Sequence[Tensor], error: type[Exception]
+) -> None:
+    """A custom backward that gets no upstream (None, or zeros where it asked for them) must give zeros or
+    None.
 
     With several outputs each is also left out alone; func runs once more for each.
     """
@@ -127,7 +140,9 @@ def _run(func: Function, inputs: Sequence[Any]) -> list[Tensor]:
     return [t for t in as_tuple(func(*inputs)) if t.requires_grad]
 
 
-def _check_missing(outs: Sequence[Tensor], missing: set[int], wanted: Sequence[Tensor], error: type[Exception]) -> None:
+def _check_missing(
+    outs: Sequence[Tensor], missing: set[int], wanted: Sequence[Tensor], error: type[Exception]
+) -> None:
     roots: list[tuple[Any, Any]] = []
     nodes: dict[Any, list[Any]] = {}
     for i, t in enumerate(outs):
@@ -144,7 +159,9 @@ def _check_missing(outs: Sequence[Tensor], missing: set[int], wanted: Sequence[T
         except RuntimeError as e:
             warnings.warn(texts.UNDEFINED_WARNING, UserWarning, stacklevel=5)
             raise error(texts.UNDEFINED_RAISES) from e
-        roots += [(e, c) for e, c in zip(node.edges, cotangents, strict=True) if e is not None and c is not None]
+        roots += [
+            (e, c) for e, c in zip(node.edges, cotangents, strict=True) if e is not None and c is not None
+        ]
     if not roots:
         return
     for c in captured_cotangents(roots, wanted, keep=True):

@@ -1,6 +1,7 @@
 """What `x.grad_fn` shows: a handle on a node with PyTorch's attributes.
 
-Read `grad_fn_of` first. The type of a handle carries the node's name (`type(y.grad_fn).__name__ == "MulBackward0"`).
+Read `grad_fn_of` first. The type of a handle carries the node's name (`type(y.grad_fn).__name__ ==
+"MulBackward0"`).
 May import `graph`, `families.op`.
 """
 
@@ -38,7 +39,9 @@ class GradFn:
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
-        """(handle, output number) of the producers of the arguments, (None, 0) for arguments that are not followed."""
+        """(handle, output number) of the producers of the arguments, (None, 0) for arguments that are not
+        followed.
+        """
         return tuple(next_function(e) for e in self._edges())
 
     def _edges(self) -> list[Any]:
@@ -61,7 +64,9 @@ class GradFn:
         return self.node.metadata
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call hook(grad_inputs, grad_outputs) after this node's rule ran; a returned tuple replaces grad_inputs."""
+        """Call hook(grad_inputs, grad_outputs) after this node's rule ran; a returned tuple replaces
+        grad_inputs.
+        """
         self.node.special = True
         if self.node.node_hooks is None:
             self.node.node_hooks = []
@@ -143,7 +148,16 @@ def saved(node: Node, name: str) -> Any:
     elif name in node.params:
         return node.params[name]
     else:
-        place = {"self": 0, "input": 0, "other": 1, "exponent": 1, "weight": 1, "mat2": 1, "vec": 1, "tensor": 1}.get(name)
+        place = {
+            "self": 0,
+            "input": 0,
+            "other": 1,
+            "exponent": 1,
+            "weight": 1,
+            "mat2": 1,
+            "vec": 1,
+            "tensor": 1,
+        }.get(name)
         if place is not None and place < len(args):
             a = args[place]
             if isinstance(a, Tensor) or isinstance(a, int | float | complex):
@@ -231,7 +245,9 @@ class GradientEdge(NamedTuple):
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     """The place where this tensor's gradient is complete, to stand for it in `autograd.grad`."""
     if tensor.node is None:
-        raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
+        raise RuntimeError(
+            "It is not possible to get the gradient edge for a Tensor that does not require gradients"
+        )
     if tensor.node is LEAF:
         return GradientEdge(accumulator_of(tensor), 0)
     index = tensor.node.index if type(tensor.node) is Slot else 0

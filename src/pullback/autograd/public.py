@@ -19,9 +19,12 @@ from pullback.graph.node import LEAF, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of, wrap
 
 CREATE_GRAPH_WARNING = (
-    "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient which can "
-    "cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you have to use this "
-    "function, make sure to reset the .grad fields of your parameters to None after use to break the cycle and avoid the leak."
+    "Using backward() with create_graph=True will create a reference cycle between the parameter and its "
+    "gradient which can "
+    "cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
+    "have to use this "
+    "function, make sure to reset the .grad fields of your parameters to None after use to break the cycle "
+    "and avoid the leak."
 )
 
 
@@ -32,13 +35,15 @@ def tensor_backward(
     create_graph: bool = False,
     inputs: Any = None,
 ) -> None:
-    """Add d(gradient . self)/d(leaf) to `.grad` of every leaf that self depends on (a vector-Jacobian product).
+    """Add d(gradient . self)/d(leaf) to `.grad` of every leaf that self depends on (a vector-Jacobian
+    product).
 
     gradient      the upstream, of exactly self's shape; may be left out for one-element outputs
     retain_graph  keep what the graph saved for another pass (default: create_graph)
     create_graph  record the sweep itself, for higher derivatives
     inputs        only these tensors accumulate
-    RuntimeError if self is not followed, if the upstream is missing or has another shape, or if the graph was freed.
+    RuntimeError if self is not followed, if the upstream is missing or has another shape, or if the graph was
+    freed.
     """
     if inputs is None and not create_graph and type(self) is Tensor and not state.inside:
         # the common call, without the lists
@@ -77,17 +82,23 @@ def backward(
     grad_variables: Any = None,
     inputs: Any = None,
 ) -> None:
-    """Sum of vector-Jacobian products of several outputs, added to the leaves' `.grad` (see `Tensor.backward`)."""
+    """Sum of vector-Jacobian products of several outputs, added to the leaves' `.grad` (see
+    `Tensor.backward`).
+    """
     if state.transforms:
         raise RuntimeError(
-            "backward() called inside a functorch transform. This is not supported, please use functorch.grad or "
+            "backward() called inside a functorch transform. This is not supported, please use "
+            "functorch.grad or "
             "functorch.vjp instead or call backward() outside of functorch transforms."
         )
     if grad_variables is not None:
-        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        warnings.warn(
+            "`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2
+        )
         if grad_tensors is not None:
             raise RuntimeError(
-                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use "
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. "
+                "Please only use "
                 "`grad_tensors`."
             )
         grad_tensors = grad_variables
@@ -120,7 +131,8 @@ def grad(
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> Any:
-    """The vector-Jacobian products of outputs with respect to inputs, as a tuple (a dict for a dict); `.grad` stays untouched.
+    """The vector-Jacobian products of outputs with respect to inputs, as a tuple (a dict for a dict); `.grad`
+    stays untouched.
 
     outputs, inputs    a tensor or a sequence (inputs also a dict); inputs may be leaves or intermediates
     grad_outputs       the upstream of each output, of its shape; None for one-element outputs
@@ -129,33 +141,51 @@ def grad(
     allow_unused       None instead of an error for inputs that no output depends on
     is_grads_batched   the first dimension of each upstream is a batch; so is the results'
     materialize_grads  zeros instead of None
-    RuntimeError for outputs or inputs that are not followed, for unused inputs, for upstreams of another shape.
+    RuntimeError for outputs or inputs that are not followed, for unused inputs, for upstreams of another
+    shape.
     """
     if not only_inputs:
         warnings.warn(
-            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts "
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate "
+            "gradient for other parts "
             "of the graph, please use torch.autograd.backward.",
             FutureWarning,
             stacklevel=2,
         )
     if materialize_grads and allow_unused is False:
         raise ValueError(
-            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+            "allow_unused=False."
         )
     if isinstance(inputs, dict):
         names = list(inputs)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         found = grad(
-            outputs, tuple(inputs.values()), grad_outputs, retain_graph, create_graph, True, allow_unused,  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
-            is_grads_batched, materialize_grads,
+            outputs,
+            tuple(inputs.values()),
+            grad_outputs,
+            retain_graph,
+            create_graph,
+            True,
+            allow_unused,  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+            is_grads_batched,
+            materialize_grads,
         )
         return dict(zip(names, found, strict=True))  # pyright: ignore[reportUnknownArgumentType]
     outs, ins = _as_tuple(outputs), _as_tuple(inputs)
     if not ins:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if is_grads_batched:
-        from pullback.func.batched_grad import batched_grad  # noqa: PLC0415
+        from pullback.func.batched_grad import batched_grad
 
-        return batched_grad(outs, ins, _as_grads(grad_outputs, len(outs)), retain_graph, create_graph, allow_unused, materialize_grads)
+        return batched_grad(
+            outs,
+            ins,
+            _as_grads(grad_outputs, len(outs)),
+            retain_graph,
+            create_graph,
+            allow_unused,
+            materialize_grads,
+        )
     keep = create_graph if retain_graph is None else retain_graph
     roots = make_roots(outs, _as_grads(grad_outputs, len(outs)), create_graph)
     for t in ins:
@@ -171,11 +201,18 @@ def grad(
             )
     tensors = create_graph or bool(state.levels)
     found = captured_cotangents(roots, ins, keep=keep, create_graph=create_graph)
-    return tuple(_result(i, t, c, tensors, allow_unused, materialize_grads) for i, (t, c) in enumerate(zip(ins, found, strict=True)))
+    return tuple(
+        _result(i, t, c, tensors, allow_unused, materialize_grads)
+        for i, (t, c) in enumerate(zip(ins, found, strict=True))
+    )
 
 
-def captured_cotangents(roots: Any, ins: Sequence[Tensor], *, keep: bool, create_graph: bool = False) -> list[Any]:
-    """One sweep: the cotangent of each input, hooks applied, None where nothing arrives; plain values unless a graph is made."""
+def captured_cotangents(
+    roots: Any, ins: Sequence[Tensor], *, keep: bool, create_graph: bool = False
+) -> list[Any]:
+    """One sweep: the cotangent of each input, hooks applied, None where nothing arrives; plain values unless
+    a graph is made.
+    """
     keys = [key_of(place(t)) for t in ins]
     leaves, captured = run(roots, keep=keep, create_graph=create_graph, wanted=set(keys))
     tensors = create_graph or bool(state.levels)
@@ -204,10 +241,13 @@ def _result(i: int, t: Any, c: Any, tensors: bool, allow_unused: bool | None, ma
         return None
     raise RuntimeError(
         message(
-            f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True if this "
+            f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+            "allow_unused=True if this "
             "is the desired behavior.",
-            f"no recorded op leads from input {i}{f' (shape {list(t.value.shape)})' if isinstance(t, Tensor) else ''} to the outputs",
-            "check that the outputs were computed from this very tensor, not from a copy, a detach() or a reassigned name",
+            "no recorded op leads from input "
+            f"{i}{f' (shape {list(t.value.shape)})' if isinstance(t, Tensor) else ''} to the outputs",
+            "check that the outputs were computed from this very tensor, not from a copy, a detach() or a "
+            "reassigned name",
         )
     )
 
@@ -256,13 +296,15 @@ def no_grad_fn(i: int, t: Tensor) -> RuntimeError:
         todo = f"its dtype {t.dtype!r} has no gradients: compute with a floating dtype"
     else:
         todo = (
-            "set requires_grad=True on a leaf it is computed from; detach(), item(), numpy(), integer dtypes and no_grad() cut "
+            "set requires_grad=True on a leaf it is computed from; detach(), item(), numpy(), integer "
+            "dtypes and no_grad() cut "
             "the chain"
         )
     return RuntimeError(
         message(
             f"element {i} of tensors does not require grad and does not have a grad_fn",
-            f"output {i} has shape {list(t.value.shape)} and requires_grad=False: no op that made it was recorded",
+            f"output {i} has shape {list(t.value.shape)} and requires_grad=False: no op that made it was "
+            "recorded",
             todo,
         )
     )
@@ -297,20 +339,24 @@ def check_gradient(i: int, t: Tensor, g: Tensor) -> None:
     if tuple(v.shape) != tuple(w.shape):
         raise RuntimeError(
             message(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape!r} and output[{i}] has a shape of {t.shape!r}.",
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape!r} and output[{i}] has a "
+                f"shape of {t.shape!r}.",
                 "v^T J needs one weight per output entry; nothing is broadcast",
                 f"give v the shape {list(t.shape)}",
             )
         )
     if (g.value.dtype.kind == "c") != (t.value.dtype.kind == "c"):
         raise RuntimeError(
-            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            "For complex Tensors, both grad_output and output are required to have the same dtype. "
+            "Mismatch in dtype: "
             f"grad_output[{i}] has a dtype of {g.dtype!r} and output[{i}] has a dtype of {t.dtype!r}."
         )
 
 
 def _output(t: Any) -> Tensor:
-    """An output as a tensor: for a `GradientEdge`, a stand-in of the same shape at the same place in the graph."""
+    """An output as a tensor: for a `GradientEdge`, a stand-in of the same shape at the same place in the
+    graph.
+    """
     if isinstance(t, Tensor):
         return t
     if not isinstance(t, GradientEdge):
@@ -331,7 +377,11 @@ def _as_grads(grads: Any, n: int) -> tuple[Any, ...]:
         return (None,) * n
     found = (grads,) if isinstance(grads, Tensor) else tuple(grads)
     if len(found) < n:
-        raise RuntimeError(message(f"got {n} tensors and {len(found)} gradients", "", "give one upstream (or None) per output"))
+        raise RuntimeError(
+            message(
+                f"got {n} tensors and {len(found)} gradients", "", "give one upstream (or None) per output"
+            )
+        )
     return found[:n]  # PyTorch ignores further ones
 
 

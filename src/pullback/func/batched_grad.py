@@ -1,4 +1,6 @@
-"""`autograd.grad(..., is_grads_batched=True)`: one sweep for a batch of upstreams. May import `func.mapping`, `autograd.public`."""
+"""`autograd.grad(..., is_grads_batched=True)`: one sweep for a batch of upstreams. May import
+`func.mapping`, `autograd.public`.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,12 @@ def batched_grad(
         if g is not None and tuple(g.shape[1:]) != tuple(o.shape):
             raise RuntimeError(
                 message(
-                    "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The "
-                    f"sizes of the remaining dimensions are expected to match the shape of corresponding output, but a mismatch was "
-                    f"detected: grad_output[{i}] has a shape of {g.shape[1:]!r} and output[{i}] has a shape of {o.shape!r}. If you only want some "
+                    "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as "
+                    "the batch dimension. The "
+                    "sizes of the remaining dimensions are expected to match the shape of corresponding "
+                    "output, but a mismatch was "
+                    f"detected: grad_output[{i}] has a shape of {g.shape[1:]!r} and output[{i}] has a shape "
+                    f"of {o.shape!r}. If you only want some "
                     "tensors in `grad_output` to be considered batched, consider using vmap.",
                     f"each upstream must have shape (batch, {', '.join(map(str, o.shape))})",
                 )

@@ -1,7 +1,9 @@
 """What all differential transforms share: run a function on fresh starting points and read its record.
 
-Read `Recorded` first. Inside a transform recording is on (an outer no_grad does not stop it); results stay connected to whatever the
-function or its arguments were connected to before, and to nothing else. May import `transform`, `autograd.public`, `graph`.
+Read `Recorded` first. Inside a transform recording is on (an outer no_grad does not stop it); results stay
+connected to whatever the
+function or its arguments were connected to before, and to nothing else. May import `transform`,
+`autograd.public`, `graph`.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from pullback.graph.modes import state
 from pullback.graph.node import Node
 from pullback.graph.tensor import Tensor, edge_of
 from pullback.transform.batch import BatchedTensor, lift_all
-from pullback.transform.shown import Track
 from pullback.transform.forward import fresh, leads_outside, push, zeros_like
+from pullback.transform.shown import Track
 
 
 @contextmanager
@@ -78,19 +80,30 @@ class Recorded:
                 raise RuntimeError(f"Expected tensors, got unsupported type {type(a)}")
         return unflatten([self.clean(a) for a in items], spec)
 
-    def pull(self, outs: Sequence[Tensor], cotangents: Sequence[Tensor], record: bool | None = None) -> list[Tensor]:
+    def pull(
+        self, outs: Sequence[Tensor], cotangents: Sequence[Tensor], record: bool | None = None
+    ) -> list[Tensor]:
         """The vector-Jacobian product: one cotangent per input, zeros where nothing depends on it."""
-        graph = record if record is not None else self.connected(outs) or any(c.node is not None for c in cotangents)
+        graph = (
+            record
+            if record is not None
+            else self.connected(outs) or any(c.node is not None for c in cotangents)
+        )
         roots = [(edge_of(t), c) for t, c in zip(outs, cotangents, strict=True) if t.node is not None]
         with transforming():
-            _, captured = run_sweep(roots_for(roots, graph), keep=True, create_graph=graph, wanted=set(self.nodes))
-        return [self._finished(captured.get(node), t, graph) for node, t in zip(self.nodes, self.inputs, strict=True)]
+            _, captured = run_sweep(
+                roots_for(roots, graph), keep=True, create_graph=graph, wanted=set(self.nodes)
+            )
+        return [
+            self._finished(captured.get(node), t, graph)
+            for node, t in zip(self.nodes, self.inputs, strict=True)
+        ]
 
     def _finished(self, c: Any, t: Tensor, graph: bool) -> Tensor:
         if c is None:
             return zeros_like(t)
         if not isinstance(c, Tensor):
-            from pullback.graph.tensor import wrap  # noqa: PLC0415
+            from pullback.graph.tensor import wrap
 
             return wrap(c)
         return c if graph else strip(c)

@@ -23,7 +23,8 @@ Argnums = int | tuple[int, ...]
 def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
     """The function that computes the gradient of a scalar function.
 
-    argnums   which positional argument(s), each a tensor or a nested structure of tensors; a tuple gives a tuple
+    argnums   which positional argument(s), each a tensor or a nested structure of tensors; a tuple gives a
+              tuple
     has_aux   func returns (output, anything); the gradient function then returns (gradient, anything)
     RuntimeError unless the output is a 0-d tensor. Unused arguments give zeros.
 
@@ -43,8 +44,12 @@ def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
     return gradient
 
 
-def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """The function that computes (gradient, value) of a scalar function, or (gradient, (value, aux)); see `grad`."""
+def grad_and_value(
+    func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """The function that computes (gradient, value) of a scalar function, or (gradient, (value, aux)); see
+    `grad`.
+    """
 
     @functools.wraps(func)
     def both(*args: Any, **kwargs: Any) -> Any:
@@ -55,11 +60,14 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
         if has_aux:
             if not (isinstance(out, tuple) and len(out) == 2):  # pyright: ignore[reportUnknownArgumentType]
                 raise RuntimeError(
-                    "grad_and_value(f)(*args): output of function f should be a tuple: (output, aux) if has_aux is True"
+                    "grad_and_value(f)(*args): output of function f should be a tuple: (output, aux) if "
+                    "has_aux is True"
                 )
             out, aux = out  # pyright: ignore[reportUnknownVariableType]
         _check_scalar(out)
-        ones = out.new_filled(1) if out.foreign is not None else wrap(np.ones(out.value.shape, out.value.dtype))
+        ones = (
+            out.new_filled(1) if out.foreign is not None else wrap(np.ones(out.value.shape, out.value.dtype))
+        )
         gradient = unflatten(run.pull([out], [ones]), spec)
         value = run.clean(out)
         if not has_aux:
@@ -72,12 +80,17 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
 def _check_scalar(out: Any) -> None:
     if not isinstance(out, Tensor):
         raise RuntimeError(
-            message(f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(out)}", "", "return a 0-d tensor")
+            message(
+                f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(out)}",
+                "",
+                "return a 0-d tensor",
+            )
         )
     if out.value.ndim:
         raise RuntimeError(
             message(
-                f"grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, got tensor with {out.value.ndim} dims. Maybe "
+                "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, got tensor with "
+                f"{out.value.ndim} dims. Maybe "
                 "you wanted to use the vjp or jacrev APIs instead?",
                 f"the output has shape {list(out.value.shape)}",
                 "out.reshape(()) if it has one entry, out.sum() for the gradient of the sum",
@@ -118,9 +131,11 @@ def put(args: tuple[Any, ...], argnums: Argnums, chosen: Any) -> tuple[Any, ...]
 
 
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """(func(*primals), vjp_fn): vjp_fn(cotangents) gives a tuple of cotangents, one per primal (see also `jvp`).
+    """(func(*primals), vjp_fn): vjp_fn(cotangents) gives a tuple of cotangents, one per primal (see also
+    `jvp`).
 
-    Cotangents have the structure and shapes of the outputs; vjp_fn may be called repeatedly. With has_aux func returns (output,
+    Cotangents have the structure and shapes of the outputs; vjp_fn may be called repeatedly. With has_aux
+    func returns (output,
     anything) and the result is (output, vjp_fn, anything).
     """
     leaves, spec = flatten(primals)
@@ -139,14 +154,16 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         gs, g_spec = flatten(cotangents)
         if g_spec != out_spec:
             raise RuntimeError(
-                "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. "
+                "Expected pytree structure of cotangents to be the same as pytree structure of outputs to "
+                "the function. "
                 f"cotangents: {g_spec}, primal output: {out_spec}"
             )
         for i, (g, o) in enumerate(zip(gs, outs, strict=True)):
             if tuple(g.shape) != tuple(o.shape):
                 raise RuntimeError(
                     message(
-                        f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape!r} and output[{i}] has a shape of {o.shape!r}.",
+                        f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape!r} and output[{i}] "
+                        f"has a shape of {o.shape!r}.",
                         "v^T J needs one weight per output entry",
                     )
                 )
@@ -162,9 +179,13 @@ def check_outputs(where: str, outs: Sequence[Any]) -> None:
     """RuntimeError unless all outputs are tensors."""
     for o in outs:
         if not isinstance(o, Tensor):
-            raise RuntimeError(f"{where}: expected f(*primals) to return only tensors, got unsupported type {type(o)}")
+            raise RuntimeError(
+                f"{where}: expected f(*primals) to return only tensors, got unsupported type {type(o)}"
+            )
     if not outs:
-        raise RuntimeError(f"{where}: Expected f to be a function that has non-empty output (got output = [])")
+        raise RuntimeError(
+            f"{where}: Expected f to be a function that has non-empty output (got output = [])"
+        )
 
 
 def jvp(
@@ -185,13 +206,17 @@ def jvp(
     if has_aux:
         if not (isinstance(result, tuple) and len(result) == 2):  # pyright: ignore[reportUnknownArgumentType]
             raise RuntimeError(
-                "jvp(f, primals, tangents): output of function f should be a tuple: (output, aux) if has_aux is True"
+                "jvp(f, primals, tangents): output of function f should be a tuple: (output, aux) if "
+                "has_aux is True"
             )
         result, aux = result  # pyright: ignore[reportUnknownVariableType]
     outs, out_spec = flatten(result)
     check_outputs("jvp(f, primals, tangents)", outs)
     if strict and any(o.node is None for o in outs):
-        raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with strict=True.")
+        raise RuntimeError(
+            "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is "
+            "not allowed with strict=True."
+        )
     values = unflatten([run.clean(o) for o in outs], out_spec)
     derivative = unflatten(run.push(outs, directions), out_spec)
     if has_aux:
@@ -202,13 +227,17 @@ def jvp(
 def _check_tangents(primals: Any, tangents: Any) -> tuple[Spec, list[Any], list[Any]]:
     where = "jvp(f, primals, tangents)"
     if not isinstance(primals, tuple):
-        raise RuntimeError(f"{where}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
+        raise RuntimeError(
+            f"{where}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
+        )
     leaves, spec = flatten(primals)
     directions, t_spec = flatten(tangents)
     if spec != t_spec:
         raise RuntimeError(
-            f"{where}: Expected primals and tangents to have the same python structure. For example, if primals is a tuple of 3 "
-            f"tensors, tangents also must be. Got primals with structure {spec.long_text()} and tangents with structure {t_spec.long_text()}"
+            f"{where}: Expected primals and tangents to have the same python structure. For example, if "
+            "primals is a tuple of 3 "
+            f"tensors, tangents also must be. Got primals with structure {spec.long_text()} and tangents "
+            f"with structure {t_spec.long_text()}"
         )
     if not leaves:
         raise RuntimeError(f"{where}: Expected primals to contain at least one Tensor.")
@@ -222,8 +251,10 @@ def _check_tangents(primals: Any, tangents: Any) -> tuple[Spec, list[Any], list[
         if tuple(p.shape) != tuple(t.shape):
             raise RuntimeError(
                 message(
-                    "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not "
-                    f"supported. Tensor is of size {list(p.shape)} while the given forward gradient is of size {list(t.shape)}."
+                    "Trying to set a forward gradient that has a different size than that of the original "
+                    "Tensor, this is not "
+                    f"supported. Tensor is of size {list(p.shape)} while the given forward gradient is of "
+                    f"size {list(t.shape)}."
                 )
             )
     return spec, leaves, directions
@@ -243,12 +274,14 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
         directions, t_spec = flatten(tangents)
         if t_spec != spec:
             raise RuntimeError(
-                f"Expected the tangents {t_spec.long_text()} to have the same argspec as the primals {spec.long_text()}"
+                f"Expected the tangents {t_spec.long_text()} to have the same argspec as the primals "
+                f"{spec.long_text()}"
             )
         for i, (t, p) in enumerate(zip(directions, leaves, strict=True)):
             if tuple(t.shape) != tuple(p.shape):
                 raise RuntimeError(
-                    f"tangent:{i} with shape {t.shape!r} in flattened pytree doesn't match the shape {p.shape!r} of the corresponding "
+                    f"tangent:{i} with shape {t.shape!r} in flattened pytree doesn't match the shape "
+                    f"{p.shape!r} of the corresponding "
                     "primal."
                 )
         return unflatten(run.push(outs, directions), out_spec)

@@ -1,6 +1,7 @@
 """`jacrev`, `jacfwd`, `hessian`: whole Jacobians by mapping a vjp or a jvp over a basis.
 
-Read `jacrev` first. The result nests the outputs' structure outside and the arguments' inside; each Jacobian has shape output.shape +
+Read `jacrev` first. The result nests the outputs' structure outside and the arguments' inside; each Jacobian
+has shape output.shape +
 input.shape. May import `func`.
 """
 
@@ -12,15 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from pullback.func.derivatives import Argnums, check_outputs, pick, put
 from pullback.func.core import Recorded
+from pullback.func.derivatives import Argnums, check_outputs, pick, put
 from pullback.func.mapping import vmap
 from pullback.func.pytree import flatten, unflatten
 from pullback.graph.tensor import Tensor, wrap
 
 
 def basis(t: Tensor, offset: int = 0, total: int | None = None) -> Tensor:
-    """The standard basis of a tensor's space, stacked: rows offset ... of `total` are this tensor's, the others zero."""
+    """The standard basis of a tensor's space, stacked: rows offset ... of `total` are this tensor's, the
+    others zero.
+    """
     n = t.value.size
     rows = n if total is None else total
     e = np.zeros((rows, n), t.value.dtype)
@@ -31,7 +34,8 @@ def basis(t: Tensor, offset: int = 0, total: int | None = None) -> Tensor:
 def jacrev(
     func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False, chunk_size: int | None = None
 ) -> Callable[..., Any]:
-    """The function that computes the Jacobian by reverse mode: one vjp per output entry, all at once (or chunk_size at a time).
+    """The function that computes the Jacobian by reverse mode: one vjp per output entry, all at once (or
+    chunk_size at a time).
 
     >>> import pullback as torch
     >>> torch.func.jacrev(torch.sin)(torch.zeros(2))
@@ -99,7 +103,9 @@ def jacfwd(
 
 
 def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """The function that computes second derivatives: forward mode over reverse mode; outputs need not be scalar."""
+    """The function that computes second derivatives: forward mode over reverse mode; outputs need not be
+    scalar.
+    """
     return jacfwd(jacrev(func, argnums), argnums)
 
 
@@ -111,5 +117,7 @@ def _split_aux(result: Any, has_aux: bool, where: str) -> tuple[Any, Any]:
     if not has_aux:
         return result, None
     if not (isinstance(result, tuple) and len(result) == 2):  # pyright: ignore[reportUnknownArgumentType]
-        raise RuntimeError(f"{where}: output of function f should be a tuple: (output, aux) if has_aux is True")
+        raise RuntimeError(
+            f"{where}: output of function f should be a tuple: (output, aux) if has_aux is True"
+        )
     return result  # pyright: ignore[reportUnknownVariableType]

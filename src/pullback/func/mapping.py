@@ -1,4 +1,6 @@
-"""`vmap`: one sample's function over a batch. Read `vmap` first. May import `transform.batch`, `func.pytree`."""
+"""`vmap`: one sample's function over a batch. Read `vmap` first. May import `transform.batch`,
+`func.pytree`.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,10 @@ def vmap(
 ) -> Callable[..., Any]:
     """The function that maps func over a dimension of its arguments.
 
-    in_dims      the mapped dimension per argument (int, or a tuple that matches the arguments' structure; None: not mapped)
-    out_dims     where the batch dimension of each output goes; None where the output is the same for all samples
+    in_dims      the mapped dimension per argument (int, or a tuple that matches the arguments' structure;
+                 None: not mapped)
+    out_dims     where the batch dimension of each output goes; None where the output is the same for all
+                 samples
     randomness   "error" (random ops refuse), "different" (a draw per sample), "same" (one draw for all)
     chunk_size   at most this many samples at a time
     ValueError where dimensions do not match; keyword arguments are handed on, not mapped.
@@ -37,7 +41,9 @@ def vmap(
     tensor([3., 3.])
     """
     if randomness not in ("error", "different", "same"):
-        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+        raise RuntimeError(
+            f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}"
+        )
     if chunk_size is not None and not chunk_size > 0:
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
 
@@ -63,7 +69,8 @@ def _in_chunks(call: Call, leaves: list[Any], dims: list[Any], spec: Spec, size:
     assert out_spec is not None
     places = broadcast_prefix(call.out_dims, out_spec) or [0] * out_spec.size
     return unflatten(
-        [cat([p[i] for p in parts], d) if d is not None else parts[0][i] for i, d in enumerate(places)], out_spec
+        [cat([p[i] for p in parts], d) if d is not None else parts[0][i] for i, d in enumerate(places)],
+        out_spec,
     )
 
 
@@ -85,19 +92,22 @@ class Call:
         in_dims = self.in_dims
         if not isinstance(in_dims, int | tuple) or isinstance(in_dims, bool):
             raise ValueError(
-                f"{self.where}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, got: "
+                f"{self.where}: expected `in_dims` to be int or a (potentially nested) tuple matching the "
+                "structure of inputs, got: "
                 f"{type(in_dims)}."
             )
         if not args:
             raise ValueError(
-                f"vmap({self.name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a "
+                f"vmap({self.name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are "
+                "trying to vmap over a "
                 "function with no inputs. The latter is unsupported."
             )
         leaves, spec = flatten(args)
         dims = broadcast_prefix(in_dims, spec)
         if dims is None:
             raise ValueError(
-                f"{self.where}: in_dims is not compatible with the structure of `inputs`. in_dims has structure "
+                f"{self.where}: in_dims is not compatible with the structure of `inputs`. in_dims has "
+                "structure "
                 f"{flatten(in_dims)[1].long_text()} but inputs has structure {spec.long_text()}."
             )
         dims = [self._checked(x, d) for x, d in zip(leaves, dims, strict=True)]
@@ -108,17 +118,20 @@ class Call:
             return None
         if not isinstance(d, int):
             raise ValueError(
-                f"{self.where}: Got in_dim={d} for an input but in_dim must be either an integer dimension or None."
+                f"{self.where}: Got in_dim={d} for an input but in_dim must be either an integer dimension "
+                "or None."
             )
         if not isinstance(x, Tensor):
             raise ValueError(
-                f"{self.where}: Got in_dim={d} for an input but the input is of type {type(x)}. We cannot vmap over non-Tensor "
+                f"{self.where}: Got in_dim={d} for an input but the input is of type {type(x)}. We cannot "
+                "vmap over non-Tensor "
                 "arguments, please use None as the respective in_dim"
             )
         n = x.value.ndim
         if not -n <= d < n:
             raise ValueError(
-                f"{self.where}: Got in_dim={d} for some input, but that input is a Tensor of dimensionality {n} so expected in_dim to "
+                f"{self.where}: Got in_dim={d} for some input, but that input is a Tensor of dimensionality "
+                f"{n} so expected in_dim to "
                 f"satisfy -{n} <= in_dim < {n}."
             )
         return d % n
@@ -147,7 +160,8 @@ class Call:
         state.update(levels=(*before, level))
         try:
             inside = [
-                x if d is None else enter(x if d == 0 else x.movedim(d, 0), level) for x, d in zip(leaves, dims, strict=True)
+                x if d is None else enter(x if d == 0 else x.movedim(d, 0), level)
+                for x, d in zip(leaves, dims, strict=True)
             ]
             out = self.func(*unflatten(inside, spec), **self.kwargs)
             outs, out_spec = flatten(out)
@@ -160,20 +174,24 @@ class Call:
     def _places(self, outs: Sequence[Any], out_spec: Spec) -> list[Any]:
         if not (self.out_dims is None or isinstance(self.out_dims, int | tuple | list | dict)):
             raise ValueError(
-                f"vmap({self.name}, ..., out_dims={self.out_dims}): `out_dims` must be an int, None or a python collection of ints "
+                f"vmap({self.name}, ..., out_dims={self.out_dims}): `out_dims` must be an int, None or a "
+                "python collection of ints "
                 "representing where in the outputs the vmapped dimension should appear."
             )
         places = broadcast_prefix(self.out_dims, out_spec)
         if places is None:
             raise ValueError(
-                f"vmap({self.name}, ..., out_dims={self.out_dims})(<inputs>): out_dims is not compatible with the structure of "
-                f"`outputs`. out_dims has structure {flatten(self.out_dims)[1].long_text()} but outputs has structure "
+                f"vmap({self.name}, ..., out_dims={self.out_dims})(<inputs>): out_dims is not compatible "
+                "with the structure of "
+                f"`outputs`. out_dims has structure {flatten(self.out_dims)[1].long_text()} but outputs has "
+                "structure "
                 f"{out_spec.long_text()}."
             )
         for o, d in zip(outs, places, strict=True):
             if not isinstance(o, Tensor) and d is not None:
                 raise ValueError(
-                    f"vmap({self.name}, ...): `{self.name}` must only return Tensors, got type {type(o)}. Did you mean to set out_dims= "
+                    f"vmap({self.name}, ...): `{self.name}` must only return Tensors, got type {type(o)}. "
+                    "Did you mean to set out_dims= "
                     "to None for output?"
                 )
         return places
@@ -182,11 +200,14 @@ class Call:
         if d is None:
             if isinstance(o, BatchedTensor) and o.value.level is level:
                 raise ValueError(
-                    f"vmap({self.name}, ...): `{self.name}` can not return a BatchedTensor when out_dim is None"
+                    f"vmap({self.name}, ...): `{self.name}` can not return a BatchedTensor when out_dim is "
+                    "None"
                 )
             return o
         r = leave(o, level)
         n = r.value.ndim
         if not -n <= d < n:
-            raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {d})")
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {d})"
+            )
         return r if d % n == 0 else r.movedim(0, d)

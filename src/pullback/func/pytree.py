@@ -31,7 +31,6 @@ class Spec:
             return "[" + ", ".join(inner) + "]"
         return "(" + ", ".join(inner) + ("," if len(inner) == 1 else "") + ")"
 
-
     def long_text(self, indent: int = 2) -> str:
         """The structure as PyTorch's other error texts show it: TreeSpec(tuple, None, [*])."""
         if self.kind is None:

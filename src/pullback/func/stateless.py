@@ -5,7 +5,7 @@ Read `functional_call` first. May import `graph`, `nn.module` (through the modul
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,16 +24,19 @@ def functional_call(
     tie_weights: bool = True,
     strict: bool = False,
 ) -> Any:
-    """Call a module with other tensors in place of its parameters and buffers; the module itself is unchanged afterwards.
+    """Call a module with other tensors in place of its parameters and buffers; the module itself is unchanged
+    afterwards.
 
-    parameter_and_buffer_dicts   {name: tensor}, names as in named_parameters(); or several such dicts with different names
+    parameter_and_buffer_dicts   {name: tensor}, names as in named_parameters(); or several such dicts with
+                                 different names
     args, kwargs                 the arguments of the call (one argument need not be a tuple)
     tie_weights                  a tensor that stands under several names is replaced under all of them
     strict                       RuntimeError unless all parameters and buffers are given, and nothing else
 
     >>> import pullback as torch
     >>> f = torch.nn.Linear(2, 1)
-    >>> torch.func.functional_call(f, {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}, torch.tensor([1.0, 2.0]))
+    >>> torch.func.functional_call(f, {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}, torch.tensor([1.0,
+    2.0]))
     tensor([3.])
     """
     given = _merged(parameter_and_buffer_dicts)
@@ -50,14 +53,17 @@ def _merged(dicts: Any) -> dict[str, Tensor]:
         return dict(dicts)  # pyright: ignore[reportUnknownArgumentType]
     if not isinstance(dicts, Sequence):
         raise ValueError(
-            f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got {type(dicts)}"
+            "Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got "
+            f"{type(dicts)}"
         )
     merged: dict[str, Tensor] = {}
     several: Sequence[dict[str, Tensor]] = dicts
     for d in several:
         repeated = sorted(set(d) & set(merged))
         if repeated:
-            raise ValueError(f"{repeated} appeared in multiple dictionaries; behavior of functional call is ambiguous")
+            raise ValueError(
+                f"{repeated} appeared in multiple dictionaries; behavior of functional call is ambiguous"
+            )
         merged.update(d)
     return merged
 
@@ -66,7 +72,7 @@ def _entries(module: Any) -> dict[str, tuple[dict[str, Any], str]]:
     """Where every parameter and buffer lives: name -> (the submodule's dictionary, key)."""
     found: dict[str, tuple[dict[str, Any], str]] = {}
     for prefix, sub in module.named_modules(remove_duplicate=False):
-        for store in (sub._parameters, sub._buffers):  # noqa: SLF001 - the modules' own protocol
+        for store in (sub._parameters, sub._buffers):
             for key, t in store.items():
                 if t is not None:
                     found[f"{prefix}.{key}" if prefix else key] = (store, key)
@@ -88,7 +94,9 @@ def _tied(module: Any, given: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _replaced(module: Any, tensors: dict[str, Tensor], given: dict[str, Tensor], strict: bool) -> Iterator[None]:
+def _replaced(
+    module: Any, tensors: dict[str, Tensor], given: dict[str, Tensor], strict: bool
+) -> Generator[None]:
     places = _entries(module)
     unexpected = [n for n in given if n not in places]
     missing = sorted(n for n in places if n not in tensors)
@@ -113,7 +121,8 @@ def _replaced(module: Any, tensors: dict[str, Tensor], given: dict[str, Tensor],
 
 
 def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """(parameters, buffers) of several modules of one kind, stacked along a new first dimension: for an ensemble under vmap.
+    """(parameters, buffers) of several modules of one kind, stacked along a new first dimension: for an
+    ensemble under vmap.
 
     Stacked parameters are fresh leaves that require grad where the modules' do.
     """
@@ -134,7 +143,8 @@ def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Tensor], dict[s
 def _stacked(tensors: list[Tensor]) -> Tensor:
     if len({t.requires_grad for t in tensors}) > 1:
         raise RuntimeError(
-            "Expected grad to be the same for all parameters; a parameter cannot require grad in one model and not in another."
+            "Expected grad to be the same for all parameters; a parameter cannot require grad in one model "
+            "and not in another."
         )
     return wrap(np.stack([np.asarray(t.value) for t in tensors])).requires_grad_(tensors[0].requires_grad)
 

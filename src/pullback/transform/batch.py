@@ -1,8 +1,11 @@
 """vmap's machinery: tensors whose value is a stack of lanes, and how ops run on them.
 
-Read `Lanes` and `BatchedTensor` first, then `run`. A batched tensor is a tensor of the level below with one more dimension in front;
-an op runs through its `batch` facet on those, so levels nest. Autograd's record sits on top: nodes recorded inside vmap hold batched
-tensors, and `enter` and `leave`, which cross the border, are each other's transposes. May import `families`, `graph`.
+Read `Lanes` and `BatchedTensor` first, then `run`. A batched tensor is a tensor of the level below with one
+more dimension in front;
+an op runs through its `batch` facet on those, so levels nest. Autograd's record sits on top: nodes recorded
+inside vmap hold batched
+tensors, and `enter` and `leave`, which cross the border, are each other's transposes. May import `families`,
+`graph`.
 """
 
 from __future__ import annotations
@@ -24,15 +27,20 @@ from pullback.ops.join import stack
 _number = itertools.count(1).__next__
 
 INPLACE = (
-    "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has more "
-    "elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a vmap. Please try "
-    "to use out-of-place operators instead of inplace arithmetic. If said operator is being called inside the PyTorch framework, "
+    "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
+    "extra_args that has more "
+    "elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped "
+    "over in a vmap. Please try "
+    "to use out-of-place operators instead of inplace arithmetic. If said operator is being called inside "
+    "the PyTorch framework, "
     "please file a bug report instead."
 )
 
 
 class Level:
-    """One running vmap: its number (inner ones are higher), size, how random ops behave, and its nesting depth."""
+    """One running vmap: its number (inner ones are higher), size, how random ops behave, and its nesting
+    depth.
+    """
 
     def __init__(self, size: int, randomness: str) -> None:
         """Open a level of `size` lanes."""
@@ -49,7 +57,8 @@ class Level:
 class Lanes:
     """The value of a batched tensor: a tensor of the level below whose first dimension runs over the lanes.
 
-    Shape, dtype, ndim and size are those of one lane, so that code which only asks about them needs no case of its own.
+    Shape, dtype, ndim and size are those of one lane, so that code which only asks about them needs no case
+    of its own.
     """
 
     __slots__ = ("inner", "level")
@@ -96,20 +105,24 @@ class BatchedTensor(Tensor):
         """Run an op that has a batched argument."""
         return run(op, args, params)
 
-    def foreign_write(self, call: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    def foreign_write(
+        self, call: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Tensor:
         """An in-place op: run the out-of-place one and take its result over."""
         result = call(snapshot(self), *args, **kwargs)
         if tuple(result.value.shape) != self.value.shape:
             raise RuntimeError(
                 message(
-                    f"output with shape {list(self.value.shape)} doesn't match the broadcast shape {list(result.value.shape)}",
+                    f"output with shape {list(self.value.shape)} doesn't match the broadcast shape "
+                    f"{list(result.value.shape)}",
                     f"{name} inside vmap",
                 )
             )
         if result.dtype.category > self.dtype.category:
             raise RuntimeError(
                 message(
-                    f"result type {result.dtype.word} can't be cast to the desired output type {self.dtype.word}",
+                    f"result type {result.dtype.word} can't be cast to the desired output type "
+                    f"{self.dtype.word}",
                     f"{name} writes into a tensor of dtype {self.dtype!r}",
                     "convert the tensor first, for example x = x.float()",
                 )
@@ -121,7 +134,9 @@ class BatchedTensor(Tensor):
         return self
 
     def _write_through(self, result: Tensor) -> bool:
-        """Write into the memory below, which views and the caller's tensor share; False where autograd follows the write."""
+        """Write into the memory below, which views and the caller's tensor share; False where autograd
+        follows the write.
+        """
         if self.node is not None or result.node is not None:
             return False
         mine: Tensor = self
@@ -131,7 +146,11 @@ class BatchedTensor(Tensor):
             own = isinstance(theirs, BatchedTensor)
             if own and theirs.value.level.number > level.number:
                 raise RuntimeError(message(INPLACE))
-            theirs = theirs.value.inner if own and theirs.value.level is level else theirs.expand(level.size, *theirs.value.shape)
+            theirs = (
+                theirs.value.inner
+                if own and theirs.value.level is level
+                else theirs.expand(level.size, *theirs.value.shape)
+            )
             mine = mine.value.inner
         if isinstance(theirs, BatchedTensor):
             raise RuntimeError(message(INPLACE))
@@ -143,7 +162,9 @@ class BatchedTensor(Tensor):
         return True
 
     def _take_over(self, result: Tensor) -> None:
-        """Become the result of a recorded write; tensors that shared this one's memory would not see it, so views are refused."""
+        """Become the result of a recorded write; tensors that shared this one's memory would not see it, so
+        views are refused.
+        """
         inner: Tensor = self
         while isinstance(inner, BatchedTensor):
             inner = inner.value.inner
@@ -151,7 +172,8 @@ class BatchedTensor(Tensor):
         if inner.base is not None or (counter is not None and any(r() is not None for r in counter.views)):
             raise RuntimeError(
                 message(
-                    "vmap: a write that autograd follows cannot go into memory that is shared with a view inside the mapped function",
+                    "vmap: a write that autograd follows cannot go into memory that is shared with a view "
+                    "inside the mapped function",
                     f"a tensor of shape {list(self.value.shape)} per sample",
                     "use the out-of-place form, or write before taking the view",
                 )
@@ -174,7 +196,8 @@ class BatchedTensor(Tensor):
         if what == "bool":
             raise RuntimeError(
                 message(
-                    "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support "
+                    "vmap: It looks like you're attempting to use a Tensor in some data-dependent control "
+                    "flow. We don't support "
                     "that yet, please file an issue at https://github.com/pytorch/pytorch/issues .",
                     f"the tensor has one value for each of the {self.value.level.size} samples",
                     "choose with torch.where, which works sample by sample",
@@ -182,8 +205,10 @@ class BatchedTensor(Tensor):
             )
         raise RuntimeError(
             message(
-                "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
-                "please try to rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch "
+                "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over "
+                "calling .item() on a Tensor, "
+                "please try to rewrite what you're doing with other operations. If error is occurring "
+                "somewhere inside PyTorch "
                 "internals, please file a bug report.",
                 f"the tensor has one value for each of the {self.value.level.size} samples",
                 "keep it a tensor inside the mapped function",
@@ -209,8 +234,10 @@ class BatchedTensor(Tensor):
     def new_filled(self, number: float) -> Tensor:
         """A constant of this tensor's shape and dtype, lane by lane."""
         inner = self.value.inner
-        filled = inner.new_filled(number) if isinstance(inner, BatchedTensor) else wrap(
-            np.full(inner.value.shape, number, inner.value.dtype)
+        filled = (
+            inner.new_filled(number)
+            if isinstance(inner, BatchedTensor)
+            else wrap(np.full(inner.value.shape, number, inner.value.dtype))
         )
         return batched(filled, self.value.level)
 
@@ -222,7 +249,8 @@ class BatchedTensor(Tensor):
 def batched(inner: Tensor, level: Level, node: Any = None) -> BatchedTensor:
     """A batched tensor around a tensor of the level below whose first dimension runs over the lanes.
 
-    Newer levels are always outside older ones. Sweeps over the record of a vmap that has ended, inside a newer one, cross the older
+    Newer levels are always outside older ones. Sweeps over the record of a vmap that has ended, inside a
+    newer one, cross the older
     border while the newer lanes are there: the two lane dimensions then change places.
     """
     if isinstance(inner, BatchedTensor) and inner.value.level.number > level.number:
@@ -292,7 +320,8 @@ def _record(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, lev
     if not (followed and state.grad and op.differentiable):
         return out
     lifted = tuple(
-        lift(a, level) if isinstance(a, Tensor) and a.node is not None and level_of(a) is not level else a for a in args
+        lift(a, level) if isinstance(a, Tensor) and a.node is not None and level_of(a) is not level else a
+        for a in args
     )
     outs: tuple[Any, ...] = out if isinstance(out, tuple) else (out,)
     node = make_node(op, lifted, params, tuple(outs) if isinstance(out, tuple) else out)
@@ -321,8 +350,12 @@ def batch_rule(op: Op) -> Callable[..., Any]:
     return rule
 
 
-def one_by_one(op: Op, size: int, dims: Sequence[int | None], args: Sequence[Any], params: dict[str, Any]) -> Any:
-    """Run an op lane by lane and stack: correct for every op, with a cost that grows with the number of lanes."""
+def one_by_one(
+    op: Op, size: int, dims: Sequence[int | None], args: Sequence[Any], params: dict[str, Any]
+) -> Any:
+    """Run an op lane by lane and stack: correct for every op, with a cost that grows with the number of
+    lanes.
+    """
     results = [
         op(*(a if d is None else a.select(d, i) for a, d in zip(args, dims, strict=True)), **params)
         for i in range(max(size, 1))
@@ -376,8 +409,20 @@ def _plain(r: Tensor, tensors: bool) -> Any:
 
 
 _options: dict[str, Any] = {"keeps": (False,), "keeps_out": False}
-_enter = Enter("vmap_enter", "control", lambda x, *, level: x, vjp=[lambda g, _out, _x, *, level: leave(g, level)], **_options)
-_leave = Leave("vmap_leave", "control", lambda x, *, level: x, vjp=[lambda g, _out, _x, *, level: enter(g, level)], **_options)
+_enter = Enter(
+    "vmap_enter",
+    "control",
+    lambda x, *, level: x,
+    vjp=[lambda g, _out, _x, *, level: leave(g, level)],
+    **_options,
+)
+_leave = Leave(
+    "vmap_leave",
+    "control",
+    lambda x, *, level: x,
+    vjp=[lambda g, _out, _x, *, level: enter(g, level)],
+    **_options,
+)
 
 
 def enter(x: Tensor, level: Level) -> Tensor:
@@ -387,7 +432,9 @@ def enter(x: Tensor, level: Level) -> Tensor:
         inner.counter = x.shared_counter()  # writes inside are seen by those who saved x outside
     t = batched(inner, level)
     if x.node is not None and state.grad:
-        t.node = Node(_enter, (Aval(t.value.shape, t.value.dtype),), (edge_of(x),), None, {"level": level}, None)
+        t.node = Node(
+            _enter, (Aval(t.value.shape, t.value.dtype),), (edge_of(x),), None, {"level": level}, None
+        )
     return t
 
 
@@ -397,7 +444,9 @@ def leave(t: Tensor, level: Level) -> Tensor:
     if own is None or own.number < level.number:
         return t.expand(level.size, *t.value.shape)
     if own is not level and own not in state.levels:
-        raise RuntimeError(message("vmap: a tensor escaped from an inner vmap", "", "return it from the mapped function"))
+        raise RuntimeError(
+            message("vmap: a tensor escaped from an inner vmap", "", "return it from the mapped function")
+        )
     r = _without(strip(t), level)
     if t.node is not None and state.grad:
         v = r.value
@@ -422,7 +471,9 @@ def lift(a: Tensor, level: Level) -> Tensor:
 
 
 def lift_all(a: Tensor) -> Tensor:
-    """A tensor repeated in the lanes of every running level it does not have yet: what differentiation inside vmap starts from."""
+    """A tensor repeated in the lanes of every running level it does not have yet: what differentiation
+    inside vmap starts from.
+    """
     for level in state.levels:
         if not _has_level(a, level):
             a = lift(a, level)
@@ -437,4 +488,15 @@ def _has_level(a: Tensor, level: Level) -> bool:
     return False
 
 
-__all__ = ["BatchedTensor", "Lanes", "Level", "batched", "enter", "leave", "lift", "lift_all", "run", "snapshot"]
+__all__ = [
+    "BatchedTensor",
+    "Lanes",
+    "Level",
+    "batched",
+    "enter",
+    "leave",
+    "lift",
+    "lift_all",
+    "run",
+    "snapshot",
+]

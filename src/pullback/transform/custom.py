@@ -1,6 +1,8 @@
-"""Custom `Function`s inside vmap: through the user's `vmap` staticmethod, or forward itself on batched tensors.
+"""Custom `Function`s inside vmap: through the user's `vmap` staticmethod, or forward itself on batched
+tensors.
 
-Read `run_custom` first. Either way one node is recorded on top, whose backward (and jvp) is the user's, called with batched tensors: inside
+Read `run_custom` first. Either way one node is recorded on top, whose backward (and jvp) is the user's,
+called with batched tensors: inside
 vmap a Function looks as it does for one sample. May import `transform.batch`, `autograd.function`.
 """
 
@@ -26,13 +28,19 @@ def run_custom(function: type[Function], args: tuple[Any, ...]) -> Any:
     """Run a custom Function that has a batched argument at the innermost level among its arguments."""
     name = function.__name__
     if not separate_setup(function):
-        raise RuntimeError(message(NEED_SETUP, f"{name} inside vmap", "split forward(ctx, x) into forward(x) and setup_context"))
+        raise RuntimeError(
+            message(
+                NEED_SETUP, f"{name} inside vmap", "split forward(ctx, x) into forward(x) and setup_context"
+            )
+        )
     own = function.vmap is not Function.vmap
     if function.generate_vmap_rule and own:
         raise RuntimeError(
             message(
-                f"You tried to vmap over {name}, but it has both generate_vmap_rule=True and an overridden vmap staticmethod. Please set "
-                "generate_vmap_rule=False or delete the overridden vmap staticmethod to avoid ambiguity. For more details, please see "
+                f"You tried to vmap over {name}, but it has both generate_vmap_rule=True and an overridden "
+                "vmap staticmethod. Please set "
+                "generate_vmap_rule=False or delete the overridden vmap staticmethod to avoid ambiguity. "
+                "For more details, please see "
                 "https://pytorch.org/docs/main/notes/extending.func.html"
             )
         )
@@ -41,7 +49,8 @@ def run_custom(function: type[Function], args: tuple[Any, ...]) -> Any:
     if not own:
         raise RuntimeError(
             message(
-                f"You tried to vmap over {name}, but it does not have vmap support. Please override and implement the vmap staticmethod "
+                f"You tried to vmap over {name}, but it does not have vmap support. Please override and "
+                "implement the vmap staticmethod "
                 "or set generate_vmap_rule=True. For more details, please see "
                 "https://pytorch.org/docs/main/notes/extending.func.html"
             )
@@ -62,7 +71,8 @@ def _by_rule(function: type[Function], args: tuple[Any, ...]) -> Any:
     if not (isinstance(returned, tuple) and len(returned) == 2):  # pyright: ignore[reportUnknownArgumentType]
         raise RuntimeError(
             message(
-                "Expected the vmap staticmethod to have two returns, an output and out_dims with pytree structure compatible with the "
+                "Expected the vmap staticmethod to have two returns, an output and out_dims with pytree "
+                "structure compatible with the "
                 "output.",
                 f"{function.__name__}.vmap returned {type(returned).__name__}",
                 "return output, out_dim",

@@ -1,6 +1,7 @@
 """Forward mode: push tangents along a record, oldest node first.
 
-Read `push` first. The record is the one that reverse mode reads; each op's jvp facet does one step. May import `graph`.
+Read `push` first. The record is the one that reverse mode reads; each op's jvp facet does one step. May
+import `graph`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ alias = Op(
 
 
 def fresh(x: Tensor) -> Tensor:
-    """x as a starting point of its own: the same memory behind a new node, connected to x where x is followed."""
+    """x as a starting point of its own: the same memory behind a new node, connected to x where x is
+    followed.
+    """
     if x.foreign is not None:
         t = object.__new__(type(x))
         t.value = x.value
@@ -67,7 +70,8 @@ def _producer(edge: Any) -> tuple[Node, ...]:
 
 
 def push(outputs: Sequence[Tensor], seeds: dict[Node, Tensor]) -> list[Tensor | None]:
-    """The tangents of outputs when the outputs of the seed nodes have these tangents; None where nothing arrives.
+    """The tangents of outputs when the outputs of the seed nodes have these tangents; None where nothing
+    arrives.
 
     Runs the jvp facets on tensors, so the result can itself be differentiated if recording is on.
     """
@@ -97,7 +101,9 @@ def _key(edge: Any) -> Any:
 
 
 def leads_outside(outputs: Iterable[Tensor], own: set[Node]) -> bool:
-    """Does the record behind these outputs reach a followed tensor other than through the own starting points?"""
+    """Does the record behind these outputs reach a followed tensor other than through the own starting
+    points?
+    """
     for node in reachable(outputs):
         for e in node.edges:
             if isinstance(e, Tensor):

@@ -1,7 +1,9 @@
 """How tensors print inside transforms: wrapped once for every running transform they were made in.
 
-Read `text` first. PyTorch wraps tensors inside `grad`, `vjp`, `jvp` and `vmap`; here they are ordinary tensors, so the wrappers are told
-from the record: what was recorded after a transform began belongs to it. May import `graph`, `printing`, `transform.batch`.
+Read `text` first. PyTorch wraps tensors inside `grad`, `vjp`, `jvp` and `vmap`; here they are ordinary
+tensors, so the wrappers are told
+from the record: what was recorded after a transform began belongs to it. May import `graph`, `printing`,
+`transform.batch`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class Track:
 
 
 def text(t: Tensor) -> str:
-    """PyTorch's printed form: GradTrackingTensor and BatchedTensor wrappers around the value, the outermost transform innermost."""
+    """PyTorch's printed form: GradTrackingTensor and BatchedTensor wrappers around the value, the outermost
+    transform innermost.
+    """
     node = t.node.node if type(t.node) is Slot else t.node
     made = node.number if isinstance(node, Node) else 0
     wrappers: list[tuple[int, str, int | None]] = [
