@@ -90,7 +90,7 @@ class LBFGS(Optimizer):
         group = self.param_groups[0]
         state = self.state[group["params"][0]]
         first = evaluate()
-        loss, evaluations = float(first), 1
+        loss, evaluations = float(number(first)), 1
         state["func_evals"] = state.get("func_evals", 0) + 1
         state.setdefault("n_iter", 0)
         g = self._gradient()
@@ -112,7 +112,7 @@ class LBFGS(Optimizer):
                 self._move(t, d)
                 used = 0
                 if iteration != group["max_iter"]:
-                    loss, g, used = float(evaluate()), self._gradient(), 1
+                    loss, g, used = float(number(evaluate())), self._gradient(), 1
             else:
                 loss, g, t, used = self._search(
                     evaluate, t, d, loss, g, slope, group["max_eval"] - evaluations
@@ -138,7 +138,7 @@ class LBFGS(Optimizer):
 
         def at(step: Any) -> tuple[float, Any]:
             self._move(step, d, start)
-            return float(evaluate()), self._gradient()
+            return float(number(evaluate())), self._gradient()
 
         loss, g, t, used = strong_wolfe(at, t, d, loss, g, slope, most=most)
         self._move(t, d, start)
