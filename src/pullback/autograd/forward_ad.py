@@ -128,9 +128,14 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     seeds = _levels.seeds
     if seeds is None or level not in (None, 0) or tensor.node is None:
         return UnpackedDualTensor(tensor, None)
-    (tangent,) = push([tensor], seeds)
-    primal = tensor if tangent is None or leads_outside([tensor], set(seeds)) else strip(tensor)
-    return UnpackedDualTensor(primal, tangent)
+    outside = leads_outside([tensor], set(seeds))
+    before = state.grad
+    state.update(grad=outside or any(t.node is not None for t in seeds.values()))
+    try:
+        (tangent,) = push([tensor], seeds)
+    finally:
+        state.update(grad=before)
+    return UnpackedDualTensor(tensor if tangent is None or outside else strip(tensor), tangent)
 
 
 __all__ = [

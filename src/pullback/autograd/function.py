@@ -11,7 +11,7 @@ import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -120,6 +120,7 @@ class _Saved:
         self.version = self.counter.version
 
     def open(self, ctx: FunctionCtx) -> Tensor:
+        """The tensor; RuntimeError where it was written since."""
         node = ctx.node
         if self.counter.version != self.version:
             owner = self.tensor if self.index is None else (self.counter.base() or self.tensor)
@@ -306,10 +307,8 @@ def _node(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs:
     return node
 
 
-def _connect(
-    cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs: Sequence[Any], node: Node | None
-) -> list[Any]:
-    """Give the outputs their place in the graph."""
+def _dirty(ctx: FunctionCtx, outputs: Sequence[Any]) -> set[int]:
+    """The inputs that forward changed in place; RuntimeError unless it returned them all."""
     dirty = {id(t) for t in ctx._dirty}
     unreturned = dirty - {id(o) for o in outputs}
     if unreturned:
@@ -320,6 +319,14 @@ def _connect(
                 "inplace must all be outputs of the Function."
             )
         )
+    return dirty
+
+
+def _connect(
+    cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs: Sequence[Any], node: Node | None
+) -> list[Any]:
+    """Give the outputs their place in the graph."""
+    dirty = _dirty(ctx, outputs)
     inputs = {id(a) for a in args if isinstance(a, Tensor)}
     fixed = {id(t) for t in ctx._no_gradient}
     results: list[Any] = []
@@ -372,7 +379,7 @@ def _save(ctx: FunctionCtx, results: Sequence[Any], outputs: Sequence[Any]) -> N
 class FunctionOp(Op):
     """The op behind a Function's nodes: its rules call the user's methods."""
 
-    _made: weakref.WeakKeyDictionary[type[Function], FunctionOp] = weakref.WeakKeyDictionary()
+    _made: ClassVar[weakref.WeakKeyDictionary[type[Function], FunctionOp]] = weakref.WeakKeyDictionary()
 
     def __init__(self, cls: type[Function]) -> None:  # pyright: ignore[reportMissingSuperCall]
         """One per Function class; not part of the table."""
@@ -511,7 +518,7 @@ class _Refuse(Op):
         self.saves, self.keeps_out, self.keeps, self.reads, self.variadic = False, False, (), None, True
         self.differentiable = True
 
-    def pull(self, node: Node, g: Any, tensors: bool) -> Any:
+    def pull(self, node: Node, g: Any, tensors: bool) -> Any:  # noqa: ARG002 - the interface's arguments
         raise RuntimeError(
             message(
                 "trying to differentiate twice a function that was marked with @once_differentiable",

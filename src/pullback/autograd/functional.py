@@ -26,11 +26,14 @@ from pullback.autograd.functional_checks import (
     refuse,
     tensors_of,
 )
-from pullback.autograd.grad_mode import enable_grad
+from pullback.autograd.grad_mode import enable_grad, set_grad_enabled
 from pullback.autograd.public import captured_cotangents, grad
 from pullback.families.op import cast
+from pullback.func.mapping import vmap
 from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor, edge_of, wrap
+from pullback.ops.join import stack
+from pullback.transform.forward import fresh, push, zeros_like
 
 Function = Callable[..., Any]
 
@@ -198,15 +201,13 @@ def _recorded_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:
 
 
 def _stacked(rows: list[Tensor], out: Tensor, x: Tensor) -> Tensor:
-    from pullback import stack  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
-
     shape = tuple(out.value.shape) + tuple(x.value.shape)
     if len(rows) == 1:
         return rows[0].reshape(shape)
     return stack(rows).reshape(shape)
 
 
-def _mapped_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:  # noqa: ARG001 - the other ways need the index
+def _mapped_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:  # noqa: ARG001 - the other ways need i
     """All rows in one sweep over a basis (vmap)."""
     n, shape = out.value.size, tuple(out.value.shape)
     if out.node is None:
@@ -230,9 +231,6 @@ def _mapped_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:  # noqa: ARG0
 
 def _forward_jacobian(func: Function, inputs: Any) -> Any:
     """One push per input entry, all of them mapped."""
-    from pullback.func.mapping import vmap
-    from pullback.transform.forward import fresh, push, zeros_like
-
     tuple_in, given = tensors_of(inputs, "inputs", "jacobian")
     with enable_grad():
         starts = [fresh(x) for x in given]
@@ -403,8 +401,6 @@ def _like(v: Tensor, t: Tensor) -> Tensor:
 
 
 def _recording(create_graph: bool) -> Any:
-    from pullback.autograd.grad_mode import set_grad_enabled
-
     return set_grad_enabled(True if create_graph else state.grad)
 
 

@@ -50,18 +50,21 @@ def check_strategy(strategy: str, create_graph: bool, strict: bool, vectorize: b
     """Raise PyTorch's errors for options that do not go together."""
     if strategy not in ("forward-mode", "reverse-mode"):
         raise AssertionError(
-            'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has more outputs than inputs, '
+            'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has '
+            "more outputs than inputs, "
             '"forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
         )
     if strategy == "forward-mode":
         if create_graph:
             raise NotImplementedError(
-                'torch.autograd.functional.jacobian: `create_graph=True` and `strategy="forward-mode"` are not supported together '
+                'torch.autograd.functional.jacobian: `create_graph=True` and `strategy="forward-mode"` are '
+                "not supported together "
                 '(yet). Please either set `create_graph=False` or `strategy="reverse-mode"`.'
             )
         if strict:
             raise RuntimeError(
-                'torch.autograd.functional.jacobian: `strict=True` and `strategy="forward-mode"` are not supported together (yet). '
+                'torch.autograd.functional.jacobian: `strict=True` and `strategy="forward-mode"` are not '
+                "supported together (yet). "
                 'Please either set `strict=False` or `strategy="reverse-mode"`.'
             )
         if not vectorize:
@@ -154,11 +157,15 @@ def no_vector(subject: str) -> RuntimeError:
 
 
 _NONE = {
-    "back": "The output of the user-provided function is independent of input {i}. This is not allowed in strict mode.",
-    "back_trick": "The gradient with respect to the input is independent of entry {i} in the grad_outputs when using the "
+    "back": "The output of the user-provided function is independent of input {i}. This is not allowed "
+    "in strict mode.",
+    "back_trick": "The gradient with respect to the input is independent of entry {i} in the grad_outputs "
+    "when using the "
     "double-backward trick to compute forward mode gradients. This is not allowed in strict mode.",
-    "double_back": "The jacobian of the user-provided function is independent of input {i}. This is not allowed in strict mode.",
-    "double_back_trick": "The hessian of the user-provided function is independent of entry {i} in the grad_jacobian. This is not "
+    "double_back": "The jacobian of the user-provided function is independent of input {i}. This is not allowed "
+    "in strict mode.",
+    "double_back_trick": "The hessian of the user-provided function is independent of entry {i} in the "
+    "grad_jacobian. This is not "
     "allowed in strict mode as it prevents from using the double-backward trick to replace forward mode AD.",
 }
 

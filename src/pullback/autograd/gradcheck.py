@@ -28,6 +28,7 @@ from pullback.autograd.gradcheck_more import (
 )
 from pullback.autograd.public import captured_cotangents, grad
 from pullback.graph.tensor import Tensor, edge_of, wrap
+from pullback.ops.randomness import rand
 
 Function = Callable[..., Any]
 
@@ -52,7 +53,7 @@ def gradcheck(
     check_forward_ad: bool = False,
     check_backward_ad: bool = True,
     fast_mode: bool = False,
-    masked: bool | None = None,
+    masked: bool | None = None,  # noqa: ARG001 - it concerns sparse layouts
 ) -> bool:
     """True if the derivatives of func at inputs agree with central differences: |analytical - numerical| <=
     atol + rtol |numerical|.
@@ -411,8 +412,6 @@ def gradgradcheck(
 
 
 def _random_upstream(t: Tensor, scattered: bool) -> Tensor:
-    from pullback import rand  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
-
     v = t.value
     draw: Any = rand(*v.shape, dtype=t.dtype) if v.dtype.kind in "fc" else rand(*v.shape)
     values = draw.value * 2 - 1 if v.dtype.kind != "c" else draw.value * 2 - (1 + 1j)

@@ -1,6 +1,6 @@
 """The rarer comparisons of `gradcheck`: forward mode, batches, missing upstreams, random directions.
 
-May import `autograd`, `graph`, `transform` and `func.mapping` (lazily).
+May import `autograd`, `graph`, ``transform`, `func.mapping`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ import numpy as np
 from pullback.autograd import gradcheck_texts as texts
 from pullback.autograd.differences import as_tuple
 from pullback.autograd.public import captured_cotangents, grad
+from pullback.func.mapping import vmap
 from pullback.graph.node import Slot
 from pullback.graph.tensor import Tensor, edge_of, wrap
+from pullback.ops.randomness import rand, randn
+from pullback.random.streams import Generator
+from pullback.transform.forward import fresh, push, zeros_like
 
 Function = Callable[..., Any]
 
@@ -24,8 +28,6 @@ def upstreams(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list
     """Unit vectors u per input (a pair for a complex one) and v per output, from a generator of their own
     with PyTorch's default seed.
     """
-    from pullback import Generator, rand  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
-
     generator: Any = Generator()
 
     def unit(n: int, dtype: Any) -> Any:
@@ -62,9 +64,7 @@ def forward_matrices(
 def _started(
     func: Function, inputs: Sequence[Any], wanted: Sequence[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Run func on fresh starting points in place of the wanted inputs: (starting points, floating outputs)."""
-    from pullback.transform.forward import fresh
-
+    """Run func on fresh starting points for the wanted inputs: (starting points, floating outputs)."""
     starts = [fresh(x.detach()) for x in wanted]
     places = {id(x): s for x, s in zip(wanted, starts, strict=True)}
     outs = as_tuple(func(*(places.get(id(x), x) for x in inputs)))
@@ -72,16 +72,12 @@ def _started(
 
 
 def _pushed(starts: Sequence[Tensor], outs: Sequence[Tensor], k: int, direction: Tensor) -> list[Tensor]:
-    from pullback.transform.forward import push, zeros_like
-
     found = push(outs, {s.node: direction if i == k else zeros_like(s) for i, s in enumerate(starts)})
     return [zeros_like(o) if t is None else t for t, o in zip(found, outs, strict=True)]
 
 
 def batched_forward(func: Function, inputs: Sequence[Any], error: type[Exception]) -> None:
     """vmap over a push must agree with one push at a time."""
-    from pullback.func.mapping import vmap
-
     wanted = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
     starts, outs = _started(func, inputs, wanted)
     for k, x in enumerate(wanted):
@@ -115,8 +111,6 @@ def batched_reverse(wanted: Sequence[Tensor], out: Tensor, i: int, error: type[E
 
 
 def _normal(shape: tuple[int, ...], dtype: Any) -> Any:
-    from pullback import randn  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
-
     draw: Any = randn(*shape)
     return np.asarray(draw.value).astype(dtype)
 

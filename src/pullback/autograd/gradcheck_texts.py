@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-NO_GRAD_INPUT = "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
+NO_GRAD_INPUT = (
+    "gradcheck expects at least one input tensor to require gradient, "
+    "but none of them have requires_grad=True."
+)
 NOT_DOUBLE = (
     "Input #{i} requires gradient and is not a double precision floating point or complex. This check will "
     "likely fail if all the "
@@ -26,11 +29,13 @@ ZERO_EXPECTED = "Numerical gradient for function expected to be zero"
 UNDEFINED_WARNING = (
     "Backwards compatibility: New undefined gradient support checking feature is enabled by default, but "
     "it may break existing "
-    'callers of this function. If this is true for you, you can call this function with "check_undefined_grad=False" to disable '
+    "callers of this function. If this is true for you, you can call this function with "
+    '"check_undefined_grad=False" to disable '
     "the feature"
 )
 UNDEFINED_RAISES = (
-    'Expected backward function to handle undefined output grads. Please look at "Notes about undefined output gradients" in '
+    "Expected backward function to handle undefined output grads. Please look at "
+    '"Notes about undefined output gradients" in '
     '"tools/autograd/derivatives.yaml"'
 )
 UNDEFINED_NOT_ZERO = (
@@ -51,7 +56,10 @@ def mismatch(analytical: Any, numerical: Any, i: int, k: int, part: str, element
     """The text for output i and input k; part is "", "real" or "imaginary" (of complex `element`s)."""
     head = f"While considering the {part} part of complex {element} only, " if part else ""
     mode = "computed with forward mode " if forward else ""
-    return f"{head}Jacobian {mode}mismatch for output {i} with respect to input {k},\nnumerical:{numerical}\nanalytical:{analytical}\n"
+    return (
+        f"{head}Jacobian {mode}mismatch for output {i} with respect to input {k},\n"
+        f"numerical:{numerical}\nanalytical:{analytical}\n"
+    )
 
 
 def slow_mode(analytical: Any, numerical: Any, difference: Any, passes: bool) -> str:

@@ -160,7 +160,7 @@ def saved(node: Node, name: str) -> Any:
         }.get(name)
         if place is not None and place < len(args):
             a = args[place]
-            if isinstance(a, Tensor) or isinstance(a, int | float | complex):
+            if isinstance(a, Tensor | int | float | complex):
                 return a
     raise AttributeError(f"'{node.name}' object has no attribute '_saved_{name}'")
 

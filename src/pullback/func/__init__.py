@@ -1,4 +1,4 @@
-"""PyTorch's room `torch.func`: derivatives and mapping as functions of functions. Read `derivatives` first."""
+"""PyTorch's room `torch.func`: derivatives and mapping of functions. Read `derivatives` first."""
 
 from __future__ import annotations
 

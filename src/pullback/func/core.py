@@ -17,7 +17,7 @@ from pullback.families.op import strip
 from pullback.func.pytree import Spec, flatten, unflatten
 from pullback.graph.modes import state
 from pullback.graph.node import Node
-from pullback.graph.tensor import Tensor, edge_of
+from pullback.graph.tensor import Tensor, edge_of, wrap
 from pullback.transform.batch import BatchedTensor, lift_all
 from pullback.transform.forward import fresh, leads_outside, push, zeros_like
 from pullback.transform.shown import Track
@@ -103,8 +103,6 @@ class Recorded:
         if c is None:
             return zeros_like(t)
         if not isinstance(c, Tensor):
-            from pullback.graph.tensor import wrap
-
             return wrap(c)
         return c if graph else strip(c)
 

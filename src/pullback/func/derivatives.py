@@ -150,7 +150,8 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     outs, out_spec = flatten(result)
     check_outputs("vjp(f, *primals)", outs)
 
-    def vjp_fn(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:  # noqa: ARG001 - PyTorch's names
+    # the record is kept anyway, and results are connected where anything outside is: PyTorch's two flags change nothing
+    def vjp_fn(cotangents: Any, retain_graph: Any = True, create_graph: Any = None) -> Any:  # noqa: ARG001
         gs, g_spec = flatten(cotangents)
         if g_spec != out_spec:
             raise RuntimeError(

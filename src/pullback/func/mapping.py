@@ -14,6 +14,7 @@ from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor
 from pullback.ops.join import cat
 from pullback.transform.batch import BatchedTensor, Level, enter, leave
+from pullback.transform.custom import run_custom
 
 InDims = int | tuple[Any, ...]
 
@@ -155,7 +156,7 @@ class Call:
 
     def run(self, leaves: Sequence[Any], dims: Sequence[int | None], spec: Spec, size: int) -> Any:
         """Run the function once, on all lanes."""
-        level = Level(size, self.randomness)
+        level = Level(size, self.randomness, run_custom)
         before = state.levels
         state.update(levels=(*before, level))
         try:

@@ -1,4 +1,4 @@
-"""Nested tuples, lists and dicts of tensors: flatten, rebuild, describe. May import nothing of the package."""
+"""Nested tuples, lists, dicts of tensors: flatten, rebuild, describe. Imports nothing of the package."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def tree_map(function: Callable[..., Any], tree: Any) -> Any:
 
 
 def broadcast_prefix(prefix: Any, spec: Spec) -> list[Any] | None:
-    """A prefix tree's values repeated for all leaves below them; None where it does not match the structure."""
+    """A prefix tree's values repeated for all leaves below them; None where the structure differs."""
     if spec.kind is None or not isinstance(prefix, tuple | list | dict):
         return [prefix] * spec.size if not isinstance(prefix, tuple | list | dict) else None
     if isinstance(prefix, dict):

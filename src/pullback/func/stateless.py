@@ -35,8 +35,8 @@ def functional_call(
 
     >>> import pullback as torch
     >>> f = torch.nn.Linear(2, 1)
-    >>> torch.func.functional_call(f, {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}, torch.tensor([1.0,
-    2.0]))
+    >>> given = {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}
+    >>> torch.func.functional_call(f, given, torch.tensor([1.0, 2.0]))
     tensor([3.])
     """
     given = _merged(parameter_and_buffer_dicts)

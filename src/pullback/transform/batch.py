@@ -23,6 +23,7 @@ from pullback.graph.modes import state
 from pullback.graph.node import Aval, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of, wrap
 from pullback.ops.join import stack
+from pullback.transform.shown import text
 
 _number = itertools.count(1).__next__
 
@@ -42,8 +43,9 @@ class Level:
     depth.
     """
 
-    def __init__(self, size: int, randomness: str) -> None:
-        """Open a level of `size` lanes."""
+    def __init__(self, size: int, randomness: str, custom: Callable[..., Any]) -> None:
+        """Open a level of `size` lanes; `custom` runs custom Functions on batched tensors."""
+        self.custom = custom
         self.number = _number()
         self.size = size
         self.randomness = randomness
@@ -187,9 +189,7 @@ class BatchedTensor(Tensor):
 
     def foreign_function(self, function: Any, args: tuple[Any, ...]) -> Any:
         """Run a custom Function on batched arguments."""
-        from pullback.transform.custom import run_custom
-
-        return run_custom(function, args)
+        return self.value.level.custom(function, args)
 
     def refuse(self, what: str) -> None:
         """Raise PyTorch's error for reading a value, which has one per lane."""
@@ -227,8 +227,6 @@ class BatchedTensor(Tensor):
 
     def text(self) -> str:
         """PyTorch's printed form of a tensor inside vmap."""
-        from pullback.transform.shown import text
-
         return text(self)
 
     def new_filled(self, number: float) -> Tensor:
@@ -328,7 +326,9 @@ def _record(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, lev
     node.lanes = node.special = True
     if hasattr(op, "partials"):
         node.meta = tuple((a.value.shape, a.value.dtype) if isinstance(a, Tensor) else None for a in lifted)
-        node.args = tuple(number_value(a, out.value.dtype) if isinstance(a, NUMBER) else a for a in node.args)
+        node.args = tuple(
+            number_value(a, outs[0].value.dtype) if isinstance(a, NUMBER) else a for a in node.args
+        )
     if op.keeps_out:
         node.out = tuple(map(snapshot, outs)) if isinstance(out, tuple) else snapshot(out)
     if isinstance(out, tuple):
@@ -384,7 +384,7 @@ class Enter(Op):
     def pull(self, node: Node, g: Any, tensors: bool) -> Any:
         """The transpose: leave."""
         r = leave(g, node.params["level"])
-        return [r if tensors and not node.params.get("plain") else _plain(r, tensors)]
+        return [_plain(r, tensors)]
 
     def push(self, node: Node, tangents: Sequence[Any]) -> Any:
         """The same crossing for the tangent."""
@@ -396,6 +396,7 @@ class Leave(Op):
 
     def pull(self, node: Node, g: Any, tensors: bool) -> Any:
         """The transpose: enter."""
+        del tensors  # inside the lanes rules always run on tensors
         t = g if isinstance(g, Tensor) else wrap(g)
         return [enter(t, node.params["level"])]
 
@@ -412,14 +413,14 @@ _options: dict[str, Any] = {"keeps": (False,), "keeps_out": False}
 _enter = Enter(
     "vmap_enter",
     "control",
-    lambda x, *, level: x,
+    lambda x, **_level: x,
     vjp=[lambda g, _out, _x, *, level: leave(g, level)],
     **_options,
 )
 _leave = Leave(
     "vmap_leave",
     "control",
-    lambda x, *, level: x,
+    lambda x, **_level: x,
     vjp=[lambda g, _out, _x, *, level: enter(g, level)],
     **_options,
 )
