@@ -145,6 +145,7 @@ class FunctionMeta(type):
     """Names the node class of a Function: its name + Backward."""
 
     def __call__(cls, *_args: Any, **_kwargs: Any) -> Any:
+        """Warn: Functions are not instantiated."""
         warnings.warn(
             f"{cls} should not be instantiated. Methods on autograd functions are all static, so you should "
             "invoke them on the "

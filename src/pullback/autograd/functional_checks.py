@@ -157,8 +157,8 @@ def no_vector(subject: str) -> RuntimeError:
 
 
 _NONE = {
-    "back": "The output of the user-provided function is independent of input {i}. This is not allowed "
-    "in strict mode.",
+    "back": "The output of the user-provided function is independent of input {i}. This is not "
+    "allowed in strict mode.",
     "back_trick": "The gradient with respect to the input is independent of entry {i} in the grad_outputs "
     "when using the "
     "double-backward trick to compute forward mode gradients. This is not allowed in strict mode.",

@@ -150,7 +150,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     outs, out_spec = flatten(result)
     check_outputs("vjp(f, *primals)", outs)
 
-    # the record is kept anyway, and results are connected where anything outside is: PyTorch's two flags change nothing
+    # the record is kept anyway, results are connected where anything outside is: the two flags change nothing
     def vjp_fn(cotangents: Any, retain_graph: Any = True, create_graph: Any = None) -> Any:  # noqa: ARG001
         gs, g_spec = flatten(cotangents)
         if g_spec != out_spec:
