@@ -1,4 +1,4 @@
-"""nn.functional: kink conventions, formulas, brute-force windows, error texts, and PyTorch itself where it is installed."""
+"""nn.functional: kink conventions, formulas, brute-force windows, error texts, and PyTorch itself."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def test_loss_slopes_at_kinks():
     assert slope(lambda x: F.l1_loss(x, zeros, reduction="none"), points) == [-1, 0, 1]
     assert slope(lambda x: F.smooth_l1_loss(x, zeros, reduction="none"), points) == [-1, 0, 1]
     assert slope(lambda x: F.huber_loss(x, zeros, reduction="none"), points) == [-1, 0, 1]
-    assert slope(lambda x: F.margin_ranking_loss(x, zeros, zeros + 1, reduction="none"), [0.0] * 3) == [-1] * 3
+    assert (
+        slope(lambda x: F.margin_ranking_loss(x, zeros, zeros + 1, reduction="none"), [0.0] * 3) == [-1] * 3
+    )
 
 
 def test_a_closed_gate_stops_an_infinite_cotangent():
@@ -109,7 +111,8 @@ def test_activations_are_their_formulas(f, formula):
     # Richardson-free judge of the slope: a five-point difference on the formula
     h = 1e-3
     numeric = [
-        (formula(x - 2 * h) - 8 * formula(x - h) + 8 * formula(x + h) - formula(x + 2 * h)) / (12 * h) for x in POINTS
+        (formula(x - 2 * h) - 8 * formula(x - h) + 8 * formula(x + h) - formula(x + 2 * h)) / (12 * h)
+        for x in POINTS
     ]
     np.testing.assert_allclose(slope(f, POINTS), numeric, rtol=1e-9, atol=1e-10)
 
@@ -142,7 +145,9 @@ def test_cross_entropy_means_only_what_is_not_ignored():
     logp = np.log(np.exp(scores.numpy()) / np.exp(scores.numpy()).sum(1, keepdims=True))
     each = -logp[[0, 1, 2], [0, 1, 0]]
     assert F.cross_entropy(scores, target).item() == pytest.approx(each.mean(), rel=1e-14)
-    assert F.cross_entropy(scores, target, ignore_index=1).item() == pytest.approx(each[[0, 2]].mean(), rel=1e-14)
+    assert F.cross_entropy(scores, target, ignore_index=1).item() == pytest.approx(
+        each[[0, 2]].mean(), rel=1e-14
+    )
     w = plain([1.0, 3.0])
     weighted = (each * [1, 3, 1]).sum() / 5
     assert F.cross_entropy(scores, target, weight=w).item() == pytest.approx(weighted, rel=1e-14)
@@ -164,15 +169,21 @@ def brute_conv2d(x, w, stride, padding, dilation, groups):
     out = np.zeros((n, o, rows, cols))
     for b, k, i, j, q, u, v in np.ndindex(n, o, rows, cols, c, kh, kw):
         group = k // (o // groups)
-        out[b, k, i, j] += w[k, q, u, v] * x[b, group * c + q, i * stride + u * dilation, j * stride + v * dilation]
+        out[b, k, i, j] += (
+            w[k, q, u, v] * x[b, group * c + q, i * stride + u * dilation, j * stride + v * dilation]
+        )
     return out
 
 
-@pytest.mark.parametrize(("stride", "padding", "dilation", "groups"), [(1, 0, 1, 1), (2, 1, 1, 2), (1, 2, 2, 1)])
+@pytest.mark.parametrize(
+    ("stride", "padding", "dilation", "groups"), [(1, 0, 1, 1), (2, 1, 1, 2), (1, 2, 2, 1)]
+)
 def test_conv2d_is_the_sum_over_windows(stride, padding, dilation, groups):
     x, w = RNG.normal(size=(2, 4, 5, 6)), RNG.normal(size=(6, 4 // groups, 3, 2))
     y = F.conv2d(plain(x), plain(w), None, stride, padding, dilation, groups)
-    np.testing.assert_allclose(y.numpy(), brute_conv2d(x, w, stride, padding, dilation, groups), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(
+        y.numpy(), brute_conv2d(x, w, stride, padding, dilation, groups), rtol=1e-12, atol=1e-13
+    )
 
 
 def test_transposed_convolution_is_the_adjoint():
@@ -187,11 +198,15 @@ def test_transposed_convolution_is_the_adjoint():
 def test_pools_by_brute_force():
     x = RNG.normal(size=(2, 3, 7, 8))
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 2), (2, 3))[:, :, ::2, ::1]
-    np.testing.assert_allclose(F.avg_pool2d(plain(x), (3, 2), (2, 1)).numpy(), windows.mean((-1, -2)), rtol=1e-12)
+    np.testing.assert_allclose(
+        F.avg_pool2d(plain(x), (3, 2), (2, 1)).numpy(), windows.mean((-1, -2)), rtol=1e-12
+    )
     values, where = F.max_pool2d(plain(x), (3, 2), (2, 1), return_indices=True)
     np.testing.assert_array_equal(values.numpy(), windows.max((-1, -2)))
     flat = x.reshape(2, 3, -1)
-    np.testing.assert_array_equal(np.take_along_axis(flat, where.numpy().reshape(2, 3, -1), -1), values.numpy().reshape(2, 3, -1))
+    np.testing.assert_array_equal(
+        np.take_along_axis(flat, where.numpy().reshape(2, 3, -1), -1), values.numpy().reshape(2, 3, -1)
+    )
     pooled = F.adaptive_avg_pool2d(plain(x), (2, 3)).numpy()
     np.testing.assert_allclose(pooled[..., 1, 2], x[..., 3:7, 5:8].mean((-1, -2)), rtol=1e-12)
 
@@ -288,9 +303,21 @@ X = torch.tensor([[0.5, -1.0], [2.0, 0.1]])
 @pytest.mark.parametrize(
     ("f", "kind", "text"),
     [
-        (lambda: F.gelu(torch.tensor([1])), NotImplementedError, "\"GeluKernelImpl\" not implemented for 'Long'"),
-        (lambda: F.gelu(X, approximate="x"), RuntimeError, "approximate argument must be either none or tanh."),
-        (lambda: F.softmax(X, 2), IndexError, "Dimension out of range (expected to be in range of [-2, 1], but got 2)"),
+        (
+            lambda: F.gelu(torch.tensor([1])),
+            NotImplementedError,
+            "\"GeluKernelImpl\" not implemented for 'Long'",
+        ),
+        (
+            lambda: F.gelu(X, approximate="x"),
+            RuntimeError,
+            "approximate argument must be either none or tanh.",
+        ),
+        (
+            lambda: F.softmax(X, 2),
+            IndexError,
+            "Dimension out of range (expected to be in range of [-2, 1], but got 2)",
+        ),
         (lambda: F.mse_loss(X, X, reduction="x"), ValueError, "x is not a valid value for reduction"),
         (lambda: F.dropout(X, 2), ValueError, "dropout probability has to be between 0 and 1, but got 2"),
         (lambda: F.cross_entropy(X, torch.tensor([0, 2])), IndexError, "Target 2 is out of bounds."),
@@ -299,7 +326,11 @@ X = torch.tensor([[0.5, -1.0], [2.0, 0.1]])
             ValueError,
             "Expected input batch_size (2) to match target batch_size (1).",
         ),
-        (lambda: F.binary_cross_entropy(X, X), RuntimeError, "all elements of input should be between 0 and 1"),
+        (
+            lambda: F.binary_cross_entropy(X, X),
+            RuntimeError,
+            "all elements of input should be between 0 and 1",
+        ),
         (
             lambda: F.linear(X, torch.ones(2, 3)),
             RuntimeError,
@@ -310,12 +341,14 @@ X = torch.tensor([[0.5, -1.0], [2.0, 0.1]])
         (
             lambda: F.conv1d(torch.ones(1, 2, 2), torch.ones(1, 2, 3)),
             RuntimeError,
-            "Calculated padded input size per channel: (2). Kernel size: (3). Kernel size can't be greater than actual input size",
+            "Calculated padded input size per channel: (2). Kernel size: (3). Kernel size can't be greater "
+            "than actual input size",
         ),
         (
             lambda: F.conv1d(torch.ones(1, 3, 4), torch.ones(1, 2, 3)),
             RuntimeError,
-            "Given groups=1, weight of size [1, 2, 3], expected input[1, 3, 4] to have 2 channels, but got 3 channels instead",
+            "Given groups=1, weight of size [1, 2, 3], expected input[1, 3, 4] to have 2 channels, but got "
+            "3 channels instead",
         ),
         (
             lambda: F.max_pool2d(torch.ones(1, 2, 2), 3),
@@ -327,7 +360,11 @@ X = torch.tensor([[0.5, -1.0], [2.0, 0.1]])
             ValueError,
             "Expected more than 1 value per channel when training, got input size torch.Size([1, 2])",
         ),
-        (lambda: F.glu(torch.ones(3)), RuntimeError, "Halving dimension must be even, but dimension 0 is size 3"),
+        (
+            lambda: F.glu(torch.ones(3)),
+            RuntimeError,
+            "Halving dimension must be even, but dimension 0 is size 3",
+        ),
     ],
 )
 def test_error_texts(f, kind, text):
@@ -353,27 +390,71 @@ def cases():
         yield name, lambda F, a, name=name: getattr(F, name)(a) if name != "softmin" else F.softmin(a, 0), [x]
     for red in ("mean", "sum", "none"):
         for name in ("mse_loss", "smooth_l1_loss", "huber_loss"):
-            yield f"{name} {red}", lambda F, a, b, name=name, red=red: getattr(F, name)(a, b, reduction=red), [x, y]
+            yield (
+                f"{name} {red}",
+                lambda F, a, b, name=name, red=red: getattr(F, name)(a, b, reduction=red),
+                [x, y],
+            )
         sign = np.array([[1, -1, 1, 1]] * 3)
-        yield f"soft margin {red}", lambda F, a, b, red=red: F.soft_margin_loss(a, b, reduction=red), [x, sign]
-        yield f"bce {red}", lambda F, a, b, red=red: F.binary_cross_entropy_with_logits(a, b, reduction=red), [x, q]
-        yield f"nll {red}", lambda F, a, b, v, red=red: F.nll_loss(a, b, v.detach(), ignore_index=1, reduction=red), [x, t, w]
-        yield f"ce {red}", lambda F, a, b, v, red=red: F.cross_entropy(a, b, v.detach(), reduction=red, label_smoothing=0.1), [x, t, w]
-        yield f"soft ce {red}", lambda F, a, b, red=red: F.cross_entropy(a, F.softmax(b, 1), reduction=red), [x, y]
+        yield (
+            f"soft margin {red}",
+            lambda F, a, b, red=red: F.soft_margin_loss(a, b, reduction=red),
+            [x, sign],
+        )
+        yield (
+            f"bce {red}",
+            lambda F, a, b, red=red: F.binary_cross_entropy_with_logits(a, b, reduction=red),
+            [x, q],
+        )
+        yield (
+            f"nll {red}",
+            lambda F, a, b, v, red=red: F.nll_loss(a, b, v.detach(), ignore_index=1, reduction=red),
+            [x, t, w],
+        )
+        yield (
+            f"ce {red}",
+            lambda F, a, b, v, red=red: F.cross_entropy(a, b, v.detach(), reduction=red, label_smoothing=0.1),
+            [x, t, w],
+        )
+        yield (
+            f"soft ce {red}",
+            lambda F, a, b, red=red: F.cross_entropy(a, F.softmax(b, 1), reduction=red),
+            [x, y],
+        )
         yield f"kl {red}", lambda F, a, b, red=red: F.kl_div(a, b, reduction=red), [x, q]
-        yield f"gauss {red}", lambda F, a, b, c, red=red: F.gaussian_nll_loss(a, b, c, reduction=red, full=True), [x, y, p]
-        yield f"poisson {red}", lambda F, a, b, red=red: F.poisson_nll_loss(a, b, reduction=red, full=True), [x, q + 1]
-        yield f"triplet {red}", lambda F, a, b, c, red=red: F.triplet_margin_loss(a, b, c, swap=True, reduction=red), [x, y, z]
+        yield (
+            f"gauss {red}",
+            lambda F, a, b, c, red=red: F.gaussian_nll_loss(a, b, c, reduction=red, full=True),
+            [x, y, p],
+        )
+        yield (
+            f"poisson {red}",
+            lambda F, a, b, red=red: F.poisson_nll_loss(a, b, reduction=red, full=True),
+            [x, q + 1],
+        )
+        yield (
+            f"triplet {red}",
+            lambda F, a, b, c, red=red: F.triplet_margin_loss(a, b, c, swap=True, reduction=red),
+            [x, y, z],
+        )
     yield "cosine", lambda F, a, b: F.cosine_similarity(a, b), [x, y]
     yield "distance", lambda F, a, b: F.pairwise_distance(a, b), [x, y]
     yield "linear", lambda F, a, b, c: F.linear(a, b, c), [x, RNG.normal(size=(2, 4)), RNG.normal(size=2)]
-    yield "linear 3-D", lambda F, a, b, c: F.linear(a, b, c), [RNG.normal(size=(2, 3, 4)), RNG.normal(size=(2, 4)), RNG.normal(size=2)]
+    yield (
+        "linear 3-D",
+        lambda F, a, b, c: F.linear(a, b, c),
+        [RNG.normal(size=(2, 3, 4)), RNG.normal(size=(2, 4)), RNG.normal(size=2)],
+    )
     yield "bilinear", lambda F, a, b, c: F.bilinear(a, b, c), [x, y, RNG.normal(size=(2, 4, 4))]
     yield "embedding", lambda F, a, b: F.embedding(b, a, padding_idx=1), [x, np.array([[0, 2], [2, 1]])]
     image, kernel = RNG.normal(size=(2, 4, 6, 5)), RNG.normal(size=(6, 2, 3, 2))
     yield "conv2d", lambda F, a, b, c: F.conv2d(a, b, c, 2, 1, 1, 2), [image, kernel, RNG.normal(size=6)]
     yield "conv2d same", lambda F, a, b: F.conv2d(a, b, padding="same", dilation=2, groups=2), [image, kernel]
-    yield "conv_transpose2d", lambda F, a, b, c: F.conv_transpose2d(a, b, c, 2, 1, 1), [image, RNG.normal(size=(4, 3, 3, 3)), RNG.normal(size=3)]
+    yield (
+        "conv_transpose2d",
+        lambda F, a, b, c: F.conv_transpose2d(a, b, c, 2, 1, 1),
+        [image, RNG.normal(size=(4, 3, 3, 3)), RNG.normal(size=3)],
+    )
     yield "avg", lambda F, a: F.avg_pool2d(a, 3, 2, 1, True, False), [image]
     yield "max", lambda F, a: F.max_pool2d(a, 3, 2, 1, ceil_mode=True), [image]
     yield "adaptive", lambda F, a: F.adaptive_avg_pool2d(a, (2, 3)), [image]
@@ -404,7 +485,11 @@ def test_value_first_and_second_derivatives_are_torchs(name, f, arrays):
         v = lib.tensor(np.cos(np.arange(y.numel())).tolist(), dtype=lib.float64).reshape(tuple(y.shape))
         first = lib.autograd.grad(y, leaves, v, create_graph=True, allow_unused=True)
         s = sum((g * g * g).sum() for g in first if g is not None and g.requires_grad)
-        again = lib.autograd.grad(s, leaves, allow_unused=True) if not isinstance(s, int) else [None] * len(leaves)
+        again = (
+            lib.autograd.grad(s, leaves, allow_unused=True)
+            if not isinstance(s, int)
+            else [None] * len(leaves)
+        )
         found.append([y, *first, *again])
     for a, b in zip(*found, strict=True):
         u, v = (np.zeros(1) if t is None else t.detach().numpy() for t in (a, b))

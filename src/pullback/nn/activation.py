@@ -1,5 +1,6 @@
-"""Activations as modules: one declaration each over the function in `nn.functional`. May import `nn.module`, `nn.functional`.
+"""Activations as modules: one declaration each over the function in `nn.functional`.
 
+May import `nn.module`, `nn.functional`.
 Read `_activation` first: a class is its name, its arguments with their defaults, and what its text shows.
 """
 
@@ -26,7 +27,8 @@ class Activation(Module):
         super().__init__()
         if len(args) > len(self.names):
             raise TypeError(
-                f"{type(self).__name__}.__init__() takes {len(self.names) + 1} positional arguments but {len(args) + 1} were given"
+                f"{type(self).__name__}.__init__() takes {len(self.names) + 1} positional arguments but "
+                f"{len(args) + 1} were given"
             )
         given = dict(zip((n for n, _ in self.names), args, strict=False))
         for key, value in kwargs.items():
@@ -123,8 +125,12 @@ class PReLU(Module):
     """leaky_relu with learned slopes: one, or one per channel."""
 
     def __init__(
-        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
-    ) -> None:  # noqa: ARG002
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: Any = None,  # noqa: ARG002 - there is one
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init

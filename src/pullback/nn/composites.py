@@ -16,6 +16,8 @@ from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.losses import REDUCTIONS, check_reduction, legacy, nll_loss, same_dtype, same_shape
 from pullback.ops.softmax import log_softmax
 
+SPATIAL = "only batches of spatial targets supported (3D tensors) but got targets of dimension: {n}"
+
 
 def averaged(losses: Any, reduction: str) -> Any:
     """The mean, the sum, or the losses themselves. ValueError for another reduction."""
@@ -69,7 +71,8 @@ def cross_entropy(
         if target.value.dtype.kind not in "fc":
             raise RuntimeError(
                 message(
-                    f"Expected floating point type for target with class probabilities, got {target.dtype.word}",
+                    "Expected floating point type for target with class probabilities, got "
+                    f"{target.dtype.word}",
                     "a target of the input's shape holds probabilities",
                     "class indices have the shape (N, ...) without the class dimension",
                 )
@@ -92,7 +95,7 @@ def _refuse_shapes(x: Any, target: Any) -> None:
             message(
                 "0D or 1D target tensor expected, multi-target not supported"
                 if len(a) == 2
-                else f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(b)}",
+                else SPATIAL.format(n=len(b)),
                 f"input has shape {a}, target {b}",
                 "class indices have the input's shape without dimension 1",
             )
@@ -103,7 +106,7 @@ def _refuse_shapes(x: Any, target: Any) -> None:
         message(
             "0D or 1D target tensor expected, multi-target not supported"
             if len(a) <= 2
-            else f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(b)}",
+            else SPATIAL.format(n=len(b)),
             f"input has shape {a}, target {b}",
         )
     )
@@ -165,7 +168,7 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Any:
-    """target (log target - input): the Kullback-Leibler divergence of log-probabilities `input` from `target`.
+    """target (log target - input): the Kullback-Leibler divergence of log-probabilities from `target`.
 
     log_target   target holds log-probabilities, too
     reduction    also 'batchmean': the sum over the batch size, which is the divergence
@@ -177,8 +180,10 @@ def kl_div(
         return total / input.shape[0] if input.ndim else total
     if reduction == "mean":
         warnings.warn(
-            "reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides only by "
-            "the batch size, and aligns with the KL div math definition.'mean' will be changed to behave the same as "
+            "reduction: 'mean' divides the total loss by both the batch size and the support "
+            "size.'batchmean' divides only by "
+            "the batch size, and aligns with the KL div math definition.'mean' will be changed to behave "
+            "the same as "
             "'batchmean' in the next major release.",
             UserWarning,
             stacklevel=2,
@@ -198,10 +203,7 @@ def poisson_nll_loss(
 ) -> Any:
     """exp(x) - y x (or x - y log(x + eps)); full adds Stirling's approximation of log(y!) where y > 1."""
     reduction = legacy(size_average, reduce, reduction)
-    if log_input:
-        losses = input.exp() - target * input
-    else:
-        losses = input - target * (input + eps).log()
+    losses = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
         losses = losses + stirling.masked_fill(target <= 1, 0.0)

@@ -1,4 +1,7 @@
-"""Modules that hold modules or parameters: Sequential, lists and dictionaries. May import `nn.module`, `nn.parameter`."""
+"""Modules that hold modules or parameters: Sequential, lists and dictionaries.
+
+May import `nn.module`, `nn.parameter`.
+"""
 
 from __future__ import annotations
 

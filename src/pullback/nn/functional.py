@@ -1,6 +1,7 @@
 """torch.nn.functional: activations, losses, layers as functions of their parameters.
 
-Read the re-exports first: one line per room of `ops`. Defined here is what draws random numbers (dropout, gumbel_softmax) and
+Read the re-exports first: one line per room of `ops`. Defined here is what draws random numbers (dropout,
+gumbel_softmax) and
 what needs one line over other functions. May import `ops`, `nn.composites`, `random`, `graph`.
 """
 
@@ -160,7 +161,7 @@ def _noise(x: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Zero each entry with probability p and scale the others by 1 / (1 - p); the input itself outside training.
+    """Zero each entry with probability p, scale the others by 1 / (1 - p); the input itself outside training.
 
     Draws from the default generator as torch does. ValueError for p outside [0, 1].
     """
@@ -192,7 +193,10 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 
 
 def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Any:  # noqa: ARG001
-    """A differentiable sample of one-hot codes (Jang et al. 2016); hard gives exact codes with the soft ones' gradient."""
+    """A differentiable sample of one-hot codes (Jang et al. 2016).
+
+    hard gives exact codes with the gradient of the soft ones.
+    """
     noise = default_generator.exponential(tuple(logits.shape), 1.0, logits.value.dtype)
     soft = _softmax((logits + wrap(-np.log(noise))) / tau, dim)
     if not hard:

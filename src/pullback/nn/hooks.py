@@ -1,13 +1,14 @@
 """Hooks around a module's forward and backward.
 
-Read `run_hooked` first. Backward hooks see all gradients of a module's inputs at once, so inputs and outputs pass through an identity
+Read `run_hooked` first. Backward hooks see all gradients of a module's inputs at once, so inputs and outputs
+pass through an identity
 op (`crossing`) whose cotangent calls them. May import `families`, `graph`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Handle:
         """Remove the hook (once more has no effect)."""
         self.hooks.pop(self.id, None)
 
-    def __enter__(self) -> Handle:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_args: object) -> None:

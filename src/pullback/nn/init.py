@@ -80,12 +80,14 @@ def trunc_normal_(
 ) -> Tensor:
     """Normal numbers, given that they lie in [a, b].
 
-    Draws that miss the interval are drawn anew: from the normal distribution where more than 0.3 of it lies inside, else from the
+    Draws that miss the interval are drawn anew: from the normal distribution where more than 0.3 of it lies
+    inside, else from the
     uniform one, accepted with the ratio of the densities.
     """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
-            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.",
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may "
+            "be incorrect.",
             stacklevel=2,
         )
     g = generator or default_generator
@@ -105,7 +107,7 @@ def trunc_normal_(
 def _accepted(
     g: Generator, shape: tuple[int, ...], d: Any, mean: float, std: float, a: float, b: float
 ) -> Any:
-    """Uniform draws, each redrawn until it is accepted with the normal density over the density's peak in [a, b]."""
+    """Uniform draws, redrawn until accepted with the normal density over its peak in [a, b]."""
     peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
     x = g.uniform(shape, a, b, d)
     pending = _rejected(g, x, mean, std, peak)
@@ -140,11 +142,14 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix. ValueError unless the tensor has two dimensions."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    return _fill(tensor, np.eye(*tensor.shape))
+    return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """The convolution that passes its input on. ValueError unless 3 to 5 dimensions and channels divide into the groups."""
+    """The convolution that passes its input on.
+
+    ValueError unless there are 3 to 5 dimensions and the channels divide into the groups.
+    """
     shape = tuple(tensor.shape)
     if len(shape) not in (3, 4, 5):
         raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
@@ -247,7 +252,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
-    """Normal numbers with a fraction of each column set to zero. ValueError unless the tensor has two dimensions."""
+    """Normal numbers with a fraction of each column set to zero. ValueError unless it is a matrix."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     g = generator or default_generator

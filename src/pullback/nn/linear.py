@@ -1,4 +1,7 @@
-"""Linear layers, embedding, and the layers that only reshape. May import `nn.module`, `nn.init`, `nn.functional`."""
+"""Linear layers, embedding, and the layers that only reshape.
+
+May import `nn.module`, `nn.init`, `nn.functional`.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class Identity(Module):
 
 
 class Linear(Module):
-    """x @ weight.T + bias with weight (out_features, in_features), uniform within 1 / sqrt(in_features) at the start.
+    """x @ weight.T + bias with weight (out_features, in_features), at first within 1 / sqrt(in_features).
 
     >>> import pullback as torch
     >>> _ = torch.manual_seed(0)
@@ -41,8 +44,13 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
-    ) -> None:  # noqa: ARG002
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,  # noqa: ARG002 - there is one
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
@@ -83,8 +91,8 @@ class Bilinear(Module):
         in2_features: int,
         out_features: int,
         bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,  # noqa: ARG002
+        device: Any = None,  # noqa: ARG002 - there is one
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         if in1_features <= 0:
@@ -108,13 +116,14 @@ class Bilinear(Module):
     def extra_repr(self) -> str:
         """The sizes."""
         return (
-            f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}, "
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, "
             f"bias={self.bias is not None}"
         )
 
 
 class Embedding(Module):
-    """A table of num_embeddings rows, looked up by index; normal numbers at the start, the padding row zero."""
+    """A table of num_embeddings rows, looked up by index; at first normal numbers, the padding row zero."""
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
-"""Losses as modules: one declaration each over the function in `nn.functional`. May import `nn.module`, `nn.functional`.
+"""Losses as modules: one declaration each over the function in `nn.functional`.
 
+May import `nn.module`, `nn.functional`.
 Read `_loss` first: a class is its name and its arguments with their defaults; tensors among them are buffers.
 """
 
@@ -24,7 +25,8 @@ class Loss(Module):
         super().__init__()
         if len(args) > len(self.names):
             raise TypeError(
-                f"{type(self).__name__}.__init__() takes {len(self.names) + 1} positional arguments but {len(args) + 1} were given"
+                f"{type(self).__name__}.__init__() takes {len(self.names) + 1} positional arguments but "
+                f"{len(args) + 1} were given"
             )
         given = {**dict(zip((n for n, _ in self.names), args, strict=False)), **kwargs}
         wrong = next((k for k in given if k not in dict(self.names)), None)

@@ -1,7 +1,9 @@
 """`Module`: a tree of parameters, buffers and submodules with a `forward`.
 
-Read `Module` first: attributes that are parameters, buffers or modules are kept in three dictionaries, everything else is a plain
-attribute. `hooks` holds what runs around `forward`, `state` what saves and loads. May import `graph`, `nn.parameter`, `nn.hooks`,
+Read `Module` first: attributes that are parameters, buffers or modules are kept in three dictionaries,
+everything else is a plain
+attribute. `hooks` holds what runs around `forward`, `state` what saves and loads. May import `graph`,
+`nn.parameter`, `nn.hooks`,
 `nn.state`.
 """
 
@@ -21,6 +23,17 @@ from pullback.nn.hooks import Handle, Hooks, run_hooked
 from pullback.nn.parameter import Buffer, Parameter, replace_memory
 
 
+def _no_forward(self: Any, *_input: Any) -> Any:
+    """What the module computes; subclasses define it."""
+    raise NotImplementedError(
+        message(
+            f'Module [{type(self).__name__}] is missing the required "forward" function',
+            "",
+            "define forward(self, x)",
+        )
+    )
+
+
 class Module:
     """The base of all layers: subclasses set parameters and submodules as attributes and define `forward`.
 
@@ -33,6 +46,7 @@ class Module:
     """
 
     training: bool = True
+    forward: Callable[..., Any] = _no_forward
     call_super_init = False
     _hooks: Hooks | None = None  # made on first registration
     _parameters: dict[str, Any]
@@ -48,17 +62,8 @@ class Module:
         own["_modules"] = {}
         own["_non_persistent_buffers_set"] = set()
 
-    def forward(self, *_input: Any) -> Any:
-        """What the module computes; subclasses define it."""
-        raise NotImplementedError(
-            message(
-                f'Module [{type(self).__name__}] is missing the required "forward" function',
-                "",
-                "define forward(self, x)",
-            )
-        )
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run forward, with the hooks around it."""
         if self._hooks is None and not EVERY:
             return self.forward(*args, **kwargs)
         return run_hooked(self, EVERY, args, kwargs)
@@ -98,21 +103,8 @@ class Module:
             _forget(self, name, "_parameters", "_modules")
             self.register_buffer(name, value, value.persistent)
             return
-        if parameters is not None:
-            if name in parameters:
-                _must_be_none(value, name, "parameter", "torch.nn.Parameter or None")
-                parameters[name] = None
-                return
-            if name in own["_modules"]:
-                _must_be_none(value, name, "child module", "torch.nn.Module or None")
-                own["_modules"][name] = None
-                return
-            if name in own["_buffers"]:
-                if not isinstance(value, Tensor):
-                    _must_be_none(value, name, "buffer", "torch.nn.Buffer, torch.Tensor or None")
-                own["_buffers"][name] = value
-                return
-        object.__setattr__(self, name, value)
+        if parameters is None or not _assign_kept(own, name, value):
+            object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         for kind in ("_parameters", "_buffers", "_modules"):
@@ -135,14 +127,17 @@ class Module:
             if not isinstance(param, Parameter):
                 raise TypeError(
                     message(
-                        f"cannot assign '{_torch_type(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)"
+                        f"cannot assign '{_torch_type(param)}' object to parameter '{name}' "
+                        "(torch.nn.Parameter or None required)"
                     )
                 )
             if not param.is_leaf:
                 raise ValueError(
                     message(
-                        f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To "
-                        f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
+                        f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be "
+                        "created explicitly. To "
+                        f"express '{name}' as a function of another Tensor, compute the value in the "
+                        "forward() method."
                     )
                 )
         self._parameters[name] = param
@@ -155,7 +150,8 @@ class Module:
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
                 message(
-                    f"cannot assign '{_torch_type(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
+                    f"cannot assign '{_torch_type(tensor)}' object to buffer '{name}' (torch Tensor or None "
+                    "required)"
                 )
             )
         self._buffers[name] = tensor
@@ -354,7 +350,8 @@ class Module:
         if dtype.category < 2:
             raise TypeError(
                 message(
-                    f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype!r}"
+                    "nn.Module.to only accepts floating point or complex dtypes, but got desired "
+                    f"dtype={dtype!r}"
                 )
             )
         return self._cast(dtype)
@@ -383,7 +380,7 @@ class Module:
         )
 
     def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> Handle:
-        """hook(module, grad_input, grad_output) once the gradients of the inputs are known; may return another grad_input."""
+        """hook(module, grad_input, grad_output) once grad_input is known; may return another one."""
         return self._own_hooks().add("backward", hook, prepend=prepend)
 
     register_backward_hook = register_full_backward_hook
@@ -399,7 +396,8 @@ class Module:
     ) -> Any:
         """All parameters and persistent buffers by path, detached (they share memory with the module)."""
         if args:
-            destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            given: Any = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            destination, prefix, keep_vars = given
         return saved.collect(self, OrderedDict() if destination is None else destination, prefix, keep_vars)
 
     def load_state_dict(
@@ -455,6 +453,23 @@ def _forget(module: Module, name: str, *kinds: str) -> None:
     for kind in kinds:
         own[kind].pop(name, None)
     own["_non_persistent_buffers_set"].discard(name)
+
+
+def _assign_kept(own: dict[str, Any], name: str, value: Any) -> bool:
+    """Assign a plain value to the name of a parameter, module or buffer; False if there is none."""
+    if name in own["_parameters"]:
+        _must_be_none(value, name, "parameter", "torch.nn.Parameter or None")
+        own["_parameters"][name] = None
+    elif name in own["_modules"]:
+        _must_be_none(value, name, "child module", "torch.nn.Module or None")
+        own["_modules"][name] = None
+    elif name in own["_buffers"]:
+        if not isinstance(value, Tensor):
+            _must_be_none(value, name, "buffer", "torch.nn.Buffer, torch.Tensor or None")
+        own["_buffers"][name] = value
+    else:
+        return False
+    return True
 
 
 def _must_be_none(value: Any, name: str, what: str, wanted: str) -> None:

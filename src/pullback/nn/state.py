@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,10 +12,11 @@ from pullback.errors import message
 from pullback.graph.tensor import Tensor
 
 
-class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):  # noqa: PYI024
+class IncompatibleKeys(NamedTuple):
     """The keys of a module that a state lacks, and those of a state that a module lacks."""
 
-    __slots__ = ()
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
@@ -87,13 +88,15 @@ def _load_one(
 ) -> None:
     if not isinstance(source, Tensor):
         errors.append(
-            f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint but received '
+            f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
+            "checkpoint but received "
             f"{type(source)}"
         )
         return
     if tuple(source.shape) != tuple(t.shape):
         errors.append(
-            f"size mismatch for {key}: copying a param with shape {source.shape!r} from checkpoint, the shape in current model is "
+            f"size mismatch for {key}: copying a param with shape {source.shape!r} from checkpoint, the "
+            "shape in current model is "
             f"{t.shape!r}."
         )
         return

@@ -1,7 +1,9 @@
 """Activation functions: one entry each, elementwise, with PyTorch's values at the kinks.
 
-Read `hardtanh_op` first, then `_run` (the call of an entry with parameters). Entries whose slope is 0 or 1 are selections: a closed
-gate stops the cotangent. `relu` is in `select`, `sigmoid` and `tanh` are in `pointwise`. May import `families`, `graph`, `dtypes`,
+Read `hardtanh_op` first, then `_run` (the call of an entry with parameters). Entries whose slope is 0 or 1
+are selections: a closed
+gate stops the cotangent. `relu` is in `select`, `sigmoid` and `tanh` are in `pointwise`. May import
+`families`, `graph`, `dtypes`,
 `errors`, `pointwise`, `select`.
 """
 
@@ -39,7 +41,9 @@ NO_COMPLEX_CLAMP = (
     "clamp is not supported for complex types",
     "complex numbers have no order",
 )
-CLOSED = "the unit is off here (its slope is zero on this side of the kink); an input on the other side switches it on"
+CLOSED = (
+    "the unit is off: its slope is zero on this side of the kink; an input on the other side switches it on"
+)
 
 
 def only_floats(kernel: str, kinds: str = "biuc") -> dict[str, Any]:
@@ -274,7 +278,7 @@ mish_op = elementwise(
 
 
 def _run(op: Elementwise, x: Any, params: dict[str, Any]) -> Any:
-    """Run an entry with its parameters: plain float tensors at once, everything else through the family's general path."""
+    """Run an entry with its parameters: plain float tensors at once, others by the general path."""
     if isinstance(x, Tensor) and x.foreign is None:
         v = x.value
         d = v.dtype
@@ -346,7 +350,8 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
         top = float(np.finfo(input.value.dtype).max) if input.value.dtype.kind == "f" else 0.0
         raise RuntimeError(
             message(
-                f"lambda must be in range [0, {top:g}] for input dtype {input.dtype.word}, but found {lambd:g}"
+                f"lambda must be in range [0, {top:g}] for input dtype {input.dtype.word}, but found "
+                f"{lambd:g}"
             )
         )
     return _run(softshrink_op, input, {"lambd": lambd})

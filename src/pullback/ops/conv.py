@@ -1,9 +1,10 @@
 """Convolution in one to three dimensions, and its transpose.
 
-Read `_columns` first: the windows of the padded input, seen through strides, are the columns of one matrix product per group
-(BLAS). Convolution is linear in the input and in the weight, so three ops closed under differentiation carry everything:
-`convolve` (output from input and weight), `spread` (input from output and weight: the transposed convolution) and
-`correlate` (weight from input and output). May import `families`, `graph`, `errors`, `arrange`.
+Read `_columns` first: the windows of the padded input, seen through strides, are the columns of one matrix
+product per group (BLAS). Convolution is linear in the input and in the weight, so three ops closed under
+differentiation carry everything: `convolve` (output from input and weight), `spread` (input from output and
+weight: the transposed convolution) and `correlate` (weight from input and output). May import `families`,
+`graph`, `errors`, `arrange`.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ BOTH = frozenset({(0, 1), (1, 0)})
 
 
 def _convolve_depend(avals: Any, p: Any, _values: Any = None) -> Dependence:
-    x, w, b = (*avals, None)[:3]
+    x, w, b = avals if len(avals) == 3 else (*avals, None)
     o, i, k = _terms(tuple(x.shape), tuple(w.shape), p)
     if b is None:
         return Dependence([(o, i), (o, k), *([None] * (len(avals) - 2))], BOTH)
@@ -168,7 +169,7 @@ def _correlate_depend(avals: Any, p: Any, _values: Any = None) -> Dependence:
 
 
 def _batch(name: str) -> Any:
-    """Samples of images are more images: fold a batch of the first argument into its own; otherwise one by one."""
+    """Lanes of images are more images: fold the first argument's lanes into its batch; else one by one."""
 
     def rule(size: int, dims: Any, args: Any, params: dict[str, Any]) -> Any:
         op = TABLE[name]
@@ -273,7 +274,8 @@ def tuple_of(value: Any, n: int, name: str) -> Ints:
     if len(found) != n:
         raise RuntimeError(
             message(
-                f"expected {name} to be a single integer value or a list of {n} values to match the convolution dimensions, "
+                f"expected {name} to be a single integer value or a list of {n} values to match the "
+                "convolution dimensions, "
                 f"but got {name}={list(found)}"
             )
         )
@@ -290,7 +292,8 @@ def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = Fa
     if len(k) != n + 2:
         raise RuntimeError(
             message(
-                f"Expected {len(k)}-dimensional input for {len(k)}-dimensional weight {k}, but got {len(a)}-dimensional input of "
+                f"Expected {len(k)}-dimensional input for {len(k)}-dimensional weight {k}, but got "
+                f"{len(a)}-dimensional input of "
                 f"size {a} instead",
                 f"{name} takes a weight with {n + 2} dimensions",
             )
@@ -298,7 +301,8 @@ def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = Fa
     if len(a) not in (n + 1, n + 2):
         raise RuntimeError(
             message(
-                f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {a}",
+                f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of "
+                f"size: {a}",
                 "",
                 "the input is (N, C, ...) or (C, ...)",
             )
@@ -307,7 +311,8 @@ def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = Fa
     if x.value.dtype != w.value.dtype:
         raise RuntimeError(
             message(
-                f"Input type (torch.{x.dtype.word}Tensor) and weight type (torch.{w.dtype.word}Tensor) should be the same or input "
+                f"Input type (torch.{x.dtype.word}Tensor) and weight type (torch.{w.dtype.word}Tensor) "
+                "should be the same or input "
                 "should be a MKLDNN tensor and weight is a dense tensor",
                 f"{name} of {x.dtype!r} with a weight of {w.dtype!r}",
                 "convert one of them: x.float() or model.double()",
@@ -316,7 +321,8 @@ def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = Fa
     if b is not None and b.value.dtype != x.value.dtype:
         raise RuntimeError(
             message(
-                f"Input type ({x.dtype.word.lower()}) and bias type ({b.dtype.word.lower()}) should be the same"
+                f"Input type ({x.dtype.word.lower()}) and bias type ({b.dtype.word.lower()}) should be the "
+                "same"
             )
         )
     if (transposed and channels != k[0]) or (not transposed and channels != k[1] * groups):
@@ -324,7 +330,8 @@ def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = Fa
         wanted = k[0] if transposed else k[1] * groups
         raise RuntimeError(
             message(
-                f"Given {here}groups={groups}, weight of size {k}, expected input{a} to have {wanted} channels, but got "
+                f"Given {here}groups={groups}, weight of size {k}, expected input{a} to have {wanted} "
+                "channels, but got "
                 f"{channels} channels instead",
             )
         )
@@ -332,7 +339,8 @@ def _check(x: Any, w: Any, b: Any, n: int, groups: int, *, transposed: bool = Fa
         size = k[1] * groups if transposed else k[0]
         raise RuntimeError(
             message(
-                f"Given weight of size {k}, expected bias to be 1-dimensional with {size} elements, but got bias of size "
+                f"Given weight of size {k}, expected bias to be 1-dimensional with {size} elements, but got "
+                "bias of size "
                 f"{list(b.shape)} instead"
             )
         )
@@ -345,13 +353,14 @@ def _fits(x: Any, w: Any, padding: Ints, dilation: Ints) -> None:
         a, b = " x ".join(map(str, sizes)), " x ".join(map(str, kernel))
         raise RuntimeError(
             message(
-                f"Calculated padded input size per channel: ({a}). Kernel size: ({b}). Kernel size can't be greater than actual "
+                f"Calculated padded input size per channel: ({a}). Kernel size: ({b}). Kernel size can't be "
+                "greater than actual "
                 "input size"
             )
         )
 
 
-def _same_padding(x: Any, w: Any, n: int, stride: Ints, dilation: Ints) -> tuple[Any, Ints]:
+def _same_padding(x: Any, w: Any, stride: Ints, dilation: Ints) -> tuple[Any, Ints]:
     if any(s != 1 for s in stride):
         raise RuntimeError(message("padding='same' is not supported for strided convolutions"))
     total = [d * (k - 1) for k, d in zip(w.shape[2:], dilation, strict=True)]
@@ -367,7 +376,7 @@ def _conv(x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any, grou
     if any(s <= 0 for s in stride):
         raise RuntimeError(message("non-positive stride is not supported", f"stride={stride}"))
     if padding == "same":
-        x, padding = _same_padding(x, w, n, stride, dilation)
+        x, padding = _same_padding(x, w, stride, dilation)
     elif padding == "valid":
         padding = (0,) * n
     elif isinstance(padding, str):
@@ -485,11 +494,11 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Any:
-    """The transpose of `conv2d` as a linear map of its input: (N, C, H, W) with weight (C, O / groups, KH, KW)."""
+    """The transpose of `conv2d` as a map of its input: (N, C, H, W) with weight (C, O / groups, KH, KW)."""
     return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, 2)
 
 
-_CALLS: Sequence[Any] = (conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d)
+_CALLS: tuple[Any, ...] = (conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d)
 PUBLIC: dict[str, Any] = {f.__name__: f for f in _CALLS}
 METHODS: dict[str, Any] = {}
 IN_PLACE: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """Rows of a table by index (embedding), one-hot codes, and the affine map of a layer (linear).
 
-Read `linear_op` first: x @ W.T + b as one node, as PyTorch's addmm, with a fast path for the shapes of a training loop. May import
+Read `linear_op` first: x @ W.T + b as one node, as PyTorch's addmm, with a fast path for the shapes of a
+training loop. May import
 `families`, `graph`, `errors`.
 """
 
@@ -96,7 +97,7 @@ linear_op = by_hand(
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    """input @ weight.T + bias: (..., inputs) with weight (outputs, inputs) and bias (outputs,) gives (..., outputs).
+    """input @ weight.T + bias: (..., inputs) with weight (outputs, inputs), bias (outputs,): (..., outputs).
 
     RuntimeError for shapes or dtypes that do not fit.
 
@@ -188,7 +189,8 @@ def _check(x: Any, w: Any, b: Any) -> None:
         if not isinstance(t, Tensor):
             raise TypeError(
                 message(
-                    f"linear(): argument '{name}' (position {1 + (name == 'weight')}) must be Tensor, not {type(t).__name__}",
+                    f"linear(): argument '{name}' (position {1 + (name == 'weight')}) must be Tensor, not "
+                    f"{type(t).__name__}",
                     "",
                     "wrap it: torch.tensor(...)",
                 )
@@ -209,7 +211,8 @@ def _check(x: Any, w: Any, b: Any) -> None:
         size = b.shape[-1] if b.ndim else 1
         raise RuntimeError(
             message(
-                f"The expanded size of the tensor ({k[0]}) must match the existing size ({size}) at non-singleton dimension "
+                f"The expanded size of the tensor ({k[0]}) must match the existing size ({size}) at "
+                "non-singleton dimension "
                 f"{max(len(a) - 1, 0)}.  Target sizes: {[*a[:-1], k[0]]}.  Tensor sizes: {list(b.shape)}"
             )
         )
@@ -250,7 +253,7 @@ embedding_op = by_hand(
         )
     ],
     facets={
-        "depend": lambda avals, params, values: Dependence(
+        "depend": lambda avals, _params, values: Dependence(
             [_row_pairs(tuple(avals[0].shape), values[1]), None]
         ),
     },
@@ -336,7 +339,8 @@ def embedding(
     if ids.dtype.kind not in "iu":
         raise RuntimeError(
             message(
-                "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+                "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
+                "Int; but got "
                 f"torch.{input.dtype.word}Tensor instead (while checking arguments for embedding)",
                 "",
                 "convert it: input.long()",

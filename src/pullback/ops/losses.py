@@ -1,7 +1,9 @@
-"""Loss functions that are one node in PyTorch: squared error, Huber, cross entropies, negative log-likelihood.
+"""Losses that are one node in PyTorch: squared error, Huber, cross entropies, negative log-likelihood.
 
-Read `pair_loss` first: a loss of two tensors is an elementwise function with its two partials, then mean, sum or nothing.
-Losses that PyTorch composes (l1_loss, kl_div, ...) are composed in `nn.functional`. May import `families`, `graph`, `dtypes`,
+Read `pair_loss` first: a loss of two tensors is an elementwise function with its two partials, then mean, sum
+or nothing.
+Losses that PyTorch composes (l1_loss, kl_div, ...) are composed in `nn.functional`. May import `families`,
+`graph`, `dtypes`,
 `errors`, other ops.
 """
 
@@ -63,7 +65,7 @@ def pair_loss(
     points: Any = None,
     backward: Any = None,
 ) -> Any:
-    """An op of (input, target), entries of one shape: function and partials (x, y, **params), then the reduction."""
+    """An op of (input, target) of one shape: function and partials (x, y, **params), then the reduction."""
 
     def rule(partial: Pair) -> Pair:
         def vjp(g: Any, _out: Any, x: Any, y: Any, *, reduction: str, **p: Any) -> Any:
@@ -344,7 +346,8 @@ def same_shape(x: Any, y: Any, name: str) -> tuple[Any, Any]:
     if a == b:
         return x, y
     warnings.warn(
-        f"Using a target size (torch.Size({list(b)})) that is different to the input size (torch.Size({list(a)})). This will "
+        f"Using a target size (torch.Size({list(b)})) that is different to the input size "
+        f"(torch.Size({list(a)})). This will "
         "likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
         UserWarning,
         stacklevel=4 if name else 3,
@@ -401,7 +404,7 @@ def smooth_l1_loss(
     reduction: str = "mean",
     beta: float = 1.0,
 ) -> Any:
-    """0.5 d^2 / beta for |d| < beta, else |d| - beta / 2, with d = input - target. RuntimeError for beta < 0."""
+    """0.5 d^2 / beta for |d| < beta, else |d| - beta / 2, d = input - target. RuntimeError for beta < 0."""
     reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
     if beta < 0:
@@ -413,7 +416,10 @@ def smooth_l1_loss(
 def huber_loss(
     input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Any:
-    """0.5 d^2 for |d| <= delta, else delta (|d| - delta / 2), with d = input - target. RuntimeError for delta <= 0."""
+    """0.5 d^2 for |d| <= delta, else delta (|d| - delta / 2) for d = input - target.
+
+    RuntimeError unless delta > 0.
+    """
     check_reduction(reduction)
     if delta <= 0:
         raise RuntimeError(message("huber_loss does not support non-positive values for delta."))
@@ -450,7 +456,8 @@ def _check_probabilities(x: Any, y: Any) -> None:
         message(
             f"all elements of {name} should be between 0 and 1",
             f"the {name} ranges from {v.min():g} to {v.max():g}",
-            "pass probabilities (sigmoid of the scores), or use binary_cross_entropy_with_logits on the scores",
+            "pass probabilities (sigmoid of the scores), or use binary_cross_entropy_with_logits on the "
+            "scores",
         )
     )
 
@@ -473,7 +480,8 @@ def binary_cross_entropy(
     if a.shape != b.shape:
         raise ValueError(
             message(
-                f"Using a target size ({target.shape!r}) that is different to the input size ({input.shape!r}) is deprecated. "
+                f"Using a target size ({target.shape!r}) that is different to the input size "
+                f"({input.shape!r}) is deprecated. "
                 "Please ensure they have the same size."
             )
         )
@@ -504,7 +512,7 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Any = None,
 ) -> Any:
-    """Binary cross entropy of sigmoid(input), computed without overflow. ValueError for shapes that differ."""
+    """Binary cross entropy of sigmoid(input), without overflow. ValueError for shapes that differ."""
     reduction = legacy(size_average, reduce, reduction)
     check_reduction(reduction)
     if target.value.shape != input.value.shape:
@@ -540,7 +548,8 @@ def nll_loss(
 ) -> Any:
     """-weight[t] * input[n, t] for the target classes t, of shapes (N, C, ...) and (N, ...), or (C,) and ().
 
-    The mean divides by the sum of the weights; positions with target ignore_index contribute nothing. IndexError for classes out
+    The mean divides by the sum of the weights; positions with target ignore_index contribute nothing.
+    IndexError for classes out
     of range, ValueError or RuntimeError for shapes that do not fit.
     """
     reduction = legacy(size_average, reduce, reduction)
@@ -581,12 +590,13 @@ def _check_nll(x: Any, target: Any, weight: Any, ignore_index: int) -> None:
         )
     if x.foreign is not None or target.foreign is not None:
         return
-    classes = a[1] if len(a) > 1 else a[0]
+    classes: int = x.shape[1] if len(a) > 1 else x.shape[0]
     t = np.asarray(target.value)
     if weight is not None and weight.value.shape != (classes,):
         raise RuntimeError(
             message(
-                f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of shape: "
+                f"weight tensor should be defined either for all {classes} classes or no classes but got "
+                "weight tensor of shape: "
                 f"{list(weight.shape)}"
             )
         )

@@ -1,7 +1,9 @@
 """Normalisation: subtract the mean, divide by the standard deviation, over some axes; then scale and shift.
 
-Read `_standardised` first. Layer, batch, group and instance norm are one function with different axes: the input is seen in the
-shape `split` (group norm splits the channels), statistics are taken over `axes`, weight and bias have the shape `affine`.
+Read `_standardised` first. Layer, batch, group and instance norm are one function with different axes: the
+input is seen in the
+shape `split` (group norm splits the channels), statistics are taken over `axes`, weight and bias have the
+shape `affine`.
 May import `families`, `graph`, `errors`, `pointwise`.
 """
 
@@ -148,7 +150,7 @@ batch_norm_eval = by_hand(
     vjp=[
         _fixed_back,
         _fixed_weight,
-        lambda g, _out, _x, _w, _b, _mean, _var, *, affine, eps: unbroadcast(g, affine).reshape(
+        lambda g, _out, _x, _w, _b, _mean, _var, *, affine, **_p: unbroadcast(g, affine).reshape(
             tuple(_b.shape)
         ),
         None,
@@ -175,7 +177,8 @@ def layer_norm(
     if shape[len(shape) - len(wanted) :] != wanted or not wanted:
         raise RuntimeError(
             message(
-                f"Given normalized_shape={list(wanted)}, expected input with shape [*, {', '.join(map(str, wanted))}], but got "
+                f"Given normalized_shape={list(wanted)}, expected input with shape "
+                f"[*, {', '.join(map(str, wanted))}], but got "
                 f"input of size{list(shape)}"
             )
         )
@@ -183,7 +186,8 @@ def layer_norm(
         if t is not None and tuple(t.shape) != wanted:
             raise RuntimeError(
                 message(
-                    f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape {list(t.shape)} and "
+                    f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                    f"{list(t.shape)} and "
                     f"normalized_shape = {list(wanted)}"
                 )
             )
@@ -193,7 +197,7 @@ def layer_norm(
 
 
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
-    """x / sqrt(mean(x^2) + eps) over the last dimensions, then weight * x; eps defaults to the dtype's epsilon."""
+    """x / sqrt(mean(x^2) + eps) over the last dimensions, times weight; eps: by default the dtype's."""
     n = len(tuple(normalized_shape))
     if eps is None:
         eps = float(np.finfo(input.value.dtype).eps)
@@ -212,9 +216,10 @@ def batch_norm(
     eps: float = 1e-5,
     _cudnn: Any = None,
 ) -> Any:
-    """Standardise each channel (dimension 1) over batch and space, with the batch's statistics or the running ones.
+    """Standardise each channel (dimension 1) over batch and space, by the batch's or the running statistics.
 
-    With training the running statistics move by `momentum` towards the batch's (the variance without bias). ValueError if there
+    With training the running statistics move by `momentum` towards the batch's (the variance without bias).
+    ValueError if there
     is only one value per channel, RuntimeError for missing running statistics or statistics of another dtype.
     """
     shape = tuple(input.shape)
@@ -270,7 +275,8 @@ def group_norm(
     if shape[1] % num_groups:
         raise RuntimeError(
             message(
-                f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(shape)} and "
+                "Expected number of channels in input to be divisible by num_groups, but got input of "
+                f"shape {list(shape)} and "
                 f"num_groups={num_groups}"
             )
         )

@@ -1,8 +1,11 @@
 """Pooling: the average and the maximum of windows, and averages that adapt to an output size.
 
-Read `Windows` first. Pools run over the kernel's offsets with strided slices of the input (no copy of the windows), in any
-number of trailing spatial dimensions. `avg_pool` and its transpose carry each other's derivatives; `max_pool` returns its
-winners' indices, and its cotangent is a scatter to them. May import `families`, `graph`, `errors`, `conv` (sizes).
+Read `Windows` first. Pools run over the kernel's offsets with strided slices of the input (no copy of the
+windows), in any
+number of trailing spatial dimensions. `avg_pool` and its transpose carry each other's derivatives; `max_pool`
+returns its
+winners' indices, and its cotangent is a scatter to them. May import `families`, `graph`, `errors`, `conv`
+(sizes).
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ Ints = tuple[int, ...]
 
 
 def pool_size(n: int, k: int, stride: int, padding: int, dilation: int, ceil: bool) -> int:
-    """How many windows PyTorch makes of n entries (with ceil, the last one must begin inside the padded input)."""
+    """How many windows PyTorch makes of n entries (with ceil: the last begins inside the padded input)."""
     span = n + 2 * padding - dilation * (k - 1) - 1
     count = (-(-span // stride) if ceil else span // stride) + 1
     return count - 1 if ceil and (count - 1) * stride >= n + padding else count
@@ -44,7 +47,7 @@ class Windows:
         )
 
     def offsets(self) -> Iterator[tuple[Ints, tuple[slice, ...], tuple[slice, ...]]]:
-        """Per place in the kernel: the windows that have it inside the input (slices of the output), and where it is."""
+        """Per place in the kernel: the windows (output slices) that have it inside the input, and where."""
         for place in itertools.product(*map(range, self.kernel)):
             outs: list[slice] = []
             ins: list[slice] = []
@@ -437,12 +440,14 @@ def _numbers(value: Any, n: int) -> Ints:
     return found * n if len(found) == 1 else found
 
 
+MODE = "(batch mode) tensor with optional 0 dim batch size for input, but got:{shape}"
 RANK = {
     "max_pool2d": "non-empty 3D or 4D (batch mode) tensor expected for input",
-    "avg_pool2d": "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got:{shape}",
-    "max_pool1d": "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{shape}",
+    "avg_pool2d": f"Expected 3D or 4D {MODE}",
+    "max_pool1d": f"max_pool1d: Expected 2D or 3D {MODE}",
     "avg_pool1d": (
-        "Expected 2 to 3 dimensions, but got {n}-dimensional tensor for argument #1 'self' (while checking arguments for avg_pool1d)"
+        "Expected 2 to 3 dimensions, but got {n}-dimensional tensor for argument #1 'self' (while checking "
+        "arguments for avg_pool1d)"
     ),
 }
 
@@ -456,9 +461,11 @@ def _check(x: Any, name: str, n: int, kernel: Ints, padding: Ints) -> None:
         )
     if any(p > k // 2 for p, k in zip(padding, kernel, strict=True)):
         p, k = padding[0], kernel[0]
-        first = f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation=1"
+        limit = "pad should be at most half of effective kernel size"
+        first = f"{limit}, but got pad={p}, kernel_size={k} and dilation=1"
         if name == "max_pool1d":
-            first = f"max_pool1d() padding should be at most half of kernel size, but got padding={p} and kernel_size={k}"
+            limit = "max_pool1d() padding should be at most half of kernel size"
+            first = f"{limit}, but got padding={p} and kernel_size={k}"
         raise RuntimeError(message(first))
 
 
@@ -513,7 +520,7 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Any:
-    """Averages of windows along the last dimension of (N, C, L) or (C, L); stride defaults to the kernel size."""
+    """Averages of windows along the last dimension of (N, C, L) or (C, L); stride: the kernel size."""
     return _avg(input, "avg_pool1d", 1, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
@@ -552,14 +559,15 @@ def _max(
     stride = kernel if stride is None or stride == [] else _numbers(stride, n)
     padding = _numbers(padding, n)
     _check(x, name, n, kernel, padding)
+    dilation = _numbers(dilation, n)
     params = {
         "kernel": kernel,
         "stride": stride,
         "padding": padding,
-        "dilation": _numbers(dilation, n),
+        "dilation": dilation,
         "ceil": ceil,
     }
-    w = Windows(tuple(x.shape), kernel, stride, padding, params["dilation"], ceil=ceil)
+    w = Windows(tuple(x.shape), kernel, stride, padding, dilation, ceil=ceil)
     _check_output(x, name, w.out)
     values, where = apply(max_pool, (x,), params)
     values = _named(values, n)
@@ -588,7 +596,7 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Maxima of windows over the last two dimensions; with return_indices also where they are in their plane."""
+    """Maxima of windows over the last two dimensions; return_indices: also where they are in their plane."""
     return _max(input, "max_pool2d", 2, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 

@@ -1,7 +1,9 @@
 """Softmax and log-softmax along one dimension.
 
-Read `softmax_op` first. Both subtract the maximum before the exponential, so neither overflows; the cotangent is written with the
-output only. `sum_over` is the sum that rules of other modules use, too. May import `families`, `graph`, `dtypes`, `errors`, `pointwise`.
+Read `softmax_op` first. Both subtract the maximum before the exponential, so neither overflows; the cotangent
+is written with the
+output only. `sum_over` is the sum that rules of other modules use, too. May import `families`, `graph`,
+`dtypes`, `errors`, `pointwise`.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ def _samples() -> list[Sample]:
 
 
 def line_pairs(shape: tuple[int, ...], dim: int) -> tuple[Any, Any]:
-    """The pairs of an op that mixes the entries along one dimension: every entry of a line with every entry of it."""
+    """The pairs of an op that mixes the entries along one dimension: all entries of a line."""
     size = int(np.prod(shape))
     ids = np.moveaxis(np.arange(size).reshape(shape), dim, -1) if shape else np.zeros((1, 1), int)
     lines = ids.reshape(-1, ids.shape[-1]) if size else np.zeros((0, 0), int)
@@ -92,7 +94,7 @@ log_softmax_op = by_hand(
 
 
 def checked_dim(dim: Any, ndim: int) -> int:
-    """A dimension counted from the end, made non-negative... as given if it is in range; IndexError otherwise."""
+    """The dimension counted from the front; IndexError where it is out of range."""
     n = max(ndim, 1)
     if not -n <= dim < n:
         raise IndexError(
@@ -143,7 +145,8 @@ def log_softmax(input: Any, dim: Any = None, dtype: Any = None) -> Any:
 def implicit_dim(name: str, ndim: int, stacklevel: int = 4) -> int:
     """The dimension that PyTorch's old rule chooses where none is given, with its UserWarning."""
     warnings.warn(
-        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
+        "argument.",
         UserWarning,
         stacklevel=stacklevel,
     )

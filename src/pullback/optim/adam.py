@@ -11,9 +11,10 @@ from pullback.optim.optimizer import Optimizer, buffer, check_rate, count, gradi
 
 
 class Adam(Optimizer):
-    """p -= lr * m / (sqrt(v) + eps), with bias-corrected running means m of g and v of g^2 (Kingma and Ba 2015).
+    """p -= lr * m / (sqrt(v) + eps), with bias-corrected running means m of g, v of g^2 (Kingma and Ba 2015).
 
-    amsgrad divides by the largest v so far; decoupled_weight_decay shrinks the parameters instead of adding to g. ValueError for
+    amsgrad divides by the largest v so far; decoupled_weight_decay shrinks the parameters instead of adding
+    to g. ValueError for
     options out of range.
     """
 
@@ -66,7 +67,7 @@ class Adam(Optimizer):
             n = count(state)
             m, s = buffer(state, "exp_avg", v), buffer(state, "exp_avg_sq", v)
             if shrink != 1:
-                v *= shrink
+                v *= shrink  # noqa: PLW2901 - in place
             m += (1 - b1) * (g - m)
             s *= b2
             square = g * g
@@ -81,7 +82,7 @@ class Adam(Optimizer):
             scale += eps
             np.divide(m, scale, out=scale)
             scale *= lr / (1 - b1**n)
-            v -= scale
+            v -= scale  # noqa: PLW2901 - in place
 
 
 class AdamW(Adam):
@@ -180,7 +181,7 @@ class RMSprop(Optimizer):
                 buf *= momentum
                 buf += step
                 step = buf
-            v -= lr * step
+            v -= lr * step  # noqa: PLW2901 - in place
 
 
 class Adagrad(Optimizer):
@@ -235,4 +236,4 @@ class Adagrad(Optimizer):
             s = buffer(state, "sum", v, group["initial_accumulator_value"])
             s += g * g
             rate = number(group["lr"]) / (1 + (n - 1) * group["lr_decay"])
-            v -= rate * (g / (np.sqrt(s) + group["eps"]))
+            v -= rate * (g / (np.sqrt(s) + group["eps"]))  # noqa: PLW2901 - in place

@@ -1,6 +1,7 @@
 """L-BFGS (Nocedal and Wright 2006, algorithm 7.5), with fixed steps or a strong Wolfe line search.
 
-Read `LBFGS.step` first. All parameters of the one group are one vector. May import `optim.optimizer`, `optim.line_search`.
+Read `LBFGS.step` first. All parameters of the one group are one vector. May import `optim.optimizer`,
+`optim.line_search`.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ class LBFGS(Optimizer):
         if np.abs(g).max() <= group["tolerance_grad"]:
             return first
         memory = _Memory(state, group["history_size"])
+        last_loss = loss
         for iteration in range(1, group["max_iter"] + 1):
             state["n_iter"] += 1
             d = memory.direction(g, fresh=state["n_iter"] == 1)

@@ -1,6 +1,7 @@
-"""A line search for the strong Wolfe conditions: bracket, then zoom (Nocedal and Wright 2006, algorithms 3.5 and 3.6).
+"""A line search for the strong Wolfe conditions: bracket, then zoom (Nocedal and Wright 2006, ch. 3).
 
-Read `strong_wolfe` first. The order of trials and the safeguards are PyTorch's, so both visit the same points. May import NumPy.
+Read `strong_wolfe` first. The order of trials and the safeguards are PyTorch's, so both visit the same
+points. May import NumPy.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Point:
 
 
 def cubic_minimum(a: Point, b: Point, bounds: tuple[Any, Any] | None = None) -> Any:
-    """Where the cubic through two points with their slopes is smallest, within the bounds; their middle if it has no minimum."""
+    """Where the cubic through two points with their slopes is smallest within the bounds, or their middle."""
     low, high = bounds if bounds is not None else (min(a.t, b.t), max(a.t, b.t))
     d1 = a.slope + b.slope - 3 * (a.f - b.f) / (a.t - b.t)
     square = d1 * d1 - a.slope * b.slope

@@ -1,4 +1,4 @@
-"""Learning-rate schedules. Read `LRScheduler.step` first: it counts an epoch and asks `get_lr` for the groups' new rates.
+"""Learning-rate schedules. Read `LRScheduler.step` first: it counts an epoch and asks `get_lr` for new rates.
 
 May import `optim.optimizer`.
 """
@@ -14,8 +14,10 @@ from typing import Any
 from pullback.optim.optimizer import Optimizer, number, tracked
 
 TOO_EARLY = (
-    "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you should call them in the "
-    "opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will result in PyTorch skipping the "
+    "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you "
+    "should call them in the "
+    "opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will result in "
+    "PyTorch skipping the "
     "first value of the learning rate schedule. See more details at "
     "https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 )
@@ -33,7 +35,8 @@ class LRScheduler:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
                 raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with last_epoch >= 0."
+                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
+                    "last_epoch >= 0."
                 )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
@@ -197,7 +200,7 @@ class LinearLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine from the first rate to eta_min over T_max epochs (Loshchilov and Hutter 2017), in recursive form."""
+    """Half a cosine from the first rate to eta_min over T_max epochs (Loshchilov and Hutter 2017)."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max, self.eta_min = T_max, eta_min
@@ -218,7 +221,7 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Times factor when a metric has not improved for more than `patience` epochs. ValueError for bad options."""
+    """Times factor when a metric has not improved for `patience` epochs. ValueError for bad options."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """`Optimizer`: parameter groups, state, hooks, saving and loading.
 
-Read `Optimizer.step` first: it calls the closure, then `update(group)` with recording off. Updates work on NumPy memory in place. May
+Read `Optimizer.step` first: it calls the closure, then `update(group)` with recording off. Updates work on
+NumPy memory in place. May
 import `graph`, `errors`.
 """
 
@@ -50,7 +51,8 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError(
                 message(
-                    "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
+                    "params argument given to the optimizer should be an iterable of Tensors or dicts, but "
+                    "got "
                     f"torch.{params.dtype.word}Tensor",
                     "",
                     "pass a list: [x]",
@@ -61,7 +63,8 @@ class Optimizer:
             raise ValueError(
                 message(
                     "optimizer got an empty parameter list",
-                    "there is nothing to optimise (a generator such as model.parameters() can be used only once)",
+                    "there is nothing to optimise (a generator such as model.parameters() can be used only "
+                    "once)",
                     "pass model.parameters() or a list of tensors",
                 )
             )
@@ -79,7 +82,8 @@ class Optimizer:
         given = param_group["params"]
         if isinstance(given, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets will "
+                "optimizer parameters need to be organized in ordered collections, but the ordering of "
+                "tensors in sets will "
                 "change between runs. Please use a list instead."
             )
         items = [given] if isinstance(given, Tensor) else list(given)
@@ -102,7 +106,8 @@ class Optimizer:
             param_group.setdefault(name, default)
         if len(params) != len(set(params)):
             warnings.warn(
-                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error; see "
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause "
+                "an error; see "
                 "github.com/pytorch/pytorch/issues/40967 for more information",
                 stacklevel=3,
             )
@@ -128,7 +133,7 @@ class Optimizer:
     # ------------------------------------------------------------------ steps
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of all parameters that have a gradient; with a closure, evaluate it first and return its loss."""
+        """Update all parameters that have a gradient; a closure is evaluated first and its loss returned."""
         mode, grad = modes.mode, modes.grad
         loss: Any = None
         for hook in list(self._before.values()):
@@ -186,7 +191,8 @@ class Optimizer:
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(a["params"]) != len(b["params"]) for a, b in zip(groups, self.param_groups, strict=True)):
             raise ValueError(
-                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's "
+                "group"
             )
         keys = itertools.chain.from_iterable(g["params"] for g in groups)
         place = dict(zip(keys, self._all(), strict=True))
@@ -265,7 +271,8 @@ def not_negative(what: str, value: Any) -> None:
 def gradients(group: dict[str, Any]) -> Iterator[tuple[Any, Any, Any]]:
     """(parameter, its memory, its gradient) of those that have one; the memory counts as written.
 
-    The gradient is negated for maximize, and has weight_decay * parameter added where that is not left to the optimiser.
+    The gradient is negated for maximize, and has weight_decay * parameter added where that is not left to the
+    optimiser.
     """
     maximize, decay = group.get("maximize"), group.get("weight_decay", 0)
     decay = 0 if group.get("decoupled_weight_decay") else number(decay)

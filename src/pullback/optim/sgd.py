@@ -73,4 +73,4 @@ class SGD(Optimizer):
                     buf *= momentum
                     buf += (1 - group["dampening"]) * g
                 step = g + momentum * buf if group["nesterov"] else buf
-            v -= lr * step
+            v -= lr * step  # noqa: PLW2901 - in place

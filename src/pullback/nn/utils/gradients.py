@@ -1,4 +1,7 @@
-"""Limiting gradients before an optimiser's step. Read `clip_grad_norm_` first. May import `graph`, `errors`."""
+"""Limiting gradients before an optimiser's step. Read `clip_grad_norm_` first.
+
+May import `graph`, `errors`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def get_total_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,  # noqa: ARG001
 ) -> Tensor:
-    """The norm of all entries of all tensors as one vector: the norm of their norms, as PyTorch adds them up."""
+    """The norm of all tensors as one vector: the norm of their norms, as PyTorch adds them up."""
     norms = [_norm(np.asarray(t.value), norm_type) for t in tensors]
     if not norms:
         return wrap(np.zeros((), get_default_dtype().numpy))
@@ -31,8 +34,10 @@ def get_total_norm(
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
             message(
-                f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped. To "
-                "disable this error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
+                f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
+                "cannot be clipped. To "
+                "disable this error and scale the gradients by the non-finite norm anyway, set "
+                "`error_if_nonfinite=False`"
             )
         )
     return wrap(total)
@@ -48,8 +53,11 @@ def _norm(a: Any, p: float) -> Any:
 
 
 def clip_grads_with_norm_(
-    parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
-) -> None:  # noqa: ARG001
+    parameters: Any,
+    max_norm: float,
+    total_norm: Tensor,
+    foreach: bool | None = None,  # noqa: ARG001 - a hint
+) -> None:
     """Scale the gradients in place by min(1, max_norm / (total_norm + 1e-6))."""
     for g in _gradients(parameters):
         memory = g.storage()
