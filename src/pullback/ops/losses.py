@@ -19,13 +19,14 @@ import numpy as np
 from pullback import dtypes
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
+from pullback.families.elementwise import broadcast_error
 from pullback.families.facets import Dependence, Sample
 from pullback.families.op import apply, strong
 from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor
 from pullback.ops import select as sel
 from pullback.ops import special
-from pullback.ops.activations import refuse_dtype
+from pullback.ops.activations import logsigmoid, refuse_dtype
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -355,8 +356,6 @@ def same_shape(x: Any, y: Any, name: str) -> tuple[Any, Any]:
     try:
         shape = np.broadcast_shapes(a, b)
     except ValueError:
-        from pullback.families.elementwise import broadcast_error
-
         raise broadcast_error(name, [a, b]) or RuntimeError(str(a)) from None
     return x if a == shape else x.expand(shape), y if b == shape else y.expand(shape)
 
@@ -528,8 +527,6 @@ def binary_cross_entropy_with_logits(
             bce_logits_op, "binary_cross_entropy_with_logits", "", input, target, {"reduction": "none"}
         )
     else:
-        from pullback.ops.activations import logsigmoid
-
         log_weight = (pos_weight - 1) * target + 1
         losses = (1 - target) * input - log_weight * logsigmoid(input)
     if weight is not None:
