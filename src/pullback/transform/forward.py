@@ -12,20 +12,17 @@ from typing import Any
 import numpy as np
 
 from pullback.autograd import trouble
-from pullback.families.op import Op
-from pullback.families.structural import share
+from pullback.families.structural import share, structural
 from pullback.graph.node import Aval, Node, Slot, writes
 from pullback.graph.tensor import Tensor, edge_of, wrap
 
-alias = Op(
+# a copy of the name only: the value and its memory are the argument's
+alias = structural(
     "alias",
-    "structural",
     lambda x: x,
-    vjp=[lambda g, _out, _x: g],
-    keeps=(False,),
-    keeps_out=False,
-    backward="AliasBackward0",
-    facets={"jvp": lambda tangents, _out, _x: tangents[0]},
+    vjp=lambda g, _out, _x: g,
+    lift=lambda params, _n: params,
+    samples=[((2, 3), {}), ((), {})],
 )
 
 
