@@ -23,7 +23,7 @@ from pullback.families.op import absent, apply, unbroadcast
 from pullback.families.sizes import dim_of, need_tensor
 from pullback.families.structural import structural
 from pullback.graph.tensor import Tensor, wrap
-from pullback.ops.index import dynamic_shape
+from pullback.ops.index import dynamic_shape, unslice_op
 from pullback.ops.memory import written
 from pullback.ops.shape import broadcast_tensors, common_shape, expand, movedim, reshape
 
@@ -104,7 +104,6 @@ def _gather_padded(g: Any, index: Any, aval: Any, dim: int) -> Any:
     c = gather_op(g, index, dim=dim)
     if tuple(c.shape) == tuple(aval.shape):
         return c
-    from pullback.ops.index import unslice_op
 
     return unslice_op(c, index=tuple(slice(0, n) for n in c.shape), shape=tuple(aval.shape))
 
@@ -374,7 +373,6 @@ def _spread_mask(g: Any, mask: Any, *, shape: tuple[int, ...]) -> Any:
 def _first_of(c: Any, shape: tuple[int, ...]) -> Any:
     """A cotangent of the first entries of a source, padded with zeros to its shape."""
     n = int(np.prod(shape))
-    from pullback.ops.index import unslice_op
 
     return _in_shape(unslice_op(c, index=(slice(0, int(c.shape[0])),), shape=(n,)), shape)
 
