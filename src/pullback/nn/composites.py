@@ -66,8 +66,9 @@ def cross_entropy(
     reduction = legacy(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(message(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}"))
-    dim = 0 if input.ndim == 1 else 1
-    if tuple(input.shape) == tuple(target.shape):
+    shape, wanted = input.value.shape, target.value.shape
+    dim = 0 if len(shape) == 1 else 1
+    if tuple(shape) == tuple(wanted):
         if target.value.dtype.kind not in "fc":
             raise RuntimeError(
                 message(
@@ -78,7 +79,7 @@ def cross_entropy(
                 )
             )
         return _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing, dim)
-    if target.ndim + 1 != input.ndim:
+    if len(wanted) + 1 != len(shape):
         _refuse_shapes(input, target)
     scores = log_softmax(input, dim)
     if label_smoothing:

@@ -225,6 +225,8 @@ def _class_weights(target: Any, weight: Any, ignore_index: int, dtype: Any) -> A
 
 
 def _nll(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str) -> Any:
+    if weight is None and x.ndim == 2 and not np.equal(target, ignore_index).any():
+        return reduced(-x[np.arange(len(target)), target], reduction)  # the common case
     if x.ndim == 1:
         r = _nll(x[None], np.reshape(target, (1,)), weight, ignore_index=ignore_index, reduction=reduction)
         return r.reshape(()) if reduction == "none" else r
@@ -242,6 +244,10 @@ def _nll_back(
     g: Any, target: Any, weight: Any, *, shape: tuple[int, ...], ignore_index: int, reduction: str
 ) -> Any:
     """Put -g * weight at each position's class: linear in g."""
+    if weight is None and len(shape) == 2 and not np.equal(target, ignore_index).any():
+        out = np.zeros(shape, g.dtype)
+        out[np.arange(shape[0]), target] = -upstream(g, shape[0], reduction)
+        return out
     flat = (1, *shape) if len(shape) == 1 else shape
     target = np.reshape(target, (flat[0], *flat[2:]))
     w = _class_weights(target, weight, ignore_index, g.dtype)
@@ -559,7 +565,20 @@ def nll_loss(
 
 
 def _check_nll(x: Any, target: Any, weight: Any, ignore_index: int) -> None:
-    if target.value.dtype.kind not in "iu":
+    v, t = x.value, target.value
+    if (
+        t.dtype.kind in "iu"
+        and v.ndim == 2
+        and t.ndim == 1
+        and weight is None
+        and x.foreign is None
+        and target.foreign is None
+        and 0 < len(t) == len(v)
+        and np.minimum.reduce(t) >= 0
+        and np.maximum.reduce(t) < v.shape[1]
+    ):
+        return  # the common case: all is well
+    if t.dtype.kind not in "iu":
         raise RuntimeError(
             message(
                 f"expected target dtype to be Long or Byte, but got {target.dtype.word}",

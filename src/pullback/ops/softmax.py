@@ -122,8 +122,10 @@ def along(op: Any, name: str, x: Any, dim: Any, dtype: Any) -> Any:
         )
     if dtype is not None:
         x = x.to(dtype)
-    dim = checked_dim(dim, x.ndim)
-    refuse_dtype(x, "softmax_lastdim_kernel_impl" if dim == x.ndim - 1 else "softmax_kernel_impl")
+    v = x.value
+    dim = checked_dim(dim, v.ndim)
+    if v.dtype.kind != "f":
+        refuse_dtype(x, "softmax_lastdim_kernel_impl" if dim == v.ndim - 1 else "softmax_kernel_impl")
     return apply(op, (x,), {"dim": dim})
 
 
