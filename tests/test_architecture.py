@@ -1,4 +1,5 @@
-"""Imports point one way, nothing of the package is imported inside a function, and `import pullback` stays light."""
+"""Imports point one way, nothing of the package is imported inside a function, and `import pullback` stays
+light."""
 
 from __future__ import annotations
 
@@ -60,10 +61,19 @@ def package_imports(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [a.name.removeprefix("pullback.") for a in node.names if a.name.startswith("pullback.")]
     if isinstance(node, ast.ImportFrom) and node.module == "pullback":
-        return [a.name if (SRC / "pullback" / f"{a.name}.py").exists() or (SRC / "pullback" / a.name).is_dir() else "" for a in node.names]
+        return [
+            a.name
+            if (SRC / "pullback" / f"{a.name}.py").exists() or (SRC / "pullback" / a.name).is_dir()
+            else ""
+            for a in node.names
+        ]
     if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pullback."):
         module = (node.module or "").removeprefix("pullback.")
-        inner = [f"{module}.{a.name}" for a in node.names if (SRC / "pullback" / module.replace(".", "/") / f"{a.name}.py").exists()]
+        inner = [
+            f"{module}.{a.name}"
+            for a in node.names
+            if (SRC / "pullback" / module.replace(".", "/") / f"{a.name}.py").exists()
+        ]
         return inner or [module]
     return []
 
@@ -94,7 +104,8 @@ def test_every_module_says_what_it_holds(path):
 
 def test_import_is_light():
     program = (
-        "import sys; import pullback; heavy = [m for m in ('scipy', 'matplotlib', 'llvmlite', 'torch', 'jax', 'asyncio')"
+        "import sys; import pullback; heavy = [m for m in ('scipy', 'matplotlib', 'llvmlite', 'torch', "
+        "'jax', 'asyncio')"
         " if m in sys.modules]; sys.exit(', '.join(heavy) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -1,6 +1,7 @@
 """pullback: gradients with PyTorch's semantics, and the reason why each one is what it is.
 
-`import pullback as torch` runs programs written for torch. Read `pullback.graph.node` and `pullback.ops.pointwise` first.
+`import pullback as torch` runs programs written for torch. Read `pullback.graph.node` and
+`pullback.ops.pointwise` first.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from pullback.dtypes import (
     set_default_dtype,
     short,
 )
-from pullback.printing import set_printoptions
 from pullback.methods import Tensor, attach, public_names
+from pullback.printing import set_printoptions
 
 attach(_methods)
 for _d in _dtypes.ALL:
     globals()[_d.name] = _d
-float = _dtypes.float32  # noqa: A001 - PyTorch's name
-int = _dtypes.int32  # noqa: A001 - PyTorch's name
+float = _dtypes.float32
+int = _dtypes.int32
 globals().update(public_names())
 
 pi, e, inf, nan = _math.pi, _math.e, _math.inf, _math.nan
@@ -58,20 +59,20 @@ _ROOMS = ("compat", "func", "linalg", "nn", "optim", "random", "utils")
 
 def __getattr__(name: str) -> Any:
     """Import a room on first use; for unknown names, an error that names the nearest thing that exists."""
-    import importlib  # noqa: PLC0415
+    import importlib
 
     if name in _ROOMS:
         return importlib.import_module(f"pullback.{name}")
     if name in _IN_ROOMS:
         return getattr(importlib.import_module(f"pullback.{_IN_ROOMS[name]}"), name)
-    from pullback.compat import missing  # noqa: PLC0415
+    from pullback.compat import missing
 
     raise missing("torch", name)
 
 
 def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
     """Switch anomaly mode on or off for this thread."""
-    from pullback.graph.modes import state  # noqa: PLC0415
+    from pullback.graph.modes import state
 
     state.update(anomaly=mode, anomaly_check_nan=check_nan)
 

@@ -10,7 +10,10 @@ from typing import Any
 
 from pullback.graph.modes import state
 
-NOTICE = "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for debugging."
+NOTICE = (
+    "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for "
+    "debugging."
+)
 
 
 class set_detect_anomaly:  # noqa: N801 - PyTorch's name

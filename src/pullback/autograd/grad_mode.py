@@ -83,7 +83,7 @@ class _Stop:
 def set_grad(flag: bool) -> None:
     """Switch recording on or off in this thread."""
     mode = state.mode
-    if mode != OFF and mode != ON:
+    if mode not in (OFF, ON):
         state.update(grad=flag)
         return
     if state.anomaly or state.lines or state.saved_hooks:

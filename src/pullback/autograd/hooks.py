@@ -6,7 +6,7 @@ Read `register_hook` first. May import `graph`, `autograd.handles`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from pullback.errors import message
 from pullback.graph.modes import state
@@ -28,7 +28,7 @@ class RemovableHandle:
         if self in self.hooks:
             self.hooks.remove(self)
 
-    def __enter__(self) -> RemovableHandle:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

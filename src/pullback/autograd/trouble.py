@@ -17,9 +17,12 @@ from pullback.graph.node import LEAF, Node, Slot
 from pullback.graph.tensor import Tensor
 
 SECOND_TIME = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
-    "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
-    "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after "
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+    "already been "
+    "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+    "Specify "
+    "retain_graph=True if you need to backward through the graph a second time or if you need to access "
+    "saved tensors after "
     "calling backward."
 )
 
@@ -34,8 +37,10 @@ def second_time(node: Node) -> RuntimeError:
     return RuntimeError(
         message(
             SECOND_TIME,
-            f"{node.name} (op {node.op.name}{where_of(node)}) gave its saved values back in an earlier backward pass",
-            "pass retain_graph=True to the earlier call, or compute the shared part of the graph anew before each backward",
+            f"{node.name} (op {node.op.name}{where_of(node)}) gave its saved values back in an earlier "
+            f"backward pass",
+            "pass retain_graph=True to the earlier call, or compute the shared part of the graph anew "
+            "before each backward",
         )
     )
 
@@ -44,7 +49,12 @@ def check_versions(node: Node) -> None:
     """RuntimeError if a value that a needed rule reads was written in place after the node ran."""
     op, reads = node.op, node.op.reads
     for i, a in enumerate(node.args):
-        if isinstance(a, Tensor) and a.counter is not None and a.counter.written_since(node.number) and _needed(op, reads, node, i + 1):
+        if (
+            isinstance(a, Tensor)
+            and a.counter is not None
+            and a.counter.written_since(node.number)
+            and _needed(op, reads, node, i + 1)
+        ):
             raise modified(node, a, a.counter.version_at(node.number))
     if node.out_versions and op.keeps_out:
         for i, (counter, version) in node.out_versions.items():
@@ -54,7 +64,10 @@ def check_versions(node: Node) -> None:
 
 
 def _needed(op: Any, reads: Any, node: Node, place: int) -> bool:
-    """Does a rule for an argument that needs its gradient read this place (0: the output, i + 1: argument i)?"""
+    """Does a rule for an argument that needs its gradient read this place (0: the output, i + 1.
+
+    Argument i)?
+    """
     partial_reads = getattr(op, "partial_reads", None)
     if partial_reads is not None:
         return any(
@@ -74,7 +87,12 @@ def type_word(t: Tensor) -> str:
 
 
 def modified(
-    node: Node, t: Tensor | None, expected: int, counter: Any = None, index: int = 0, maker: Node | None = None
+    node: Node,
+    t: Tensor | None,
+    expected: int,
+    counter: Any = None,
+    index: int = 0,
+    maker: Node | None = None,
 ) -> RuntimeError:
     """The error for a saved value that was written in place."""
     if t is None:
@@ -87,11 +105,12 @@ def modified(
             made_by = ""
         else:
             k = made.index if type(made) is Slot else index
-            maker = made.node if type(made) is Slot else made
-            made_by = f", which is output {k} of {_short(maker.name)},"
+            producer = made.node if type(made) is Slot else made
+            made_by = f", which is output {k} of {_short(producer.name)},"
         what, version = type_word(t), (t.counter.version if t.counter else 0)
     hint = (
-        "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question "
+        "Hint: the backtrace further above shows the operation that failed to compute its gradient. The "
+        "variable in question "
         "was changed in there or anywhere later. Good luck!"
         if state.anomaly
         else "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
@@ -99,7 +118,8 @@ def modified(
     )
     return RuntimeError(
         message(
-            f"one of the variables needed for gradient computation has been modified by an inplace operation: [{what}]"
+            f"one of the variables needed for gradient computation has been modified by an inplace "
+            f"operation: [{what}]"
             f"{made_by} is at version {version}; expected version {expected} instead. {hint}",
             f"{node.name} (op {node.op.name}{where_of(node)}) needs that value for its derivative",
             "write the out-of-place form (y = y + 1 for y += 1), or clone() the value before changing it",
@@ -122,10 +142,14 @@ def check_finite(node: Node, cotangents: Any) -> None:
         v = c.value if isinstance(c, Tensor) else c
         if v is not None and np.isnan(v).any():
             if node.trace is not None:
-                text = f"Error detected in {node.name}. Traceback of forward call that caused the error:\n{node.trace}"
+                text = (
+                    f"Error detected in {node.name}. Traceback of forward call that caused the error:\n"
+                    f"{node.trace}"
+                )
             else:
                 text = (
-                    f"Error detected in {node.name}. No forward pass information available. Enable detect anomaly during "
+                    f"Error detected in {node.name}. No forward pass information available. Enable detect "
+                    f"anomaly during "
                     "forward pass for more information."
                 )
             warnings.warn(text, UserWarning, stacklevel=4)
@@ -133,7 +157,8 @@ def check_finite(node: Node, cotangents: Any) -> None:
             raise RuntimeError(
                 message(
                     f"Function '{node.name}' returned nan values in its {i}th output.",
-                    f"{bad} of {v.size} entries of the gradient for argument {i} of {node.op.name} are nan{where_of(node)}",
+                    f"{bad} of {v.size} entries of the gradient for argument {i} of {node.op.name} are "
+                    f"nan{where_of(node)}",
                     "look at that op's inputs where they are 0, negative or infinite",
                 )
             )
@@ -143,7 +168,11 @@ def check_hook(function: Any, old: Tensor, new: Any) -> None:
     """Raise PyTorch's errors for a hook's return value that cannot stand for the gradient."""
     name = getattr(function, "__name__", repr(function))
     if not isinstance(new, Tensor):
-        raise TypeError(message(f"expected Variable, but hook returned '{type(new).__name__}'", "", "return a tensor or None"))
+        raise TypeError(
+            message(
+                f"expected Variable, but hook returned '{type(new).__name__}'", "", "return a tensor or None"
+            )
+        )
     if new.value.shape != old.value.shape:
         raise RuntimeError(
             message(

@@ -16,7 +16,8 @@ class Sample:
     args     NumPy arrays in float64 (or the dtype the op needs) and Python numbers
     params   static parameters
     diff     which args are differentiated (None: all floating ones)
-    smooth   False where the op has a kink or tie here: values are tested, derivatives against the stated convention only
+    smooth   False where the op has a kink or tie here: values are tested, derivatives against the stated
+             convention only
     note     what is special about it
     rtol     tolerance of the derivative's independent check if 1e-12 cannot be met, with the reason in `why`
     """
@@ -37,9 +38,11 @@ Pairs = tuple[Any, Any]
 class Dependence:
     """Which input entries can reach which output entries.
 
-    first    per argument (rows, cols): flat output and input indices of every pair that may have a non-zero first derivative;
+    first    per argument (rows, cols): flat output and input indices of every pair that may have a non-zero
+             first derivative;
              None for arguments without a gradient
-    second   pairs (i, j) of arguments whose entries can have a non-zero second derivative where they meet in an output
+    second   pairs (i, j) of arguments whose entries can have a non-zero second derivative where they meet in
+             an output
     """
 
     first: Sequence[Pairs | None]

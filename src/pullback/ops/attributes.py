@@ -50,7 +50,7 @@ channels_last = memory_format("channels_last")
 # ---------------------------------------------------------------------- the old constructors
 
 
-def construct(kind: type[Tensor], *args: Any, device: Any = None) -> Tensor:
+def construct(_kind: type[Tensor], *args: Any, device: Any = None) -> Tensor:
     """`Tensor(2, 3)`: uninitialised memory of that size; `Tensor([1, 2])`: the data in the default dtype.
 
     TypeError for numbers that are no sizes and for keyword arguments that `torch.tensor` takes.

@@ -252,9 +252,12 @@ def randperm(
         dtypes.on_cpu(device)
     g = default_generator if generator is None else generator
     d = (dtypes.int64 if dtype is None else dtype).numpy
-    rows = lambda s: (
-        g.randperm(int(n), d) if len(s) == 1 else np.stack([g.randperm(int(n), d) for _ in range(s[0])])
-    )
+
+    def rows(shape: tuple[int, ...]) -> Any:
+        if len(shape) == 1:
+            return g.randperm(int(n), d)
+        return np.stack([g.randperm(int(n), d) for _ in range(shape[0])])
+
     return finish(make("randperm", rows, (int(n),)), out, requires_grad)
 
 
