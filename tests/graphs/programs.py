@@ -94,8 +94,8 @@ def reductions(value, kinks):
     return found
 
 
-def moves(value):
-    """Structural ops."""
+def moves(value, constants=True):
+    """Structural ops; `constants`: also those that put zeros in, which a later product keeps at zero for all inputs."""
     n, shape = value.ndim, value.shape
     found = [("unsqueeze", {"dim": 0}), ("view", {"shape": (value.size,)}), ("repeat", {"times": (2, *(1,) * n)})]
     found += [("view", {"shape": s}) for s in SHAPES if int(np.prod(s)) == value.size]
@@ -106,12 +106,15 @@ def moves(value):
             ("slice", {"index": (slice(1, None),)}),
             ("slice", {"index": (*(slice(None),) * (n - 1), slice(None, None, 2))}),
             ("roll", {"shifts": (1,), "dims": (0,)}),
-            ("constant_pad_nd", {"widths": (*((0, 0),) * (n - 1), (1, 0))}),
             ("take_ids", {"ids": np.array([0, value.size - 1, 0])}),
         ]
+    if n and constants:
+        found += [("constant_pad_nd", {"widths": (*((0, 0),) * (n - 1), (1, 0))})]
+    if n >= 2 and constants:
+        found += [("tril", {"diagonal": 0}), ("triu", {"diagonal": 0})]
     if n >= 2:
         found += [("permute", {"dims": tuple(reversed(range(n)))}), ("transpose", {"dim0": 0, "dim1": 1})]
-        found += [("tril", {"diagonal": 0}), ("triu", {"diagonal": 0}), ("diagonal", {"offset": 0, "dim1": 0, "dim2": 1})]
+        found += [("diagonal", {"offset": 0, "dim1": 0, "dim2": 1})]
     if n and shape[0] == 1:
         found += [("squeeze", {"dims": (0,)}), ("expand", {"shape": (3, *shape[1:])})]
     return found
@@ -153,7 +156,7 @@ def _steps(draw, values, kinks, pure):
             choices = [("add_scaled", {"alpha": 0.7071}) if n == "add" else (n, p) for n, p in choices if n in ("add", "mul", "cat", "stack")]
         operands = (a, b)
     else:
-        choices = {"unary": unary, "reductions": reductions}[kind](values[a], kinks) if kind != "moves" else moves(values[a])
+        choices = {"unary": unary, "reductions": reductions}[kind](values[a], kinks) if kind != "moves" else moves(values[a], not pure)
         operands = (a,)
     if not choices:
         return None
