@@ -29,11 +29,24 @@ F32, F64 = np.dtype("f4"), np.dtype("f8")
 NUMBER = (int, float, complex, np.number, np.bool_)
 OPERAND = (Tensor, *NUMBER)
 _new = object.__new__
-ndarray = np.ndarray
+ndarray, float32, float64 = np.ndarray, np.float32, np.float64
 Call = Callable[..., Any]
 
 
 # ---------------------------------------------------------------------- hot paths
+
+# Python numbers that programs use over and over, as NumPy numbers: looking one up is four times faster than
+# making it (zero is left out, since 0.0 and -0.0 are one key)
+_known: dict[Any, dict[Any, Any]] = {float32: {}, float64: {}}
+_MANY = 512
+
+
+def number_of(kind: Any, number: Any) -> Any:
+    """A Python number as a NumPy number of this type."""
+    made = kind(number)
+    if made and len(_known[kind]) < _MANY:
+        _known[kind][number] = made
+    return made
 
 
 def unary_call(op: Any) -> Call:
@@ -49,12 +62,16 @@ def unary_call(op: Any) -> Call:
     def call(input: Any, *, out: Any = None) -> Any:
         if type(input) is Tensor and out is None:
             v = input.value
-            d = v.dtype
+            kind = type(v)
             mode = state.mode
-            if (d is F32 or d is F64) and mode != CAREFUL and fast:
+            if (
+                (kind is float32 or kind is float64 or (kind is ndarray and ((d := v.dtype) is F32 or d is F64)))
+                and mode != CAREFUL
+                and fast
+            ):
                 token = quiet(QUIET)
                 try:
-                    r = split(function, (v,)) if type(v) is ndarray and v.size > BIG else function(v)
+                    r = split(function, (v,)) if kind is ndarray and v.size > BIG else function(v)
                 finally:
                     loud(token)
                 t = _new(Tensor)
@@ -118,17 +135,29 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:  # noqa: C901, PLR09
     def call(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: C901, PLR0912, PLR0915
         if type(input) is Tensor and out is None:
             v = input.value
-            d = v.dtype
+            a = type(v)
             mode = state.mode
-            if (d is F32 or d is F64) and mode != CAREFUL and fast:
+            if a is ndarray:
+                d = v.dtype
+                plain = (d is F32 or d is F64) and fast
+            else:
+                d = None  # a NumPy number: its type says everything
+                plain = (a is float32 or a is float64) and fast
+            if plain and mode != CAREFUL:
                 kind = type(other)
                 if kind is Tensor:
                     w = other.value
-                    if w.dtype is d:
+                    same = type(w) is a if d is None else w.dtype is d
+                    if not same and d is None and w.dtype is v.dtype:
+                        same, d = True, w.dtype  # a number and an array
+                    if same:
                         token = quiet(QUIET)
                         try:
-                            r = split(function,
-                            (v, w)) if type(v) is ndarray and v.size > BIG else function(v, w)
+                            r = (
+                                split(function, (v, w))
+                                if d is not None and v.size > BIG
+                                else function(v, w)
+                            )
                         except ValueError:
                             raise refused(op.torch_name, (v.shape, w.shape)) from None
                         finally:
@@ -143,17 +172,20 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:  # noqa: C901, PLR09
                             node.edges = (input if e is LEAF else e, other if f is LEAF else f)
                             node.out = r if keeps_out else None
                             node.params = no_params
-                            if type(r) is not ndarray or v.shape == w.shape:
+                            if d is None or type(r) is not ndarray or v.shape == w.shape:
                                 node.meta = None
                             else:
                                 node.meta = ((v.shape, d), (w.shape, d))
                             node.number = next_number()
                         return t
                 elif (kind is float or kind is int) and numbers:
-                    w = d.type(other)
+                    if d is not None:
+                        w = d.type(other)
+                    else:
+                        w = _known[a].get(other) or number_of(a, other)
                     token = quiet(QUIET)
                     try:
-                        r = split(function, (v, w)) if type(v) is ndarray and v.size > BIG else function(v, w)
+                        r = split(function, (v, w)) if d is not None and v.size > BIG else function(v, w)
                     finally:
                         loud(token)
                     t = _new(Tensor)
@@ -327,12 +359,7 @@ def promoted(op: Any, args: tuple[Any, ...]) -> tuple[list[Any], dtypes.dtype]:
         [(a.dtype, a.value.ndim) for a in joined if isinstance(a, Tensor)],
         [a for a in joined if not isinstance(a, Tensor)],
     )
-    if op.check is not None:
-        op.check(dtype, args)
-    refused = op.refuse.get(dtype.numpy.kind)
-    if refused is not None:
-        raise refused[0](message(refused[1].format(word=dtype.word), f"{op.torch_name} on dtype {dtype!r}",
-        refused[2]))
+    check_accepted(op, args, dtype)
     if op.result == "float" and dtype.category < 2:
         dtype = dtypes.get_default_dtype()
     d = dtype.numpy
@@ -344,6 +371,27 @@ def promoted(op: Any, args: tuple[Any, ...]) -> tuple[list[Any], dtypes.dtype]:
         else:
             values.append(number_value(a, d))
     return values, dtype
+
+
+def check_accepted(op: Any, args: tuple[Any, ...], dtype: dtypes.dtype) -> None:
+    """Raise what PyTorch raises for this dtype or these values.
+
+    Where it has no kernel or divides integers by zero, it has looked at the shapes before.
+    """
+    refusal = op.refuse.get(dtype.numpy.kind)
+    try:
+        if refusal is not None:
+            here = f"{op.torch_name} on dtype {dtype!r}"
+            raise refusal[0](message(refusal[1].format(word=dtype.word), here, refusal[2]))
+        if op.check is not None:
+            op.check(dtype, args)
+    except RuntimeError as e:
+        if not isinstance(e, NotImplementedError) and not str(e).startswith("ZeroDivision"):
+            raise
+        shapes = broadcast_error(op.torch_name, [a.value.shape for a in args if isinstance(a, Tensor)])
+        if shapes is not None:
+            raise shapes from None
+        raise
 
 
 def refused(name: str, shapes: Sequence[tuple[int, ...]]) -> Exception:

@@ -566,7 +566,6 @@ def meshgrid(*tensors: Any, indexing: Any = None) -> tuple[Tensor, ...]:
         expand(reshape(p, (1,) * i + (-1,) + (1,) * (len(order) - 1 - i)), sizes) for i, p in enumerate(order)
     ]
     if swap:
-        grids = [g.transpose(0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

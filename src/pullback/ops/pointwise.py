@@ -145,7 +145,7 @@ lerp_op = elementwise(
 
 
 def _pow(x: Any, y: Any) -> Any:
-    if not isinstance(y, np.ndarray):
+    if type(y) is not np.ndarray:
         if y == 2:
             return x * x
         if y == 0.5 and x.dtype.kind in "fc":
@@ -179,10 +179,16 @@ def _no_negative(dtype: Any, args: tuple[Any, ...]) -> None:
 
 
 def _base_partial(_out: Any, x: Any, y: Any) -> Any:
-    if isinstance(y, np.generic | float):
+    if isinstance(y, (np.generic, float)):  # noqa: UP038 - a union is made anew in every call
         y = y.item() if isinstance(y, np.generic) else y
         return x + x if y == 2 else 0.0 if y == 0 else y * power(x, y - 1)
     return choose(y == 0, 0.0, y * power(x, y - 1))
+
+
+def _base_pull(g: Any, out: Any, x: Any, y: Any) -> Any:
+    if type(y) is not np.ndarray and y == 2:
+        return g * (x + x)
+    return g * _base_partial(out, x, y)
 
 
 def _exponent_partial(out: Any, x: Any, y: Any) -> Any:
@@ -192,7 +198,7 @@ def _exponent_partial(out: Any, x: Any, y: Any) -> Any:
 
 
 power = elementwise(
-    "pow", _pow, d=[_base_partial, _exponent_partial], first=True,
+    "pow", _pow, d=[_base_partial, _exponent_partial], pull=[_base_pull, None], first=True,
     names=("input", "exponent"), backward={"tt": "PowBackward1", "ts": "PowBackward0", "st": "PowBackward2"},
     check=_no_negative,
     domain=["positive", "real"], kinks=[0.0], refuse=missing("pow", "b"),
@@ -265,28 +271,30 @@ def _round_quotient(x: Any, y: Any, *, rounding_mode: str) -> Any:
 REFUSED = {"tt": "NotImplemented", "ts": "NotImplemented", "st": "NotImplemented"}
 rounded_div = elementwise(
     "rounded_div", _round_quotient, d=[None, None], torch_name="div", first=True, backward="DivBackward2",
-    check=_no_zero,
+    check=_no_zero, refuse=missing("div_floor_cpu", "bc"),
     domain=["real", "positive"], variants=[{"rounding_mode": "floor"}, {"rounding_mode": "trunc"}], zero=FLAT,
 )  # fmt: skip
 floor_divide = elementwise(
     "floor_divide", np.floor_divide, d=[not_derived("floor_divide")] * 2, first=True, backward=REFUSED,
-    check=_no_zero,
+    check=_no_zero, refuse=missing("div_floor_cpu", "bc"),
     domain=["real", "positive"], zero=FLAT,
 )  # fmt: skip
 remainder_op = elementwise(
     "remainder", np.remainder, d=[1, lambda _out, x, y: -rounded_div(x, y, rounding_mode="floor")],
     backward={"tt": "RemainderBackward1", "ts": "RemainderBackward0"}, check=_no_zero,
+    refuse=missing("remainder_cpu", "bc"),
     domain=["real", "positive"], kinks=[(1.0, 0.5)],
     zero="the quotient rounds to zero", second=frozenset(),
 )  # fmt: skip
 remainder_of_number = elementwise(
     "remainder_of_number", np.remainder, d=[not_derived("remainder")] * 2, torch_name="remainder", first=True,
-    backward=REFUSED,
+    backward=REFUSED, refuse=missing("remainder_cpu", "bc"),
     check=_no_zero, domain=["real", "positive"], zero=FLAT,
 )  # fmt: skip
 fmod = elementwise(
     "fmod", np.fmod, d=[1, lambda _out, x, y: -rounded_div(x, y, rounding_mode="trunc")],
     backward={"tt": "FmodBackward1", "ts": "FmodBackward0"}, overloads=True, check=_no_zero,
+    refuse=missing("fmod_cpu", "bc"),
     domain=["real", "positive"], kinks=[(1.0, 0.5)],
     zero="the quotient is cut to zero", second=frozenset(),
 )  # fmt: skip
@@ -330,11 +338,12 @@ def _over_square(x: Any, y: Any, z: Any) -> Any:
 atan2 = elementwise(
     "atan2", np.arctan2,
     d=[lambda _out, x, y: _over_square(x, y, y), lambda _out, x, y: -_over_square(x, y, x)], result="float",
+    refuse=missing("atan2_cpu", "c"),
     scalars=False, kinks=[0.0], zero="the other coordinate is zero: the angle does not change along the ray",
 )  # fmt: skip
 hypot = elementwise(
     "hypot", np.hypot, d=[lambda out, x, _y: x / out, lambda out, _x, y: y / out], scalars=False, kinks=[0.0],
-    refuse=missing("hypot_cpu", "biu"), zero="this side is zero: the hypotenuse does not change with it",
+    refuse=missing("hypot_cpu", "biuc"), zero="this side is zero: the hypotenuse does not change with it",
     nonfinite="both sides are zero",
 )  # fmt: skip
 logaddexp = elementwise(
@@ -346,7 +355,7 @@ logaddexp = elementwise(
 logaddexp2 = elementwise(
     "logaddexp2", np.logaddexp2,
     d=[lambda _out, x, y: 1 / (1 + exp2(y - x)), lambda _out, x, y: 1 / (1 + exp2(x - y))], scalars=False,
-    refuse=missing("logaddexp2_cpu", "biu"),
+    refuse=missing("logaddexp2_cpu", "biuc"),
     zero="the other term is larger by so much that this one's share underflows",
 )  # fmt: skip
 
@@ -365,17 +374,19 @@ xlogy = elementwise(
     d=[lambda _out, x, y: choose((x == 0) & (y <= 0), 0.0, log(beside(y, x))), lambda _out, x, y: x / y],
     result="float", first=True,
     backward={"tt": "XlogyBackward0", "st": "XlogyBackward1", "ts": "XlogyBackward2"},
-    domain=["real", "positive"], kinks=[0.0],
+    domain=["real", "positive"], kinks=[0.0], refuse=missing("xlogy_cpu", "c"),
     zero="x is zero, or y is one", nonfinite="y is zero",
 )  # fmt: skip
 copysign = elementwise(
     "copysign", np.copysign, d=[lambda out, x, _y: choose(x == 0, 0.0, out / x), None], result="float",
     backward={"tt": "CopysignBackward0", "ts": "CopysignBackward1"}, overloads=True, kinks=[(0.0, 1.0)],
-    second=frozenset(), zero="x is zero",
+    second=frozenset(), zero="x is zero", refuse=missing("copysign_cpu", "c"),
 )  # fmt: skip
 
 
 def _one_dtype(_dtype: Any, args: tuple[Any, ...]) -> None:
+    if any(a.dtype.is_complex for a in args):
+        raise RuntimeError(message("heaviside is not yet implemented for complex tensors."))
     if args[0].dtype is not args[1].dtype:
         raise RuntimeError(
             message(
@@ -387,7 +398,8 @@ def _one_dtype(_dtype: Any, args: tuple[Any, ...]) -> None:
 
 
 heaviside = elementwise(
-    "heaviside", np.heaviside, d=[not_derived("heaviside")] * 2, scalars=False, names=("input", "values"),
+    "heaviside", lambda x, y: np.heaviside(x, y).astype(x.dtype)[()], d=[not_derived("heaviside")] * 2,
+    scalars=False, names=("input", "values"),
     backward=REFUSED,
     check=_one_dtype, zero="a step: constant on both sides",
 )  # fmt: skip

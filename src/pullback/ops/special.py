@@ -43,7 +43,11 @@ def _kernel(name: str, kinds: str = "b") -> dict[str, Any]:
 def _real(name: str) -> dict[str, Any]:
     """The refusals of a rounding function."""
     complex_too = (NotImplementedError, f"{name} is not supported for complex inputs", "use x.real")
-    return {**_kernel(f"{name}_vml_cpu"), "c": complex_too}
+    return {**_kernel(f"{name}_vml_cpu", "bc"), **({} if name == "round" else {"c": complex_too})}
+
+
+def _no_complex(name: str) -> dict[str, Any]:
+    return {"c": (RuntimeError, f"{name} is not supported for complex tensors.", "use x.real")}
 
 
 def _scipy(name: str) -> Callable[..., Any]:
@@ -101,8 +105,12 @@ rsqrt = elementwise(
 
 # ---------------------------------------------------------------------- trigonometry
 
-sin = elementwise("sin", np.sin, d=[lambda _out, x: cos(x)], result="float", zero=CREST)
-cos = elementwise("cos", np.cos, d=[lambda _out, x: -sin(x)], result="float", zero=CREST)
+sin = elementwise(
+    "sin", np.sin, d=[lambda _out, x: cos(x)], pull=[lambda g, _out, x: g * np.cos(x)], result="float", zero=CREST
+)
+cos = elementwise(
+    "cos", np.cos, d=[lambda _out, x: -sin(x)], pull=[lambda g, _out, x: -g * np.sin(x)], result="float", zero=CREST
+)
 tan = elementwise("tan", np.tan, d=[lambda out, _x: 1 + out * out], result="float", domain="quarter turn")
 asin = elementwise(
     "asin", np.arcsin, d=[lambda _out, x: rsqrt(1 - x * x)], result="float", domain="unit", kinks=[1.0, -1.0],
@@ -117,10 +125,18 @@ sinh = elementwise("sinh", np.sinh, d=[lambda _out, x: cosh(x)], result="float",
 cosh = elementwise("cosh", np.cosh, d=[lambda _out, x: sinh(x)], result="float",
 zero="x is zero, the minimum", nonfinite=OVERFLOW)
 tanh = elementwise("tanh", np.tanh, d=[lambda out, _x: 1 - out * out], result="float", zero=SATURATED)
+
+
+def _acosh_slope(_out: Any, x: Any) -> Any:
+    # two roots: the branch of the complex one is that of the function itself
+    complex_ = (x.value if isinstance(x, Tensor) else x).dtype.kind == "c"
+    return rsqrt(x - 1) * rsqrt(x + 1) if complex_ else rsqrt(x * x - 1)
+
+
 asinh = elementwise("asinh", np.arcsinh, d=[lambda _out, x: rsqrt(x * x + 1)], result="float",
 zero="x is huge")
 acosh = elementwise(
-    "acosh", np.arccosh, d=[lambda _out, x: rsqrt(x * x - 1)], result="float", domain="above one",
+    "acosh", np.arccosh, d=[_acosh_slope], result="float", domain="above one",
     kinks=[1.0], zero="x is huge", nonfinite=EDGE
 )
 atanh = elementwise(
@@ -147,11 +163,11 @@ sinc = elementwise("sinc", _sinc, d=[_sinc_slope], result="float",
 zero="x stands at a crest or trough: move it along")
 deg2rad = elementwise(
     "deg2rad", lambda x: x * (math.pi / 180), d=[lambda _out, _x: math.pi / 180], result="float",
-    backward="Deg2RadBackward0"
+    backward="Deg2RadBackward0", refuse=_no_complex("deg2rad"),
 )
 rad2deg = elementwise(
     "rad2deg", lambda x: x * (180 / math.pi), d=[lambda _out, _x: 180 / math.pi], result="float",
-    backward="Rad2DegBackward0"
+    backward="Rad2DegBackward0", refuse=_no_complex("rad2deg"),
 )
 
 
@@ -186,7 +202,7 @@ def _logit_slope(_out: Any, x: Any, *, eps: float | None = None) -> Any:
 
 logit_op = elementwise(
     "logit", _logit, d=[_logit_slope], result="float", domain="probability",
-    variants=[{"eps": None}, {"eps": 0.2}],
+    variants=[{"eps": None}, {"eps": 0.2}], refuse=_kernel("logit_cpu", "c"),
     zero="x lies outside [eps, 1 - eps] and was clamped", nonfinite=EDGE,
 )  # fmt: skip
 
@@ -226,27 +242,27 @@ def _lgamma_near_two(e: Any) -> Any:
 
 
 erf = elementwise("erf", _scipy("erf"), d=[lambda _out, x: exp(-(x * x)) * (2 / ROOT_PI)], result="float",
-zero=SATURATED)
+zero=SATURATED, refuse=_kernel("erf_vml_cpu", "c"))
 erfc = elementwise("erfc", _scipy("erfc"), d=[lambda _out, x: exp(-(x * x)) * (-2 / ROOT_PI)], result="float",
-zero=SATURATED)
+zero=SATURATED, refuse=_kernel("erfc_vml_cpu", "c"))
 erfinv = elementwise(
     "erfinv", _scipy("erfinv"), d=[lambda out, _x: exp(out * out) * (ROOT_PI / 2)], result="float",
-    domain="unit", nonfinite=EDGE
+    domain="unit", nonfinite=EDGE, refuse=_kernel("erfinv_vml_cpu", "c"),
 )
 polygamma_op = elementwise(
     "polygamma", lambda x, *, n: _polygamma(np.asarray(float(n), x.dtype), x),
     d=[lambda _out, x, *, n: polygamma_op(x, n=n + 1)],
     result="float", domain="positive", variants=[{"n": 1}, {"n": 2}], zero="x is huge",
-    nonfinite="x is a pole (0, -1, -2, ...)",
+    nonfinite="x is a pole (0, -1, -2, ...)", refuse=_kernel("polygamma", "c"),
 )  # fmt: skip
 digamma = elementwise(
     "digamma", _scipy("digamma"), d=[lambda _out, x: polygamma_op(x, n=1)], result="float", domain="positive",
-    zero="x is huge",
+    zero="x is huge", refuse=_kernel("digamma", "c"),
     nonfinite="x is a pole (0, -1, -2, ...)",
 )  # fmt: skip
 lgamma = elementwise(
     "lgamma", _lgamma, d=[lambda _out, x: digamma(x)], result="float", domain="positive",
-    zero="x is the minimum, near 1.4616",
+    zero="x is the minimum, near 1.4616", refuse=_kernel("lgamma_vml_cpu", "c"),
     nonfinite="x is a pole (0, -1, -2, ...)",
 )  # fmt: skip
 
@@ -272,12 +288,12 @@ def _whole(function: Any) -> Any:
 floor = elementwise("floor", _whole(np.floor), d=[None], refuse=_real("floor"), kinks=[1.0], zero=STEP)
 ceil = elementwise("ceil", _whole(np.ceil), d=[None], refuse=_real("ceil"), kinks=[1.0], zero=STEP)
 trunc = elementwise("trunc", _whole(np.trunc), d=[None], refuse=_real("trunc"), kinks=[1.0], zero=STEP)
-frac = elementwise("frac", lambda x: x - np.trunc(x), d=[1], refuse=_kernel("frac_cpu", "biu"), kinks=[1.0])
+frac = elementwise("frac", lambda x: x - np.trunc(x), d=[1], refuse=_kernel("frac_cpu", "biuc"), kinks=[1.0])
 round_op = elementwise("round", _whole(np.rint), d=[None], refuse=_real("round"), kinks=[0.5], zero=STEP)
 round_decimals = elementwise(
     "round_decimals", lambda x, *, decimals: _scaled_round(x, decimals), d=[None], torch_name="round",
     backward="RoundBackward1",
-    refuse=_kernel("round_cpu", "biu"), variants=[{"decimals": 1}, {"decimals": -1}], zero=STEP,
+    refuse=_kernel("round_cpu", "biuc"), variants=[{"decimals": 1}, {"decimals": -1}], zero=STEP,
 )  # fmt: skip
 
 
