@@ -113,9 +113,16 @@ hardshrink_op = _shrink(
 
 # ---------------------------------------------------------------------- piecewise linear
 
+
+def _leaky(x: Any, *, negative_slope: float) -> Any:
+    if 0 < negative_slope <= 1:
+        return np.maximum(x, x * x.dtype.type(negative_slope))
+    return np.where(x > 0, x, x * negative_slope)[()]
+
+
 leaky_relu_op = elementwise(
     "leaky_relu",
-    lambda x, *, negative_slope: np.where(x > 0, x, x * negative_slope)[()],
+    _leaky,
     d=[lambda _out, x, *, negative_slope: sel.choose(x > 0, one(x), one(x) * negative_slope)],
     kinks=[0.0],
     variants=[{"negative_slope": 0.01}, {"negative_slope": -0.3}],

@@ -85,9 +85,13 @@ def _convolve(
     return out if b is None else out + b.reshape(-1, *(1,) * len(kernel))
 
 
+def _conj(a: Any) -> Any:
+    return np.conj(a) if a.dtype.kind == "c" else a  # np.conj copies real arrays
+
+
 def _spread(g: Any, w: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
     n, o = g.shape[:2]
-    weights = np.conj(w).reshape(groups, o // groups, -1)
+    weights = _conj(w).reshape(groups, o // groups, -1)
     flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, math.prod(g.shape[2:]))
     cols = np.matmul(weights.transpose(0, 2, 1), flat)
     shape = (n, w.shape[1] * groups, *size)
@@ -97,7 +101,7 @@ def _spread(g: Any, w: Any, *, size: Ints, stride: Ints, padding: Ints, dilation
 def _correlate(
     x: Any, g: Any, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> Any:
-    cols = np.conj(_columns(x, kernel, stride, padding, dilation, groups))
+    cols = _conj(_columns(x, kernel, stride, padding, dilation, groups))
     n, o = g.shape[:2]
     flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, math.prod(g.shape[2:]))
     w = np.add.reduce(np.matmul(flat, cols.transpose(0, 1, 3, 2)), axis=0)
