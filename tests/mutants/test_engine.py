@@ -58,14 +58,19 @@ def paths_to_one_of_several_outputs_add_up():
 
 def newest_nodes_go_first():
     x = leaf(2.0)
+    visits = []
     y = x * 1.0
+    y.register_hook(visits.append)
     z = y.exp()
     (z * z + y).backward()
     assert x.grad.item() == pytest.approx(2 * np.exp(4.0) + 1, rel=1e-14)
+    assert len(visits) == 1
     x.grad = None
     y = x * 1.0
+    y.register_hook(visits.append)
     (y + (y * 1.0) * 3.0).backward()
     assert x.grad.item() == 4.0
+    assert len(visits) == 2
 
 
 def broadcasting_is_undone():

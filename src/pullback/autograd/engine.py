@@ -52,17 +52,20 @@ def sweep(
     allowed = None if wanted is None else _leading_to([e for e, _ in roots], wanted)
     extras = _Extras(tensors, wanted) if wanted is not None or state.anomaly else None
     careful = extras is not None
+    plain = not tensors and not careful
     done: list[Node] = []
-    following: Any = None  # the next node where only one waits: chains never touch the heap
+    following: Any = None  # the next node where only one waits, and its cotangent: chains never touch the heap
+    waiting: Any = None
     token = quiet(QUIET)
     try:
         for edge, c in roots:
             _deliver(edge, c, heap, grads, leaves, allowed)
         while True:
             if following is not None:
-                node, following = following, None
+                node, g, following = following, waiting, None
             elif heap:
                 node = heappop(heap)[1]
+                g = grads.pop(node)
             else:
                 break
             op = node.op
@@ -73,9 +76,11 @@ def sweep(
             if careful or node.special:
                 if extras is None:
                     extras = _Extras(tensors, wanted)
-                cotangents = extras.pull(node, grads.pop(node))
+                cotangents = extras.pull(node, g)
+            elif type(g) in _SCALARS and plain and node.meta is None and not node.params and op.pull_number:
+                cotangents = op.pull_number(node, g)
             else:
-                cotangents = op.pull(node, grads.pop(node), tensors)
+                cotangents = op.pull(node, g, tensors)
             if op.saves and not keep:
                 done.append(node)
             for edge, c in zip(node.edges, cotangents):  # noqa: B905 - equal lengths; the keyword costs time here
@@ -87,21 +92,27 @@ def sweep(
                         _deliver(edge, c, heap, grads, leaves, allowed)
                     else:
                         leaves[edge] = leaves[edge] + c if edge in leaves else c
+                elif edge is following:
+                    waiting = waiting + c
                 elif edge in grads:
                     grads[edge] = grads[edge] + c
                 elif allowed is None or edge in allowed:
-                    grads[edge] = c
                     if following is None and not heap:
-                        following = edge
+                        following, waiting = edge, c
                     else:
+                        grads[edge] = c
                         heappush(heap, (-edge.number, edge))
             if following is not None and heap:
+                grads[following] = waiting
                 heappush(heap, (-following.number, following))
                 following = None
     finally:
         loud(token)
     for node in done:
-        node.op.free(node)
+        if node.meta is None and node.op.pull_number:
+            node.args = node.out = None  # a family without a second look at what a node saved
+        else:
+            node.op.free(node)
     if extras is None:
         return leaves, {}
     for holder, c in extras.retained:
@@ -294,6 +305,7 @@ def _copied(c: Tensor) -> Tensor:
 
 _new = object.__new__
 _array = np.ndarray
+_SCALARS = (np.float32, np.float64)
 
 
 def owned(c: Any) -> Any:

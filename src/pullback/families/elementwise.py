@@ -42,6 +42,7 @@ from pullback.graph.tensor import Tensor, wrap
 Partial = Rule | int | None
 Refusal = tuple[type[Exception], str, str]
 ndarray = np.ndarray
+NUMBERS = (np.float32, np.float64)
 
 
 class Elementwise(Op):
@@ -100,6 +101,7 @@ class Elementwise(Op):
             keeps_out=keeps_out,
             facets={**derived.facets(self), **(facets or {})},
         )
+        self.number_rule = self.pull_number = self.make_number_rule()
         self.call = self._make_call()
         self.call.__name__ = self.call.__qualname__ = self.torch_name
 
@@ -142,8 +144,8 @@ class Elementwise(Op):
         if tensors:
             return self._pull_tensors(node, g)
         out, params, meta = node.out, node.params, node.meta
-        if meta is None and not params and type(g) is not ndarray:
-            return self._pull_scalar(node, g)
+        if meta is None and not params and type(g) in NUMBERS:
+            return self.number_rule(node, g)
         values = [a.value if isinstance(a, Tensor) else a for a in node.args]
         if meta is not None:
             values = in_dtype(values, g.dtype)
@@ -177,25 +179,20 @@ class Elementwise(Op):
                 out = derived.type_of(self, known, node.params)
         return self.jvp(tangents, out, *args, **node.params)
 
-    def _pull_scalar(self, node: Node, g: Any) -> list[Any]:
-        """The same for NumPy scalars, which make the long chains of small programs."""
-        out, args = node.out, node.args
-        values = None
-        result: list[Any] = []
-        partials: Any = self.partials
-        for e, p, rule in zip(node.edges, partials, self.direct):  # noqa: B905 - `strict` costs time here
-            if e is None or p == 1:
-                result.append(g)
-            elif p is None or p == -1:
-                result.append(-g if p else g.dtype.type(0))
-            else:
-                if values is None:
-                    values = [a.value if isinstance(a, Tensor) else a for a in args]
-                r = g * p(out, *values) if rule is None else rule(g, out, *values)
-                if r != r or r.dtype.kind == "c":
-                    r = self.term(len(result), g, out, values, {})
-                result.append(r)
-        return result
+    def make_number_rule(self) -> Rule:
+        """`pull` for nodes of NumPy numbers without parameters, which make the long chains of small programs.
+
+        Such nodes are real and of one dtype, so NaN is the only sign that more is to be done.
+        """
+        if self.arity == 1:
+            return _one_number(self, self.partials[0], self.direct[0])
+        if self.partials == (1, 1):
+            return lambda _node, g: (g, g)
+        if self.partials == (1, -1):
+            return lambda _node, g: (g, -g)
+        if self.arity == 2 and not any(p is None or isinstance(p, int) for p in self.partials):
+            return _two_numbers(self, *self.partials, *self.direct)
+        return lambda node, g: _numbers(self, node, g)
 
     def term(self, i: int, g: Any, out: Any, values: Sequence[Any], params: dict[str, Any]) -> Any:
         """The cotangent of argument i before broadcasting is undone, on plain values."""
@@ -253,6 +250,60 @@ class Elementwise(Op):
             return g if p == 1 else -g
         d = p(out, *args, **params)
         return strong(g, conjugate(d))
+
+
+def _one_number(op: Elementwise, p: Any, rule: Rule | None) -> Rule:
+    """The number rule of a one-argument op."""
+    if p is None or isinstance(p, int):
+        return lambda _node, g: (g.dtype.type(0) if p is None else g if p == 1 else -g,)
+
+    def pull(node: Node, g: Any) -> Any:
+        x = node.args[0]
+        if x is not None:
+            x = x.value
+        r = g * p(node.out, x) if rule is None else rule(g, node.out, x)
+        return (r,) if r == r else (op.term(0, g, node.out, (x,), {}),)
+
+    return pull
+
+
+def _two_numbers(op: Elementwise, p: Any, q: Any, p_rule: Rule | None, q_rule: Rule | None) -> Rule:
+    """The number rule of a two-argument op with two partials."""
+
+    def pull(node: Node, g: Any) -> Any:
+        x, y = node.args
+        e, f = node.edges
+        out = node.out
+        if type(x) is Tensor:
+            x = x.value
+        if type(y) is Tensor:
+            y = y.value
+        c = d = None
+        if e is not None:
+            c = g * p(out, x, y) if p_rule is None else p_rule(g, out, x, y)
+            if c != c:
+                c = op.term(0, g, out, (x, y), {})
+        if f is not None:
+            d = g * q(out, x, y) if q_rule is None else q_rule(g, out, x, y)
+            if d != d:
+                d = op.term(1, g, out, (x, y), {})
+        return c, d
+
+    return pull
+
+
+def _numbers(op: Elementwise, node: Node, g: Any) -> list[Any]:
+    """The number rule of any other op."""
+    values = [a.value if isinstance(a, Tensor) else a for a in node.args]
+    result: list[Any] = []
+    for i, (e, p) in enumerate(zip(node.edges, op.partials, strict=True)):
+        if e is None:
+            result.append(None)
+        elif p is None or isinstance(p, int):
+            result.append(g.dtype.type(0) if p is None else g if p == 1 else -g)
+        else:
+            result.append(op.term(i, g, node.out, values, {}))
+    return result
 
 
 def elementwise(name: str, function: Rule, d: Sequence[Partial], **options: Any) -> Elementwise:

@@ -22,7 +22,7 @@ from pullback.errors import message
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import Op
 from pullback.families.regions import reroot_base, reroot_views, view_error
-from pullback.graph.modes import CAREFUL, OFF, QUIET, loud, quiet, state
+from pullback.graph.modes import CAREFUL, ON, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.record import annotate
 from pullback.graph.tensor import Tensor, edge_of, wrap
@@ -64,10 +64,19 @@ def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..
     reads_old = op is None or op.keeps_arg(0)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if state.mode == OFF and ufunc is not None and type(self) is Tensor and len(args) == 1 and not kwargs:
+        if ufunc is not None and type(self) is Tensor and len(args) == 1 and not kwargs:
             o, v = args[0], self.value
-            if type(o) is Tensor and type(v) is np.ndarray and v.flags.c_contiguous and _alike(v, o.value):
-                # the common update under no_grad: one memory, one dtype, no alias
+            if (
+                type(o) is Tensor
+                and type(v) is np.ndarray
+                and _alike(v, o.value)
+                and v.flags.c_contiguous
+                and (
+                    not (mode := state.mode)
+                    or (mode == ON and self.node is None and o.node is None and self.base is None)
+                )
+            ):
+                # the common update: nothing to record, one memory, one dtype, no alias
                 counter = self.counter or self.shared_counter()
                 if o.counter is not counter or o is self:
                     token = quiet(QUIET)
@@ -75,7 +84,10 @@ def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..
                         ufunc(v, o.value, v)
                     finally:
                         loud(token)
-                    counter.bump()
+                    if counter.views:
+                        bump(self)
+                    else:
+                        counter.bump()
                     return self
         if type(self) is Tensor:
             if (

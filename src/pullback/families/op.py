@@ -100,6 +100,8 @@ class Op:
             setattr(self, facet, value)
         TABLE[self.name] = self
 
+    # the pull of a node recorded on two plain numbers, where the family has a shorter way: (node, g) -> cotangents
+    pull_number: Rule | None = None
     # facets that families or entries set
     type: Any
     jvp: Any

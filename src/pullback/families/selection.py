@@ -60,13 +60,17 @@ class Selection(Elementwise):
         super().__init__(name, function, d, **options)
         self.family = "selection"
 
-    def _pull_scalar(self, node: Node, g: Any) -> list[Any]:
-        out, params = node.out, node.params
-        values = [a.value if isinstance(a, Tensor) else a for a in node.args]
-        return [
-            None if e is None or p is None else g if p == 1 else self._term(i, g, out, values, params)
-            for i, (e, p) in enumerate(zip(node.edges, self.partials, strict=True))
-        ]
+    def make_number_rule(self) -> Rule:
+        """Numbers are routed like arrays."""
+
+        def pull(node: Node, g: Any) -> list[Any]:
+            values = [a.value if isinstance(a, Tensor) else a for a in node.args]
+            return [
+                None if e is None or p is None else g if p == 1 else self._term(i, g, node.out, values, {})
+                for i, (e, p) in enumerate(zip(node.edges, self.partials, strict=True))
+            ]
+
+        return pull
 
     def _term(self, i: int, g: Any, out: Any, values: Sequence[Any], params: dict[str, Any]) -> Any:
         p: Any = self.partials[i]
@@ -110,7 +114,7 @@ def route(g: Any, closed: Any) -> Any:
         if not closed:
             return g
         return np.zeros_like(g) if isinstance(g, ndarray) else g.dtype.type(0)
-    if closed.shape != g.shape:
+    if closed.shape != g.shape or not isinstance(g, ndarray):
         return np.where(closed, g.dtype.type(0), g)
     if closed.size <= FEW or g.dtype.kind != "f":
         r = g.copy()

@@ -22,7 +22,7 @@ import numpy as np
 from pullback.families import structural_facets as derived
 from pullback.families.op import TABLE, Op, Rule, absent, apply
 from pullback.graph.modes import CAREFUL, state
-from pullback.graph.node import LEAF, Aval, Counter, Node, Slot
+from pullback.graph.node import LEAF, Aval, Counter, Node, Slot, next_number
 from pullback.graph.record import annotate
 from pullback.graph.tensor import InferenceTensor, Tensor, edge_of
 
@@ -86,6 +86,13 @@ class Structural(Op):
         for facet, value in (facets or {}).items():
             setattr(self, facet, value)
 
+    def pull(self, node: Node, g: Any, tensors: bool) -> Any:
+        """As `Op.pull`; a single argument of which nothing is saved needs no look at what was."""
+        if tensors or self.variadic or len(node.edges) > 1 or type(node.args[0]) is not Aval:
+            return super().pull(node, g, tensors)
+        vjp: Any = self.vjp
+        return (vjp[0](g, None, node.args[0], **node.params),)
+
     def is_data(self, i: int) -> bool:
         """True where argument i carries entries that move, rather than saying where to."""
         return self.data is None or i in self.data
@@ -128,7 +135,9 @@ class Structural(Op):
         """Run on tensors (recorded; as a view where the op is one) or on plain arrays."""
         if self.is_view:
             x = args[0]
-            return view(self, x, params) if isinstance(x, Tensor) else self.eval(x, **params)
+            if not isinstance(x, Tensor):
+                return self.eval(x, **params)
+            return view(self, x, params) if self.outputs == 1 else several_views(self, x, params)
         for a in args:
             if isinstance(a, Tensor):
                 return apply(self, args, params)
@@ -187,10 +196,18 @@ def made_view(
             pass
         elif mode and state.grad:
             v = x.value
-            t.node = made = Node(
-                op, (Aval(v.shape, v.dtype),), (x if node is LEAF else node,), None, params, None
-            )
-            made.out_versions = {0: (counter, counter.start + len(counter.bumps))}
+            # Node(...) and Aval(...) written out: programs that pick numbers out of a vector live here
+            known = _new(Aval)
+            known.shape, known.dtype = v.shape, v.dtype
+            t.node = made = _new(Node)
+            made.op = op
+            made.args = (known,)
+            made.edges = (x if node is LEAF else node,)
+            made.out = made.meta = None
+            made.params = params
+            made.number = next_number()
+            if op.keeps_out:
+                made.out_versions = {0: (counter, counter.start + len(counter.bumps))}
             if mode == CAREFUL:
                 annotate(made)
         else:

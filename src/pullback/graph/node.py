@@ -67,6 +67,8 @@ class Node:
     number  when it ran; consumers always have a higher number than producers
     """
 
+    # slots: a program keeps one node per op alive, and they are half as expensive to make and to collect
+    __slots__ = ("__dict__", "__weakref__", "args", "edges", "meta", "number", "op", "out", "params")
     # what only few nodes need stands on the class until it is set
     count: int | None = None  # number of outputs, where there are several
     hooks: dict[int, list[Any]] | None = None  # tensor hooks per output index

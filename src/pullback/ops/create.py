@@ -318,7 +318,8 @@ def tensor(
         options("tensor", kwargs)
     if isinstance(data, Tensor):
         warnings.warn(COPY_WARNING.format(name="torch.tensor"), UserWarning, stacklevel=2)
-    return finished(array_from(data, numpy_dtype("tensor", dtype)), requires_grad)
+    made = array_from(data, numpy_dtype("tensor", dtype))
+    return finished(made if made.ndim else made[()], requires_grad)  # arithmetic on NumPy numbers is faster
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -708,12 +709,9 @@ def _linspace(name: str, start: Any, end: Any, steps: Any, d: np.dtype[Any] | No
     step = (b - a) / kind.type(max(steps - 1, 1))
     k = np.arange(steps)
     up, down = k.astype(kind), (steps - 1 - k).astype(kind)
-    if kind == np.float32:  # a fused multiply-add: one rounding
-        wide = np.where(
-            k < steps // 2, np.float64(a) + np.float64(step) * up, np.float64(b) - np.float64(step) * down
-        )
-        return wide.astype(np.float32).astype(d)
-    return np.where(k < steps // 2, a + step * up, b - step * down).astype(d)
+    wider = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdouble}.get(kind, kind.type)
+    a, b, step = wider(a), wider(b), wider(step)  # a fused multiply-add: one rounding
+    return np.where(k < steps // 2, a + step * up, b - step * down).astype(kind).astype(d)
 
 
 def logspace(

@@ -74,7 +74,9 @@ def _basic_name(node: Node) -> str:
 slice_op = structural(
     "slice",
     _basic,
-    vjp=lambda g, _out, _x, *, index: unslice_op(g, index=index, shape=tuple(_x.shape)),
+    vjp=lambda g, _out, _x, *, index: (
+        unslice_op if isinstance(g, Tensor) else _unbasic  # the call of an op costs as much as this one
+    )(g, index=index, shape=tuple(_x.shape)),
     is_view=True,
     backward=_basic_name,
     lift=lambda params, _n: {"index": (FULL, *params["index"])},
@@ -328,6 +330,9 @@ index_put_op.batch = _batch_put
 # ---------------------------------------------------------------------- reading
 
 
+_PLACES = [{"index": (i,)} for i in range(16)]
+
+
 def getitem(self: Tensor, index: Any) -> Tensor:
     """x[index]: a view for integers, slices, None and Ellipsis; a copy for lists, masks and integer tensors.
 
@@ -340,7 +345,7 @@ def getitem(self: Tensor, index: Any) -> Tensor:
         v = self.storage()
         shape = v.shape
         if shape and 0 <= index < shape[0]:
-            return made_view(slice_op, self, v[index, ...], {"index": (index,)})
+            return made_view(slice_op, self, v[index, ...], _PLACES[index] if index < 16 else {"index": (index,)})
     basic, places, tensors = parsed(self.value.shape, index)
     x = self
     if not isinstance(index, slice) and all(b == FULL for b in basic):

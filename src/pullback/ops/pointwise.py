@@ -93,13 +93,19 @@ reciprocal = elementwise(
     kinks=[0.0],
     zero="1/x underflows for huge x", nonfinite="x is zero: 1/x has a pole",
 )  # fmt: skip
+
+
+def _times(alpha: Any, y: Any) -> Any:
+    return (y.dtype.type(alpha) if hasattr(y, "dtype") else alpha) * y
+
+
 add_scaled = elementwise(
-    "add_scaled", lambda x, y, *, alpha: x + y.dtype.type(alpha) * y,
+    "add_scaled", lambda x, y, *, alpha: x + _times(alpha, y),
     d=[1, lambda _out, _x, _y, *, alpha: alpha], torch_name="add",
     first=True, backward="AddBackward0", variants=[{"alpha": 2.5}], zero="alpha is zero",
 )  # fmt: skip
 sub_scaled = elementwise(
-    "sub_scaled", lambda x, y, *, alpha: x - y.dtype.type(alpha) * y,
+    "sub_scaled", lambda x, y, *, alpha: x - _times(alpha, y),
     d=[1, lambda _out, _x, _y, *, alpha: -alpha], torch_name="sub",
     first=True, backward="SubBackward0", check=no_bool_minus, variants=[{"alpha": 2.5}], zero="alpha is zero",
 )  # fmt: skip
@@ -179,9 +185,11 @@ def _no_negative(dtype: Any, args: tuple[Any, ...]) -> None:
 
 
 def _base_partial(_out: Any, x: Any, y: Any) -> Any:
-    if isinstance(y, (np.generic, float)):  # noqa: UP038 - a union is made anew in every call
+    if isinstance(y, (np.generic, float)):  # a union type would be made anew in every call
         y = y.item() if isinstance(y, np.generic) else y
-        return x + x if y == 2 else 0.0 if y == 0 else y * power(x, y - 1)
+        if y == 2 and not isinstance(x, Tensor):
+            return x + x
+        return 0.0 if y == 0 else y * power(x, y - 1)  # tensors: x**0 stays connected, as in PyTorch
     return choose(y == 0, 0.0, y * power(x, y - 1))
 
 
@@ -366,7 +374,7 @@ def beside(y: Any, x: Any) -> Any:
 
 
 def _xlogy(x: Any, y: Any) -> Any:
-    return np.where((x == 0) & (y == y), y.dtype.type(0), x * np.log(y))[()]
+    return np.where((x == 0) & (y == y), x.dtype.type(0), x * np.log(y))[()]
 
 
 xlogy = elementwise(

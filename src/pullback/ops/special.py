@@ -106,10 +106,12 @@ rsqrt = elementwise(
 # ---------------------------------------------------------------------- trigonometry
 
 sin = elementwise(
-    "sin", np.sin, d=[lambda _out, x: cos(x)], pull=[lambda g, _out, x: g * np.cos(x)], result="float", zero=CREST
+    "sin", np.sin, d=[lambda _out, x: cos(x)], pull=[lambda g, _out, x: g * np.cos(x)], result="float",
+    zero=CREST,
 )
 cos = elementwise(
-    "cos", np.cos, d=[lambda _out, x: -sin(x)], pull=[lambda g, _out, x: -g * np.sin(x)], result="float", zero=CREST
+    "cos", np.cos, d=[lambda _out, x: -sin(x)], pull=[lambda g, _out, x: -g * np.sin(x)], result="float",
+    zero=CREST,
 )
 tan = elementwise("tan", np.tan, d=[lambda out, _x: 1 + out * out], result="float", domain="quarter turn")
 asin = elementwise(
