@@ -61,15 +61,12 @@ from pullback.ops.losses import (
     smooth_l1_loss,
 )
 from pullback.ops.normalise import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
-from pullback.ops.pool import (
+from pullback.ops.pool import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from pullback.ops.pool_adaptive import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_max_pool1d,
     adaptive_max_pool2d,
-    avg_pool1d,
-    avg_pool2d,
-    max_pool1d,
-    max_pool2d,
 )
 from pullback.ops.softmax import implicit_dim
 from pullback.ops.softmax import log_softmax as _log_softmax

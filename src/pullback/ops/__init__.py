@@ -1,7 +1,7 @@
 """The op table, one module per family or subject. Read `pointwise` first: one line is one op.
 
-Each module ends with PUBLIC (torch-level names), METHODS (Tensor methods and operators) and IN_PLACE (in-place methods).
-May import `families`, `graph`, `dtypes`, `errors`, and other ops modules; nothing above.
+Each module ends with PUBLIC (torch-level names), METHODS (Tensor methods and operators) and IN_PLACE (in-
+place methods). May import `families`, `graph`, `dtypes`, `errors`, and other ops modules; nothing above.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from pullback.ops import (
     norms,
     pointwise,
     pool,
+    pool_adaptive,
     randomness,
     reduce,
     scans,
@@ -76,6 +77,7 @@ MODULES = (
     losses,
     normalise,
     pool,
+    pool_adaptive,
     softmax,
     attributes,
 )

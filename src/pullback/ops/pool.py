@@ -1,18 +1,13 @@
-"""Pooling: the average and the maximum of windows, and averages that adapt to an output size.
+"""Pooling: the average and the maximum of windows.
 
-Read `Windows` first. Pools run over the kernel's offsets with strided slices of the input (no copy of the
-windows), in any
-number of trailing spatial dimensions. `avg_pool` and its transpose carry each other's derivatives; `max_pool`
-returns its
-winners' indices, and its cotangent is a scatter to them. May import `families`, `graph`, `errors`, `conv`
-(sizes).
+Read `windows` first. `avg_pool` and its transpose carry each other's derivatives; `max_pool` returns its
+winners' indices, and its cotangent is a scatter to them (`place_winners`). `pool_adaptive` holds the
+pools with a wanted output size. May import `families`, `graph`, `errors`, `windows`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,102 +15,8 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
 from pullback.families.facets import Dependence, Sample
-from pullback.families.op import TABLE, apply
-
-Ints = tuple[int, ...]
-
-
-def pool_size(n: int, k: int, stride: int, padding: int, dilation: int, ceil: bool) -> int:
-    """How many windows PyTorch makes of n entries (with ceil: the last begins inside the padded input)."""
-    span = n + 2 * padding - dilation * (k - 1) - 1
-    count = (-(-span // stride) if ceil else span // stride) + 1
-    return count - 1 if ceil and (count - 1) * stride >= n + padding else count
-
-
-class Windows:
-    """The geometry of a pool over the last len(kernel) dimensions."""
-
-    def __init__(
-        self, shape: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, *, ceil: bool
-    ) -> None:
-        self.lead = shape[: len(shape) - len(kernel)]
-        self.sizes = shape[len(self.lead) :]
-        self.kernel, self.stride, self.padding, self.dilation = kernel, stride, padding, dilation
-        self.out = tuple(
-            pool_size(n, k, s, p, d, ceil)
-            for n, k, s, p, d in zip(self.sizes, kernel, stride, padding, dilation, strict=True)
-        )
-
-    def offsets(self) -> Iterator[tuple[Ints, tuple[slice, ...], tuple[slice, ...]]]:
-        """Per place in the kernel: the windows (output slices) that have it inside the input, and where."""
-        for place in itertools.product(*map(range, self.kernel)):
-            outs: list[slice] = []
-            ins: list[slice] = []
-            for i, n, m, s, p, d in zip(
-                place, self.sizes, self.out, self.stride, self.padding, self.dilation, strict=True
-            ):
-                first = max(0, -(-(p - i * d) // s))
-                last = min(m - 1, (n - 1 + p - i * d) // s)
-                start = first * s + i * d - p
-                outs.append(slice(first, last + 1))
-                ins.append(slice(start, start + (last - first) * s + 1, s) if last >= first else slice(0, 0))
-            yield place, tuple(outs), tuple(ins)
-
-    def counts(self, *, include_pad: bool) -> Any:
-        """How many entries each window averages (PyTorch's divisor)."""
-        total: Any = np.ones(())
-        for n, m, k, s, p in zip(self.sizes, self.out, self.kernel, self.stride, self.padding, strict=True):
-            start = np.arange(m) * s - p
-            end = np.minimum(start + k, n + p)
-            if not include_pad:
-                start, end = np.maximum(start, 0), np.minimum(end, n)
-            total = total[..., None] * (end - start)
-        return total
-
-
-ALL = (Ellipsis,)
-
-
-def all_pairs(w: Windows) -> tuple[Any, Any]:
-    """Flat indices (output entry, input entry) of everything inside a window."""
-    lead = math.prod(w.lead)
-    outs, ins = np.arange(math.prod(w.out)).reshape(w.out), np.arange(math.prod(w.sizes)).reshape(w.sizes)
-    rows = [outs[o].reshape(-1) for _, o, _ in w.offsets()]
-    cols = [ins[i].reshape(-1) for _, _, i in w.offsets()]
-    return per_plane(lead, np.concatenate(rows), outs.size), per_plane(lead, np.concatenate(cols), ins.size)
-
-
-def per_plane(lead: int, ids: Any, size: int) -> Any:
-    """The same indices in each of `lead` planes of this size."""
-    return (np.arange(lead)[:, None] * size + ids).reshape(-1)
-
-
-def leading(name: str) -> Any:
-    """The batch rule of an op that treats all but its last dimensions as a batch."""
-
-    def rule(size: int, dims: Any, args: Any, params: dict[str, Any]) -> Any:
-        moved = [
-            a.unsqueeze(0).expand((size, *a.shape)) if d is None else a.movedim(d, 0)
-            for a, d in zip(args, dims, strict=True)
-        ]
-        r = TABLE[name](*moved, **params)
-        return (r, (0,) * len(r)) if isinstance(r, tuple) else (r, 0)
-
-    return rule
-
-
-def _window_pattern(avals: Any, params: dict[str, Any], _values: Any = None) -> Dependence:
-    dilation = params.get("dilation", (1,) * len(params["kernel"]))
-    w = Windows(
-        tuple(avals[0].shape),
-        params["kernel"],
-        params["stride"],
-        params["padding"],
-        dilation,
-        ceil=params["ceil"],
-    )
-    return Dependence([all_pairs(w)])
-
+from pullback.families.op import apply
+from pullback.ops.windows import ALL, Ints, Windows, all_pairs, leading, window_pattern
 
 # ---------------------------------------------------------------------- average
 
@@ -180,7 +81,7 @@ avg_pool = by_hand(
     jvp=lambda tangents, _out, _x, **p: avg_pool(tangents[0], **p),
     samples=_avg_samples,
     backward="AvgPool2DBackward0",
-    facets={"depend": _window_pattern, "batch": leading("avg_pool2d")},
+    facets={"depend": window_pattern, "batch": leading("avg_pool2d")},
 )
 
 
@@ -288,12 +189,14 @@ place_winners = by_hand(
 )
 
 
-def _back_to_winners(g: Any, out: Any, _x: Any, **p: Any) -> Any:
+def back_to_winners(g: Any, out: Any, _x: Any, **p: Any) -> Any:
+    """The vjp of a pool that returns values and winners: the cotangent of the values goes to the winners."""
     n = len(p.get("kernel") or p["size"])
     return place_winners(g[0], out[1], size=tuple(_x.shape)[len(_x.shape) - n :])
 
 
-def _of_winners(tangents: Any, out: Any, _x: Any, **p: Any) -> Any:
+def of_winners(tangents: Any, out: Any, _x: Any, **p: Any) -> Any:
+    """Its jvp: the tangents of the winners."""
     n = len(p.get("kernel") or p["size"])
     return pick_winners(tangents[0], out[1], n=n), None
 
@@ -316,117 +219,12 @@ def _max_samples() -> list[Sample]:
 max_pool = by_hand(
     "max_pool2d_with_indices",
     _max_pool,
-    vjp=[_back_to_winners],
-    jvp=_of_winners,
+    vjp=[back_to_winners],
+    jvp=of_winners,
     outputs=2,
     samples=_max_samples,
     backward="MaxPool2DWithIndicesBackward0",
-    facets={"depend": _window_pattern, "batch": leading("max_pool2d_with_indices")},
-)
-
-
-def _adaptive_max(x: Any, *, size: Ints) -> tuple[Any, Any]:
-    """The first maximum of each of `size` regions, and its flat index in its plane."""
-    lead, sizes = x.shape[: x.ndim - len(size)], x.shape[x.ndim - len(size) :]
-    ids = np.arange(math.prod(sizes)).reshape(sizes)
-    best, where = np.empty((*lead, *size), x.dtype), np.zeros((*lead, *size), np.int64)
-    for place in itertools.product(*map(range, size)):
-        region = tuple(slice(*bounds(i, n, m)) for i, n, m in zip(place, sizes, size, strict=True))
-        flat = x[ALL + region].reshape(*lead, -1)
-        won = flat.argmax(axis=-1)  # the first one; NaN wins
-        best[ALL + place] = np.take_along_axis(flat, won[..., None], -1)[..., 0]
-        where[ALL + place] = ids[region].reshape(-1)[won]
-    return best, where
-
-
-def bounds(i: int, n: int, m: int) -> tuple[int, int]:
-    """Region i of m over n entries: from floor(i n / m) to ceil((i + 1) n / m)."""
-    return i * n // m, -(-(i + 1) * n // m)
-
-
-def region_pairs(lead: int, sizes: Ints, wanted: Ints) -> tuple[Any, Any]:
-    """Flat indices (region, entry) of every entry inside a region."""
-    ids = np.arange(math.prod(sizes)).reshape(sizes)
-    rows: list[Any] = [np.zeros(0, int)]
-    cols: list[Any] = [np.zeros(0, int)]
-    for k, place in enumerate(itertools.product(*map(range, wanted))):
-        inside = ids[
-            tuple(slice(*bounds(i, n, m)) for i, n, m in zip(place, sizes, wanted, strict=True))
-        ].reshape(-1)
-        rows.append(np.full(inside.size, k))
-        cols.append(inside)
-    return (
-        per_plane(lead, np.concatenate(rows), math.prod(wanted)),
-        per_plane(lead, np.concatenate(cols), math.prod(sizes)),
-    )
-
-
-def _adaptive_max_depend(avals: Any, params: dict[str, Any], _values: Any = None) -> Dependence:
-    shape, size = tuple(avals[0].shape), params["size"]
-    lead = len(shape) - len(size)
-    return Dependence([region_pairs(math.prod(shape[:lead]), shape[lead:], size)])
-
-
-adaptive_max_pool = by_hand(
-    "adaptive_max_pool2d",
-    _adaptive_max,
-    vjp=[_back_to_winners],
-    jvp=_of_winners,
-    outputs=2,
-    samples=lambda: [Sample((np.sin(1.3 * np.arange(40.0)).reshape(1, 2, 5, 4),), {"size": (2, 3)})],
-    backward="AdaptiveMaxPool2DBackward0",
-    facets={"depend": _adaptive_max_depend, "batch": leading("adaptive_max_pool2d")},
-)
-
-
-# ---------------------------------------------------------------------- adaptive average
-
-
-def region_matrix(n: int, m: int) -> Any:
-    """The averages over m regions of n entries as a matrix (m, n)."""
-    a = np.zeros((m, n))
-    for i in range(m):
-        lo, hi = bounds(i, n, m)
-        a[i, lo:hi] = 1.0 / (hi - lo)
-    return a
-
-
-def _axis_maps(x: Any, *, maps: tuple[Any, ...]) -> Any:
-    for axis, a in enumerate(reversed(maps)):
-        x = np.moveaxis(np.matmul(np.moveaxis(x, -1 - axis, -1), a.T.astype(x.dtype)), -1, -1 - axis)
-    return np.ascontiguousarray(x)
-
-
-def _transposed(maps: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(a.T for a in maps)
-
-
-def _maps_depend(avals: Any, params: dict[str, Any], _values: Any = None) -> Dependence:
-    """The pattern of the Kronecker product of the matrices, plane by plane."""
-    shape, maps = tuple(avals[0].shape), params["maps"]
-    rows, cols = np.zeros(1, int), np.zeros(1, int)
-    for a in maps:
-        r, c = np.nonzero(a)
-        rows = (rows[:, None] * a.shape[0] + r).reshape(-1)
-        cols = (cols[:, None] * a.shape[1] + c).reshape(-1)
-    lead = math.prod(shape[: len(shape) - len(maps)])
-    sizes = [math.prod(a.shape[k] for a in maps) for k in (0, 1)]
-    return Dependence([(per_plane(lead, rows, sizes[0]), per_plane(lead, cols, sizes[1]))])
-
-
-adaptive_avg_pool = by_hand(
-    "adaptive_avg_pool2d",
-    _axis_maps,
-    vjp=[lambda g, _out, _x, *, maps: adaptive_avg_pool(g, maps=_transposed(maps))],
-    jvp=lambda tangents, _out, _x, *, maps: adaptive_avg_pool(tangents[0], maps=maps),
-    samples=lambda: [
-        Sample(
-            (np.sin(np.arange(40.0)).reshape(1, 2, 5, 4),),
-            {"maps": (region_matrix(5, 2), region_matrix(4, 3))},
-        )
-    ],
-    backward="AdaptiveAvgPool2DBackward0",
-    facets={"depend": _maps_depend, "batch": leading("adaptive_avg_pool2d")},
+    facets={"depend": window_pattern, "batch": leading("max_pool2d_with_indices")},
 )
 
 
@@ -469,6 +267,15 @@ def _check(x: Any, name: str, n: int, kernel: Ints, padding: Ints) -> None:
         raise RuntimeError(message(first))
 
 
+def _geometry(x: Any, name: str, n: int, kernel: Any, stride: Any, padding: Any) -> tuple[Ints, Ints, Ints]:
+    """Kernel, stride (the kernel where none is given) and padding per dimension, checked."""
+    kernel = _numbers(kernel, n)
+    stride = kernel if stride is None or stride == [] else _numbers(stride, n)
+    padding = _numbers(padding, n)
+    _check(x, name, n, kernel, padding)
+    return kernel, stride, padding
+
+
 def _check_output(x: Any, name: str, sizes: Ints) -> None:
     """RuntimeError where no window fits."""
     if all(m > 0 for m in sizes):
@@ -495,16 +302,13 @@ def _check_output(x: Any, name: str, sizes: Ints) -> None:
 def _avg(
     x: Any, name: str, n: int, kernel: Any, stride: Any, padding: Any, ceil: bool, include: bool, divisor: Any
 ) -> Any:
-    kernel = _numbers(kernel, n)
-    stride = kernel if stride is None or stride == [] else _numbers(stride, n)
-    padding = _numbers(padding, n)
-    _check(x, name, n, kernel, padding)
+    kernel, stride, padding = _geometry(x, name, n, kernel, stride, padding)
     params = {**_params(kernel, stride, padding, ceil=ceil, include_pad=include), "divisor": divisor}
     _check_output(x, name, _windows(tuple(x.shape), params).out)
-    return _named(apply(avg_pool, (x,), params), n)
+    return named(apply(avg_pool, (x,), params), n)
 
 
-def _named(t: Any, n: int) -> Any:
+def named(t: Any, n: int) -> Any:
     """In PyTorch a pool over one dimension is a squeezed pool over two: the same grad_fn here."""
     if n == 1 and t.node is not None:
         node = getattr(t.node, "node", t.node)
@@ -555,10 +359,7 @@ def _max(
     ceil: bool,
     indices: bool,
 ) -> Any:
-    kernel = _numbers(kernel, n)
-    stride = kernel if stride is None or stride == [] else _numbers(stride, n)
-    padding = _numbers(padding, n)
-    _check(x, name, n, kernel, padding)
+    kernel, stride, padding = _geometry(x, name, n, kernel, stride, padding)
     dilation = _numbers(dilation, n)
     params = {
         "kernel": kernel,
@@ -570,7 +371,7 @@ def _max(
     w = Windows(tuple(x.shape), kernel, stride, padding, dilation, ceil=ceil)
     _check_output(x, name, w.out)
     values, where = apply(max_pool, (x,), params)
-    values = _named(values, n)
+    values = named(values, n)
     return (values, where) if indices else values
 
 
@@ -600,52 +401,13 @@ def max_pool2d(
     return _max(input, "max_pool2d", 2, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def _sizes(output_size: Any, x: Any, n: int) -> Ints:
-    wanted = (output_size,) * n if output_size is None or isinstance(output_size, int) else tuple(output_size)
-    return tuple(have if w is None else int(w) for w, have in zip(wanted, x.shape[-n:], strict=True))
-
-
-def _adaptive_avg(x: Any, output_size: Any, n: int) -> Any:
-    sizes = _sizes(output_size, x, n)
-    if n == 2 and sizes == (1, 1):
-        return x.mean((-1, -2), keepdim=True)
-    maps = tuple(map(region_matrix, tuple(x.shape)[-n:], sizes))
-    return _named(apply(adaptive_avg_pool, (x,), {"maps": maps}), n)
-
-
-def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
-    """Averages over output_size regions of the last dimension, as equal as they can be."""
-    return _adaptive_avg(input, output_size, 1)
-
-
-def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
-    """Averages over a grid of regions of the last two dimensions; None keeps a dimension as it is."""
-    return _adaptive_avg(input, output_size, 2)
-
-
-def _adaptive_maximum(x: Any, output_size: Any, n: int, return_indices: bool) -> Any:
-    values, where = apply(adaptive_max_pool, (x,), {"size": _sizes(output_size, x, n)})
-    values = _named(values, n)
-    return (values, where) if return_indices else values
-
-
-def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima over output_size regions of the last dimension."""
-    return _adaptive_maximum(input, output_size, 1, return_indices)
-
-
-def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima over a grid of regions of the last two dimensions."""
-    return _adaptive_maximum(input, output_size, 2, return_indices)
-
-
 avg_pool.call, max_pool.call = avg_pool2d, max_pool2d
-adaptive_avg_pool.call, adaptive_max_pool.call = adaptive_avg_pool2d, adaptive_max_pool2d
+
+
 PUBLIC: dict[str, Any] = {
     "avg_pool1d": avg_pool1d,
     "max_pool1d": max_pool1d,
     "max_pool2d": max_pool2d,
-    "adaptive_avg_pool1d": adaptive_avg_pool1d,
 }
 METHODS: dict[str, Any] = {}
 IN_PLACE: dict[str, Any] = {}
