@@ -13,7 +13,8 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.graph.tensor import Tensor, wrap
-from pullback.ops.losses import REDUCTIONS, check_reduction, legacy, nll_loss, same_dtype, same_shape
+from pullback.ops.losses import REDUCTIONS, check_reduction, legacy, same_dtype, same_shape
+from pullback.ops.losses_classes import nll_loss
 from pullback.ops.softmax import log_softmax
 
 SPATIAL = "only batches of spatial targets supported (3D tensors) but got targets of dimension: {n}"

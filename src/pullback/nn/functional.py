@@ -57,9 +57,9 @@ from pullback.ops.losses import (
     binary_cross_entropy_with_logits,
     huber_loss,
     mse_loss,
-    nll_loss,
     smooth_l1_loss,
 )
+from pullback.ops.losses_classes import nll_loss
 from pullback.ops.normalise import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from pullback.ops.pool import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from pullback.ops.pool_adaptive import (

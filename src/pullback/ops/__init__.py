@@ -1,7 +1,7 @@
 """The op table, one module per family or subject. Read `pointwise` first: one line is one op.
 
-Each module ends with PUBLIC (torch-level names), METHODS (Tensor methods and operators) and IN_PLACE (in-
-place methods). May import `families`, `graph`, `dtypes`, `errors`, and other ops modules; nothing above.
+Each module ends with PUBLIC (torch-level names), METHODS (Tensor methods and operators) and IN_PLACE
+(in-place methods). May import `families`, `graph`, `dtypes`, `errors`, and other ops modules; nothing above.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pullback.ops import (
     join,
     linalg,
     losses,
+    losses_classes,
     memory,
     normalise,
     norms,
@@ -75,6 +76,7 @@ MODULES = (
     conv,
     embed,
     losses,
+    losses_classes,
     normalise,
     pool,
     pool_adaptive,
