@@ -135,6 +135,74 @@ def _run(n: int, step: int, work: Callable[[int, int], None]) -> None:
 def map_pieces(work: Callable[[int, int], Any], n: int, step: int) -> list[Any]:
     """[work(lo, hi), ...] over range(n) in steps, on all cores; in order, whatever their number."""
     starts = range(0, n, step)
-    if cores() == 1:
+    if cores() == 1 or n <= step:
         return [work(lo, min(lo + step, n)) for lo in starts]
     return list(_threads.pool().map(lambda lo: work(lo, min(lo + step, n)), starts))
+
+
+# ---------------------------------------------------------------------- whole arrays to one number
+
+# entries of one line of a long sum: lines are dot products, their results are added pairwise, so that the
+# rounding errors stay those of a pairwise sum while the loop runs at the memory's pace
+LINE = 512
+SHARE = 1 << 19
+
+
+def long_sum(flat: Any) -> Any:
+    """The sum of a long float vector, on all cores; the same for every number of them."""
+    ones = np.ones((LINE, 1), flat.dtype)
+    return _in_lines(flat, lambda lines: np.matmul(lines, ones), np.add.reduce)
+
+
+def long_squares(flat: Any, centre: Any = None) -> Any:
+    """The sum of the squares of a long float vector, or of its distances from a centre, on all cores."""
+    if centre is None:
+        return _in_lines(flat, _own_products, lambda rest: rest.dot(rest))
+
+    def work(lo: int, hi: int) -> Any:
+        parts = [
+            _line_total(flat[i : min(i + PIECE, hi)] - centre, _own_products, lambda rest: rest.dot(rest))
+            for i in range(lo, hi, PIECE)
+        ]
+        return np.add.reduce(np.array(parts))
+
+    return np.add.reduce(np.array(map_pieces(work, flat.size, SHARE)))
+
+
+def long_reduce(ufunc: Any, flat: Any) -> Any:
+    """ufunc.reduce of a long vector, for ufuncs whose order does not matter (maximum, minimum), on all cores."""
+    return ufunc.reduce(np.array(map_pieces(lambda lo, hi: ufunc.reduce(flat[lo:hi]), flat.size, SHARE)))
+
+
+def long_product(flat: Any) -> Any:
+    """The product of a long float vector: many columns side by side, on all cores."""
+
+    def work(lo: int, hi: int) -> Any:
+        part = flat[lo:hi]
+        whole = part.size // LINE * LINE
+        columns = np.multiply.reduce(part[:whole].reshape(-1, LINE), 0)
+        return np.multiply.reduce(columns) * np.multiply.reduce(part[whole:])
+
+    with np.errstate(all="ignore"):
+        return np.multiply.reduce(np.array(map_pieces(work, flat.size, PIECE)))
+
+
+def _own_products(lines: Any) -> Any:
+    return np.matmul(lines, lines.swapaxes(1, 2))
+
+
+def _line_total(part: Any, products: Callable[[Any], Any], rest: Callable[[Any], Any]) -> Any:
+    with np.errstate(all="ignore"):
+        whole = part.size // LINE * LINE
+        lines = products(part[:whole].reshape(-1, 1, LINE))
+        return np.add.reduce(lines, None) + rest(part[whole:])
+
+
+def _in_lines(flat: Any, products: Callable[[Any], Any], rest: Callable[[Any], Any]) -> Any:
+    found = map_pieces(lambda lo, hi: _line_total(flat[lo:hi], products, rest), flat.size, SHARE)
+    return np.add.reduce(np.array(found))
+
+
+def long_floats(v: Any) -> bool:
+    """Is it worth its threads: many float32 or float64 entries, contiguous?"""
+    return v.size > BIG and v.dtype.kind == "f" and v.dtype.itemsize > 2 and v.flags.c_contiguous

@@ -25,6 +25,7 @@ from pullback.families.arguments import (
 )
 from pullback.families.fibers import as_lines, evenly, lifted_shape, split_nan
 from pullback.families.op import absent, apply
+from pullback.families.parallel import long_floats, long_reduce
 from pullback.families.reduction import FiberOp, fast_all, labelled, picking, reduction, run
 from pullback.families.reduction_facets import standard_samples
 from pullback.graph.tensor import Tensor
@@ -71,7 +72,12 @@ def _not_empty(
 
 
 def _extreme(ufunc: Any) -> Any:
-    return lambda x, *, dim, keepdim=False: ufunc.reduce(x, axis=dim, keepdims=keepdim)
+    def eval_(x: Any, *, dim: Any, keepdim: bool = False) -> Any:
+        if dim is None and not keepdim and long_floats(x):
+            return long_reduce(ufunc, x.reshape(-1))
+        return ufunc.reduce(x, axis=dim, keepdims=keepdim)
+
+    return eval_
 
 
 def _even(name: str, eval: Any, backward: str, rule: Any = evenly) -> FiberOp:
@@ -248,7 +254,11 @@ def _three_forms(name: str, whole_op: FiberOp, dim_op: FiberOp) -> Any:
         return pick(dim_op, kind, input, {"dim": d, "keepdim": given.get("keepdim", False)}, out)
 
     ufunc = np.maximum if name == "max" else np.minimum
-    return fast_all(name, whole_op, lambda v: ufunc.reduce(v, None), call)
+
+    def every(v: Any) -> Any:
+        return long_reduce(ufunc, v.reshape(-1)) if long_floats(v) else ufunc.reduce(v, None)
+
+    return fast_all(name, whole_op, every, call)
 
 
 max = _three_forms("max", max_all, max_dim)

@@ -17,7 +17,7 @@ from pullback.families.calls import write_out
 from pullback.families.facets import Dependence, Local
 from pullback.families.fibers import as_dtype, choose, count, evenly, over
 from pullback.families.op import TABLE
-from pullback.families.parallel import BIG, map_pieces
+from pullback.families.parallel import long_squares
 from pullback.families.reduction import F32, F64, labelled, reduction, run
 from pullback.families.reduction_facets import depend, local, standard_samples
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
@@ -207,23 +207,13 @@ def vector_norm(
 _euclidean: dict[str, Any] = {"ord": 2, "dim": None, "keepdim": False}
 
 
-def _squares(flat: Any) -> Any:
-    """The sum of squares of a long vector: dot products of short pieces, added up in float64."""
-
-    def piece(lo: int, hi: int) -> float:
-        parts = [flat[i : i + FEW] for i in range(lo, hi, FEW)]
-        return math.fsum(float(p.dot(p)) for p in parts)
-
-    return flat.dtype.type(math.fsum(map_pieces(piece, flat.size, BIG)))
-
-
 def _fast_norm(x: Tensor) -> Tensor:
     """The Euclidean norm of all entries of a plain float tensor."""
     v = x.value
     token = quiet(QUIET)
     try:
         flat = v if v.ndim == 1 else v.ravel()
-        r = np.sqrt(flat.dot(flat) if flat.size <= FEW else _squares(flat))
+        r = np.sqrt(flat.dot(flat) if flat.size <= FEW else long_squares(flat))
     finally:
         loud(token)
     t = _new(Tensor)

@@ -28,7 +28,7 @@ from pullback.families.fibers import (
     spread,
 )
 from pullback.families.op import absent
-from pullback.families.parallel import BIG, map_pieces
+from pullback.families.parallel import long_floats, long_product, long_sum
 from pullback.families.reduction import UNSET, fast_total, reduction, run
 from pullback.families.reduction_facets import standard_samples
 from pullback.graph.node import Node
@@ -45,11 +45,8 @@ _multiply: Any = np.multiply.reduce
 
 
 def total(v: Any) -> Any:
-    """The sum of all entries: NumPy's pairwise sum, large arrays in chunks of a fixed size on all cores."""
-    if v.size > BIG and v.flags.c_contiguous:
-        flat = v.reshape(-1)
-        return _reduce(np.array(map_pieces(lambda lo, hi: _reduce(flat[lo:hi]), flat.size, BIG), v.dtype))
-    return _reduce(v, None)
+    """The sum of all entries: NumPy's pairwise sum, large arrays in lines on all cores."""
+    return long_sum(v.reshape(-1)) if long_floats(v) else _reduce(v, None)
 
 
 def sum_along(v: Any, axis: Any, keepdim: bool = False) -> Any:
@@ -229,6 +226,8 @@ def nanmean(
 
 
 def _prod(x: Any, *, dim: Any, keepdim: bool = False) -> Any:
+    if dim is None and not keepdim and long_floats(x):
+        return long_product(x.reshape(-1))
     return _multiply(x, dim, np.int64 if x.dtype.kind in "biu" else None, None, keepdim)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.arguments import dims_of, invalid_combination, public
 from pullback.families.fibers import choose, count, over
+from pullback.families.parallel import long_floats, long_squares, long_sum
 from pullback.families.reduction import UNSET, labelled, reduction, run
 from pullback.families.reduction_facets import standard_samples
 from pullback.ops.reduce import along_mean, mean_
@@ -22,6 +23,11 @@ _reduce: Any = np.add.reduce
 
 
 def _var(x: Any, *, dim: Any, keepdim: bool = False, correction: float = 1) -> Any:
+    if dim is None and long_floats(x):
+        flat = x.reshape(-1)
+        free = x.dtype.type(max(0.0, x.size - correction))
+        r = long_squares(flat, long_sum(flat) / x.dtype.type(x.size)) / free
+        return r.reshape((1,) * x.ndim) if keepdim else r
     wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
     centred = wide - along_mean(wide, dim=dim, keepdim=True)
     squares = (centred * centred.conj()).real if x.dtype.kind == "c" else centred * centred
