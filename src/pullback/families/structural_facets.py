@@ -110,7 +110,11 @@ def depend(op: Any, avals: Sequence[Any], params: dict[str, Any], values: Sequen
 def zero(op: Any, i: int, args: Sequence[Any], params: dict[str, Any]) -> Local:
     """Every pair has the derivative 1 (or the op's factor): a copied entry is never the reason for a zero."""
     values = [a.value if isinstance(a, Tensor) else a for a in args]
-    rows, cols = op.pairs(args, params, values)[i]
+    found = op.pairs(args, params, values)[i]
+    if found is None:
+        none = np.zeros(0, np.int64)
+        return Local(none, none, np.zeros(0), f"{op.name} copies nothing of this argument")
+    rows, cols = found
     factor = params.get("alpha", 1) if i > 0 else 1
     return Local(
         rows, cols, np.full(len(rows), float(factor)), f"{op.name} multiplies by the constant {factor}"

@@ -374,7 +374,8 @@ def beside(y: Any, x: Any) -> Any:
 
 
 def _xlogy(x: Any, y: Any) -> Any:
-    return np.where((x == 0) & (y == y), x.dtype.type(0), x * np.log(y))[()]
+    y = y if hasattr(y, "dtype") else x.dtype.type(y)
+    return np.where((x == 0) & (y == y), y.dtype.type(0), x * np.log(y))[()]
 
 
 xlogy = elementwise(

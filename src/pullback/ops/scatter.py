@@ -22,6 +22,7 @@ from pullback.families.facets import Dependence
 from pullback.families.op import absent, apply, unbroadcast
 from pullback.families.sizes import dim_of, need_tensor
 from pullback.families.structural import structural
+from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.index import dynamic_shape, unslice_op
 from pullback.ops.memory import written
@@ -391,13 +392,17 @@ masked_select_op = structural(
         None,
     ],
     samples=[((2, 3), _M, {}), ((3,), _M, {})],
-    facets={"batch": lambda size, dims, args, params: _refuse_batch("masked_select")},  # noqa: ARG005
+    facets={
+        "type": absent("how many entries come out depends on the values of the mask"),
+        "batch": lambda size, dims, args, params: _refuse_batch("masked_select"),  # noqa: ARG005
+    },
 )
 spread_mask_op = structural(
     "spread_mask",
     _spread_mask,
     vjp=[lambda g, _out, _x, mask, *, shape: masked_select_op(g, mask), None],  # noqa: ARG005
     backward="MaskedScatterBackward0",
+    facets={"type": lambda g, _mask, *, shape: Aval(tuple(shape), g.dtype)},
     samples=[((3,), _M, {"shape": (2, 3)})],
 )
 masked_scatter_op = structural(
@@ -506,7 +511,7 @@ scatter_reduce_op = structural(
         ),
         "depend": lambda avals, params, values: Dependence(
             _reduce_pairs(avals, params, values),
-            frozenset({(0, 2), (2, 2)} if params["reduce"] == "prod" else ()),
+            frozenset({(0, 2), (2, 0), (2, 2)} if params["reduce"] == "prod" else ()),
         ),
     },
 )

@@ -286,7 +286,8 @@ def run(op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
             inner.append(a.value.inner)
             dims.append(0)
         else:
-            inner.append(strip(a))
+            # an index that a rule kept as an array is a tensor to batch rules
+            inner.append(wrap(a) if isinstance(a, np.ndarray) else strip(a))
             dims.append(None)
     before = state.grad
     state.update(grad=False)
