@@ -268,3 +268,20 @@ def test_second_derivatives_pass_through_views():
 def test_x_T_warns_for_other_ranks():
     with pytest.warns(UserWarning, match="The use of `x.T` on tensors of dimension other than 2"):
         assert torch.zeros(2, 3, 4).T.shape == (4, 3, 2)
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+def test_scatter_reduce_of_a_product_with_zeros(include_self):
+    x = torch.tensor([2.0, 0.0, 3.0, 0.0], dtype=torch.float64, requires_grad=True)
+    src = torch.tensor([1.0, 0.0, 5.0, 4.0, 0.0, 7.0, 0.0], dtype=torch.float64, requires_grad=True)
+    index = torch.tensor([0, 0, 1, 1, 2, 2, 2])
+    y = x.scatter_reduce(0, index, src, "prod", include_self=include_self)
+    gx, gs = torch.autograd.grad(y.sum(), (x, src), create_graph=True)
+    if include_self:
+        assert gx.tolist() == [0.0, 20.0, 0.0, 1.0]
+        assert gs.tolist() == [0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        # gs[1] = x[0] src[0]
+        assert torch.autograd.grad(gs[1], (x, src))[0].tolist() == [1.0, 0.0, 0.0, 0.0]
+    else:
+        assert gx.tolist() == [0.0, 0.0, 0.0, 1.0]
+        assert gs.tolist() == [0.0, 1.0, 4.0, 5.0, 0.0, 0.0, 0.0]

@@ -101,6 +101,23 @@ def test_views_of_several_outputs_may_not_be_written():
         assert (a * 2).tolist() == [4.0, 8.0, 12.0]
 
 
+def test_no_gradient_arrives_at_a_view_made_under_no_grad():
+    x = pb.ones(3, requires_grad=True)
+    with pb.no_grad():
+        v = x[:2]
+    assert v.requires_grad
+    y = (v * 2).sum()
+    assert y.grad_fn.next_functions[0][0].next_functions[0] == (None, 0)
+    y.backward()
+    assert v.grad is None
+    assert x.grad is None
+    with pytest.raises(RuntimeError, match="appears to not have been used"):
+        pb.autograd.grad((v * 2).sum(), v)
+    (v * x[:2]).sum().backward()
+    assert v.grad is None
+    assert x.grad.tolist() == [1.0, 1.0, 0.0]
+
+
 def test_views_made_under_no_grad():
     x = leaf()
     with pb.no_grad():

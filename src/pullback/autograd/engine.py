@@ -346,6 +346,8 @@ def finish_leaves(leaves: dict[Tensor, Any], tensors: bool, only: set[Key] | Non
         c = leaves.pop(leaf)
         if only is not None and leaf not in only:
             continue
+        if leaf.cut:
+            continue
         if leaf.hooks is not None:
             c = run_hooks(leaf.hooks, c, tensors)
         if leaf.node is None and only is None:

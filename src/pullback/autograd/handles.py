@@ -167,7 +167,7 @@ def saved(node: Node, name: str) -> Any:
 
 def next_function(edge: Any) -> tuple[Any, int]:
     """(handle, output number) of an edge."""
-    if edge is None:
+    if edge is None or (isinstance(edge, Tensor) and edge.cut):
         return (None, 0)
     if isinstance(edge, Tensor):
         return (accumulator_of(edge), 0)

@@ -218,7 +218,7 @@ def captured_cotangents(
     tensors = create_graph or bool(state.levels)
     found: list[Any] = []
     for key in keys:
-        if isinstance(key, Tensor) and key in leaves:
+        if isinstance(key, Tensor) and key in leaves and not key.cut:
             c = leaves.pop(key)
             captured[key] = run_hooks(key.hooks, c, tensors) if key.hooks is not None else c
         found.append(captured.get(key))

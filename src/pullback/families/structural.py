@@ -213,6 +213,7 @@ def made_view(
         else:
             # PyTorch: a view taken under no_grad still says requires_grad, as a leaf
             t.node = LEAF
+            t.cut = True
     if not mode:
         t.view_kind = "no_grad"
     if kind is not None:

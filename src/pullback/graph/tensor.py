@@ -50,6 +50,8 @@ class Tensor:
     accumulator: Any = None  # weak reference to the leaf's AccumulateGrad handle
     from_inference: bool = False
     foreign: Any = None  # on tensors of a running vmap: the function that runs an op on them
+    # a view of a followed tensor taken under no_grad: it says requires_grad, but no cotangent arrives at it
+    cut: bool = False
     view_kind: str | None = (
         None  # "multi:Unbind", "no_grad", "custom": what forbids writing through this view
     )

@@ -26,6 +26,7 @@ from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.index import dynamic_shape, unslice_op
 from pullback.ops.memory import written
+from pullback.ops.select import choose
 from pullback.ops.shape import broadcast_tensors, common_shape, expand, movedim, reshape
 
 # ---------------------------------------------------------------------- places
@@ -464,8 +465,7 @@ def _reduce_back(
             )
         gx, gs = share, gather_op(share, index, dim=dim)
     elif reduce == "prod":
-        gx = g * out / x
-        gs = gather_op(g * out, index, dim=dim) / src
+        gx, gs = _others(g, out, x, index, src, dim, include_self)
     else:
         same, hit = (x == out) * _one(g), (src == gather_op(out, index, dim=dim)) * _one(g)
         count = scatter_add_op(same if include_self else same * 0, index, hit, dim=dim)
@@ -474,6 +474,21 @@ def _reduce_back(
     if not include_self:
         gx = scatter_value_op(gx, index, dim=dim, value=0)
     return gx, gs
+
+
+def _others(g: Any, out: Any, x: Any, index: Any, src: Any, dim: int, include_self: bool) -> tuple[Any, Any]:
+    """The cotangents of a product: g times the product of the other factors, also where a factor is zero.
+
+    A zero is replaced by one where it is the only one among the sources of its place.
+    """
+    keep = {"dim": dim, "reduce": "prod", "include_self": include_self}
+    x1 = x + (x == 0) * _one(g)
+    gx = g * scatter_reduce_op(x1, index, src, **keep) / x1
+    zero = (src == 0) * _one(g)
+    number = gather_op(scatter_add_op(_zeros(x.shape, g), index, zero, dim=dim), index, dim=dim)
+    single = (zero == 1) & (number == 1)
+    others = gather_op(g * scatter_reduce_op(x, index, choose(single, 1.0, src), **keep), index, dim=dim)
+    return gx, choose(single, others, gather_op(g * out, index, dim=dim) / (src + zero))
 
 
 def _one(g: Any) -> Any:
