@@ -1,10 +1,9 @@
 """`Module`: a tree of parameters, buffers and submodules with a `forward`.
 
 Read `Module` first: attributes that are parameters, buffers or modules are kept in three dictionaries,
-everything else is a plain
-attribute. `hooks` holds what runs around `forward`, `state` what saves and loads. May import `graph`,
-`nn.parameter`, `nn.hooks`,
-`nn.state`.
+everything else is a plain attribute. `held` checks what goes into the dictionaries, `hooks` holds what
+runs around `forward`, `state` what saves and loads. May import `graph`, `nn.parameter`, `nn.held`,
+`nn.hooks`, `nn.state`.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-import numpy as np
-
 from pullback import dtypes
 from pullback.errors import message
 from pullback.graph.tensor import Tensor
 from pullback.nn import state as saved
+from pullback.nn.held import assign_kept, check_name, clear_grad, forget, torch_type
 from pullback.nn.hooks import Handle, Hooks, run_hooked
 from pullback.nn.parameter import Buffer, Parameter, replace_memory
 
@@ -88,7 +86,7 @@ class Module:
                         "cannot assign parameters before Module.__init__() call", "", "super().__init__()"
                     )
                 )
-            _forget(self, name, "_buffers", "_modules")
+            forget(self, name, "_buffers", "_modules")
             self.register_parameter(name, value)
             return
         if isinstance(value, Module):
@@ -96,14 +94,14 @@ class Module:
                 raise AttributeError(
                     message("cannot assign module before Module.__init__() call", "", "super().__init__()")
                 )
-            _forget(self, name, "_parameters", "_buffers")
+            forget(self, name, "_parameters", "_buffers")
             own["_modules"][name] = value
             return
         if isinstance(value, Buffer):
-            _forget(self, name, "_parameters", "_modules")
+            forget(self, name, "_parameters", "_modules")
             self.register_buffer(name, value, value.persistent)
             return
-        if parameters is None or not _assign_kept(own, name, value):
+        if parameters is None or not assign_kept(own, name, value):
             object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -122,12 +120,12 @@ class Module:
         """Add a parameter (or None, a place kept free). KeyError or TypeError for bad names or values."""
         if "_parameters" not in self.__dict__:
             raise AttributeError("cannot assign parameter before Module.__init__() call")
-        _check_name(self, name, self._parameters, "parameter")
+        check_name(self, name, self._parameters, "parameter")
         if param is not None:
             if not isinstance(param, Parameter):
                 raise TypeError(
                     message(
-                        f"cannot assign '{_torch_type(param)}' object to parameter '{name}' "
+                        f"cannot assign '{torch_type(param)}' object to parameter '{name}' "
                         "(torch.nn.Parameter or None required)"
                     )
                 )
@@ -146,11 +144,11 @@ class Module:
         """Add a tensor that belongs to the state without being a parameter; not saved unless persistent."""
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
-        _check_name(self, name, self._buffers, "buffer")
+        check_name(self, name, self._buffers, "buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
                 message(
-                    f"cannot assign '{_torch_type(tensor)}' object to buffer '{name}' (torch Tensor or None "
+                    f"cannot assign '{torch_type(tensor)}' object to buffer '{name}' (torch Tensor or None "
                     "required)"
                 )
             )
@@ -162,8 +160,8 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a submodule. TypeError or KeyError for bad names or values."""
         if module is not None and not isinstance(module, Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"{_torch_type(module)} is not a Module subclass")
-        _check_name(self, name, self._modules, "module")
+            raise TypeError(f"{torch_type(module)} is not a Module subclass")
+        check_name(self, name, self._modules, "module")
         self._modules[name] = module
 
     register_module = add_module
@@ -445,73 +443,3 @@ def _block(name: str, lines: list[str]) -> str:
 def indented(text: str) -> str:
     """All lines but the first moved to the right by two spaces."""
     return text.replace("\n", "\n  ")
-
-
-def _forget(module: Module, name: str, *kinds: str) -> None:
-    own = module.__dict__
-    own.pop(name, None)
-    for kind in kinds:
-        own[kind].pop(name, None)
-    own["_non_persistent_buffers_set"].discard(name)
-
-
-def _assign_kept(own: dict[str, Any], name: str, value: Any) -> bool:
-    """Assign a plain value to the name of a parameter, module or buffer; False if there is none."""
-    if name in own["_parameters"]:
-        _must_be_none(value, name, "parameter", "torch.nn.Parameter or None")
-        own["_parameters"][name] = None
-    elif name in own["_modules"]:
-        _must_be_none(value, name, "child module", "torch.nn.Module or None")
-        own["_modules"][name] = None
-    elif name in own["_buffers"]:
-        if not isinstance(value, Tensor):
-            _must_be_none(value, name, "buffer", "torch.nn.Buffer, torch.Tensor or None")
-        own["_buffers"][name] = value
-    else:
-        return False
-    return True
-
-
-def _must_be_none(value: Any, name: str, what: str, wanted: str) -> None:
-    if value is not None:
-        raise TypeError(
-            message(
-                f"cannot assign '{_torch_type(value)}' as {what} '{name}' ({wanted} expected)",
-                "",
-                "wrap a new value in torch.nn.Parameter, or write into the old one under torch.no_grad()",
-            )
-        )
-
-
-def _torch_type(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"torch.{value.dtype.word}Tensor"
-    return (
-        type(value).__name__
-        if type(value).__module__ == "builtins"
-        else f"{type(value).__module__}.{type(value).__name__}"
-    )
-
-
-def _check_name(module: Module, name: Any, kept: dict[str, Any], what: str) -> None:
-    if not isinstance(name, str):
-        raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
-    if "." in name:
-        raise KeyError(f'{what} name can\'t contain "."' + (f", got: {name}" if what == "module" else ""))
-    if name == "":
-        raise KeyError(f'{what} name can\'t be empty string ""')
-    if hasattr(module, name) and name not in kept:
-        raise KeyError(f"attribute '{name}' already exists")
-
-
-def clear_grad(p: Tensor, set_to_none: bool) -> None:
-    """Reset one gradient."""
-    g = p.stored_grad
-    if g is None:
-        return
-    if set_to_none:
-        p.stored_grad = None
-        return
-    g.node = None
-    g.value = np.zeros_like(g.storage()) if g.counter is None else g.storage()
-    g.storage()[...] = 0
