@@ -1,7 +1,8 @@
 """Custom `Function`s: a forward and a backward (and a jvp) written by the user, as one node.
 
-Read `Function.apply` first, then `FunctionOp.pull`. May import `graph`, `families`, `autograd.handles`,
-`autograd.trouble`.
+Read `Function.apply` first, then `FunctionOp.pull`. `context` holds what forward and backward share,
+`returned` checks what backward gets and returns. May import `graph`, `families`, `autograd.context`,
+`autograd.returned`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
-from pullback.autograd.handles import GradFn
-from pullback.autograd.trouble import SECOND_TIME, modified
+from pullback.autograd.context import FunctionCtx, again, context_type, save
+from pullback.autograd.returned import check_count, check_gradient, grad_output
 from pullback.errors import message
 from pullback.families.inplace import adopt
-from pullback.families.op import Op, absent, cast, unbroadcast
+from pullback.families.op import Op, absent
 from pullback.families.structural import share
 from pullback.graph.modes import CAREFUL, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
@@ -32,113 +31,6 @@ NEED_SETUP = (
     "setup_context staticmethod. For more details, please see "
     "https://pytorch.org/docs/main/notes/extending.func.html"
 )
-
-
-class FunctionCtx(GradFn):
-    """What forward and backward share: saved tensors, which inputs need gradients, and the user's own
-    attributes.
-    """
-
-    needs_input_grad: tuple[bool, ...] = ()
-    materialize_grads = True
-    _to_save: tuple[Any, ...] = ()
-    _for_forward: tuple[Any, ...] = ()
-    _dirty: tuple[Any, ...] = ()
-    _no_gradient: tuple[Any, ...] = ()
-    _entries: list[Any] | None = None
-    _node: Any = None
-    _pushing = False  # while jvp runs, saved_tensors are those of save_for_forward
-
-    def __init__(self) -> None:
-        """Empty; `Function.apply` fills it in."""
-
-    @property
-    def node(self) -> Node:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The node this context belongs to."""
-        node = self._node() if self._node is not None else None
-        if node is None:
-            raise RuntimeError("the graph that this context belongs to no longer exists")
-        return node
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Save inputs or outputs for backward; other tensors too. TypeError for anything but tensors and
-        None.
-        """
-        for i, t in enumerate(tensors):
-            if t is not None and not isinstance(t, Tensor):
-                raise TypeError(
-                    message(
-                        f"save_for_backward can only save variables, but argument {i} is of type "
-                        f"{type(t).__name__}",
-                        "",
-                        "keep other values as attributes: ctx.value = ...",
-                    )
-                )
-        self._to_save = tensors
-
-    def save_for_forward(self, *tensors: Any) -> None:
-        """Save tensors for the jvp."""
-        self._for_forward = tensors
-
-    def mark_dirty(self, *tensors: Tensor) -> None:
-        """Say which inputs forward changed in place; they must be returned."""
-        self._dirty = tensors
-
-    def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """Say which outputs have no gradient."""
-        self._no_gradient = tensors
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """False: backward gets None instead of zeros for unused outputs."""
-        self.materialize_grads = value
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]:
-        """The saved tensors; RuntimeError once freed, or where one was written in place since."""
-        if self._pushing and self._for_forward:
-            return self._for_forward
-        if self._entries is None:
-            if self._node is None:
-                return self._to_save or self._for_forward
-            raise RuntimeError(
-                message(SECOND_TIME, f"the context of {self.name()} gave its saved tensors back")
-            )
-        return tuple(e if e is None else e.open(self) for e in self._entries)
-
-    saved_variables = saved_tensors
-
-
-class _Saved:
-    """One saved tensor with the version it had; outputs are kept without a reference to their own node."""
-
-    __slots__ = ("counter", "index", "tensor", "version")
-
-    def __init__(self, t: Tensor, index: int | None) -> None:
-        self.index = index
-        self.tensor = _again(t) if index is not None else t
-        self.counter = t.shared_counter()
-        self.version = self.counter.version
-
-    def open(self, ctx: FunctionCtx) -> Tensor:
-        """The tensor; RuntimeError where it was written since."""
-        node = ctx.node
-        if self.counter.version != self.version:
-            owner = self.tensor if self.index is None else (self.counter.base() or self.tensor)
-            raise modified(node, owner, self.version, self.counter)
-        if self.index is None:
-            return self.tensor
-        return _again(self.tensor, Slot(node, self.index) if node.count is not None else node)
-
-
-def _again(t: Tensor, node: Any = None) -> Tensor:
-    """A tensor with the same value and another place in the graph (batched ones stay batched)."""
-    if t.foreign is None:
-        return wrap(t.value, node)
-    new = object.__new__(type(t))
-    new.value = t.value
-    if node is not None:
-        new.node = node
-    return new
 
 
 class FunctionMeta(type):
@@ -256,11 +148,6 @@ def _positional(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, An
     return bound.args if separate_setup(cls) else bound.args[1:]
 
 
-@functools.cache
-def _context_type(name: str) -> type[FunctionCtx]:
-    return type(name, (FunctionCtx,), {"__module__": "torch.autograd.function"})
-
-
 def run_function(
     cls: type[Function], args: tuple[Any, ...], forward: Callable[..., Any] | None = None
 ) -> Any:
@@ -269,7 +156,7 @@ def run_function(
     """
     if (state.transforms or state.levels) and not separate_setup(cls):
         raise RuntimeError(NEED_SETUP)
-    ctx = _context_type(cls.__name__ + "Backward")()
+    ctx = context_type(cls.__name__ + "Backward")()
     ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.node is not None for a in args)
     record = any(ctx.needs_input_grad) and state.grad
     before = state.grad
@@ -286,7 +173,7 @@ def run_function(
     node = _node(cls, ctx, args, outputs) if record else None
     results = _connect(cls, ctx, args, outputs, node)
     if node is not None:
-        _save(ctx, results, outputs)
+        save(ctx, results, outputs)
         if state.mode == CAREFUL:
             annotate(node)
     return tuple(results) if isinstance(output, tuple) else results[0]
@@ -345,7 +232,7 @@ def _connect(
             continue
         t = o
         if o.foreign is not None:
-            t = _again(o)
+            t = again(o)
         elif id(o) in inputs or (o.base is not None and id(o.base) in inputs):
             t = wrap(o.storage())
             share(o, t)
@@ -362,19 +249,6 @@ def _write_back(o: Tensor, place: Any) -> None:
     if o.node is LEAF and place is not None:
         raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
     adopt(o, wrap(o.value, place))
-
-
-def _save(ctx: FunctionCtx, results: Sequence[Any], outputs: Sequence[Any]) -> None:
-    places = {id(r): i for i, r in enumerate(results) if isinstance(r, Tensor)}
-    places.update({id(o): i for i, o in enumerate(outputs) if isinstance(o, Tensor) and id(o) not in places})
-    dirty = {id(t) for t in ctx._dirty}
-    ctx._entries = [
-        None
-        if t is None
-        else _Saved(t, places.get(id(t)) if t.is_leaf is False or id(t) in dirty or id(t) in places else None)
-        for t in ctx._to_save
-    ]
-    ctx._to_save = ()
 
 
 class FunctionOp(Op):
@@ -413,15 +287,15 @@ class FunctionOp(Op):
         ctx: FunctionCtx = node.__dict__["context"]
         cls: type[Function] = node.__dict__["function"]
         given = [
-            _grad_output(ctx, c, aval, tensors)
+            grad_output(ctx, c, aval, tensors)
             for c, aval in zip(g if node.count else [g], node.out_avals, strict=True)
         ]
         rule = cls.backward if cls.backward is not Function.backward else cls.vjp
         returned = rule(ctx, *given)
         returned = returned if isinstance(returned, tuple) else (returned,)
-        returned = _check_count(self.backward, returned, len(node.edges))
+        returned = check_count(self.backward, returned, len(node.edges))
         return [
-            None if e is None or r is None else _check_gradient(self.backward, i, r, a, tensors)
+            None if e is None or r is None else check_gradient(self.backward, i, r, a, tensors)
             for i, (e, r, a) in enumerate(zip(node.edges, returned, node.args, strict=True))
         ]
 
@@ -430,7 +304,7 @@ class FunctionOp(Op):
         cls: type[Function] = node.__dict__["function"]
         ctx: FunctionCtx = node.__dict__["context"]
         given = [
-            _grad_output(ctx, t, a, True) if hasattr(a, "dtype") else t
+            grad_output(ctx, t, a, True) if hasattr(a, "dtype") else t
             for t, a in zip(tangents, node.args, strict=True)
         ]
         ctx._pushing = True
@@ -441,53 +315,6 @@ class FunctionOp(Op):
         if node.count is None:
             return returned[0] if isinstance(returned, tuple) else returned
         return returned if isinstance(returned, tuple) else (returned,)
-
-
-def _grad_output(ctx: FunctionCtx, c: Any, aval: Any, tensors: bool) -> Any:
-    if c is not None:
-        return c if tensors else wrap(c)
-    return wrap(np.zeros(aval.shape, aval.dtype)) if ctx.materialize_grads and aval is not None else None
-
-
-def _check_count(name: Any, returned: tuple[Any, ...], n: int) -> tuple[Any, ...]:
-    extra = returned[n:]
-    if len(returned) < n or any(r is not None for r in extra):
-        raise RuntimeError(
-            message(
-                f"function {name} returned an incorrect number of gradients (expected {n}, got "
-                f"{len(returned)})",
-                "",
-                "return one value per argument of forward, None where there is no gradient",
-            )
-        )
-    return returned[:n]
-
-
-def _check_gradient(name: Any, i: int, r: Any, aval: Any, tensors: bool) -> Any:
-    if not isinstance(r, Tensor):
-        raise RuntimeError(
-            message(f"expected Variable or None (got {type(r).__name__})", "", "return tensors or None")
-        )
-    if tuple(r.shape) != tuple(aval.shape):
-        if not _expandable(tuple(aval.shape), tuple(r.shape)):
-            raise RuntimeError(
-                message(
-                    f"Function {name} returned an invalid gradient at index {i} - got {list(r.shape)} but "
-                    "expected shape compatible "
-                    f"with {list(aval.shape)}",
-                    f"the gradient of argument {i} must have that argument's shape",
-                    "sum over the broadcast dimensions, or reshape",
-                )
-            )
-        r = unbroadcast(r, tuple(aval.shape))
-    r = cast(r, aval.dtype)
-    return r if tensors else r.value
-
-
-def _expandable(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
-    if len(small) > len(large):
-        return False
-    return all(a in (1, b) for a, b in zip(reversed(small), reversed(large), strict=False))
 
 
 def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
