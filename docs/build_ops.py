@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from pathlib import Path
 
-import pullback  # noqa: F401 - fills the table
+import pullback
+import pullback.func
+import pullback.linalg
+import pullback.nn
+import pullback.optim  # noqa: F401 - the rooms fill the table
 from pullback.families.op import FACETS, TABLE, Absent, Op
 
 TARGET = Path(__file__).with_name("ops.md")
@@ -56,7 +61,8 @@ def render() -> str:
     for op in TABLE.values():
         groups[op.family].append(op)
     reasons = {op.lower.reason for op in TABLE.values() if isinstance(op.lower, Absent)}
-    lines = [HEADER.format(count=len(TABLE), families=len(groups), lower="\n".join(f"- {r}" for r in sorted(reasons)))]
+    lower = "\n".join(f"- {r}" for r in sorted(reasons))
+    lines = [HEADER.format(count=len(TABLE), families=len(groups), lower=lower)]
     for family in sorted(groups):
         ops = sorted(groups[family], key=lambda op: op.name)
         lines.append(f"\n## {family} ({len(ops)})\n")
@@ -66,5 +72,7 @@ def render() -> str:
 
 
 if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(TARGET.read_text(encoding="utf-8") != render())
     TARGET.write_text(render(), encoding="utf-8")
     print(f"{TARGET.name}: {len(TABLE)} ops")

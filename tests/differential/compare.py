@@ -1,7 +1,9 @@
 """One expression, run with both libraries: everything that a user can see is compared.
 
-`outcome(lib, text, dtype)` evaluates an expression over fresh variables and returns what came out: values, dtypes, shapes, requires_grad,
-grad_fn names and gradients, or the exception's type and text. `difference` says how two outcomes differ, or None.
+`outcome(lib, text, dtype)` evaluates an expression over fresh variables and returns what came out: values,
+dtypes, shapes, requires_grad,
+grad_fn names and gradients, or the exception's type and text. `difference` says how two outcomes differ, or
+None.
 """
 
 from __future__ import annotations
@@ -118,7 +120,9 @@ def loss(outs, lib):
     """A real number that uses every entry with its own weight."""
     total = None
     for k, o in enumerate(outs):
-        weights = lib.tensor((0.5 + 0.1 * np.arange(o.numel()) + 0.3 * k).tolist(), dtype=lib.float64).reshape(o.shape)
+        weights = lib.tensor(
+            (0.5 + 0.1 * np.arange(o.numel()) + 0.3 * k).tolist(), dtype=lib.float64
+        ).reshape(o.shape)
         parts = [o.real, o.imag * 0.7] if o.is_complex() else [o]
         for p in parts:
             term = (p.double() * weights).sum()
@@ -135,7 +139,7 @@ def outcome(lib, text, dtype):
         leaves = [t for t in names.values() if t.requires_grad]
         keys = [n for n, t in names.items() if t.requires_grad]
         try:
-            result = eval(text, {"torch": lib, "np": np, "F": lib.nn.functional}, names)  # noqa: S307
+            result = eval(text, {"torch": lib, "np": np, "F": lib.nn.functional}, names)
         except Exception as e:  # noqa: BLE001 - errors are compared, too
             return {"error": type(e).__name__.lstrip("_"), "text": str(e)}
         outs = tensors_in(result, lib)
@@ -153,7 +157,10 @@ def outcome(lib, text, dtype):
                 grads = lib.autograd.grad(loss(followed, lib), leaves, allow_unused=True)
             except Exception as e:  # noqa: BLE001
                 return {**found, "backward": type(e).__name__, "text": str(e)}
-            found["gradients"] = {n: None if g is None else array(g) for n, g in sorted(zip(keys, grads, strict=True), key=lambda p: p[0])}
+            found["gradients"] = {
+                n: None if g is None else array(g)
+                for n, g in sorted(zip(keys, grads, strict=True), key=lambda p: p[0])
+            }
         return found
 
 
@@ -171,37 +178,42 @@ def close(a, b, rtol):
     return bool(np.array_equal(a, b))
 
 
-def difference(mine, theirs, dtype, *, strong_zero=False):
-    """How pullback's outcome differs from torch's, or None. `strong_zero`: decision 001, its zeros may stand for torch's NaN."""
+def difference(mine, theirs, dtype):
+    """How pullback's outcome differs from torch's, or None."""
     for key in ("error", "backward"):
-        if (key in mine) != (key in theirs):
-            who, what = ("torch", theirs) if key in theirs else ("pullback", mine)
-            return f"only {who} raises: {what.get(key)}: {what.get('text', '')[:150]}"
-        if key in theirs:
-            if mine[key] != theirs[key]:
-                return f"raises {mine[key]} ({mine['text'][:80]}), torch {theirs[key]} ({theirs['text'][:110]})"
-            a, b = first_sentence(mine["text"]), first_sentence(theirs["text"])
-            if a != b:
-                return f"{mine[key]} says: {a} | torch: {b}"
-            if key == "error":
-                return None
+        if key in mine or key in theirs:
+            d = error_difference(mine, theirs, key)
+            if d is not None or key == "error":
+                return d
     for key in ("plain", "shapes", "dtypes", "requires_grad", "grad_fn"):
         if mine[key] != theirs[key]:
             return f"{key}: {mine[key]} | torch: {theirs[key]}"
-    rtol = 1e-5 if "32" in dtype or "complex64" in dtype else 1e-12
+    rtol = 1e-5 if "32" in dtype else 1e-12
     for a, b in zip(mine["values"], theirs["values"], strict=True):
         narrow = b.dtype.itemsize <= (8 if b.dtype.kind == "c" else 4)
         if not close(a, b, max(rtol, 1e-5) if narrow else rtol):
             return f"values: {a.tolist()} | torch: {b.tolist()}"
-    mine_grads, their_grads = mine.get("gradients", {}), theirs.get("gradients", {})
-    if {n: g is None for n, g in mine_grads.items()} != {n: g is None for n, g in their_grads.items()}:
-        return f"gradients of {[n for n, g in mine_grads.items() if g is not None]} | torch: {[n for n, g in their_grads.items() if g is not None]}"
-    for n, b in their_grads.items():
-        if b is None:
-            continue
-        a = mine_grads[n]
-        if strong_zero:
-            b = np.where(np.isnan(b) & (a == 0), 0, b)  # noqa: PLW2901
-        if a.dtype != b.dtype or not close(a, b, max(10 * rtol, 1e-11)):
+    return gradient_difference(mine.get("gradients", {}), theirs.get("gradients", {}), max(10 * rtol, 1e-11))
+
+
+def error_difference(mine, theirs, key):
+    """Another exception, another first sentence, or an exception in one library only."""
+    if (key in mine) != (key in theirs):
+        who, what = ("torch", theirs) if key in theirs else ("pullback", mine)
+        return f"only {who} raises: {what.get(key)}: {what.get('text', '')[:150]}"
+    if mine[key] != theirs[key]:
+        return f"raises {mine[key]} ({mine['text'][:80]}), torch {theirs[key]} ({theirs['text'][:110]})"
+    a, b = first_sentence(mine["text"]), first_sentence(theirs["text"])
+    return None if a == b else f"{mine[key]} says: {a} | torch: {b}"
+
+
+def gradient_difference(mine, theirs, rtol):
+    """Another gradient, or one where the other library has none."""
+    there, theirs_there = ([n for n, g in gs.items() if g is not None] for gs in (mine, theirs))
+    if there != theirs_there:
+        return f"gradients of {there} | torch: {theirs_there}"
+    for n in there:
+        a, b = mine[n], theirs[n]
+        if a.dtype != b.dtype or not close(a, b, rtol):
             return f"gradient of {n}: {a.tolist()} | torch: {b.tolist()}"
     return None

@@ -1,8 +1,11 @@
 """The independent judges of derivatives: none of them uses a rule of the table.
 
-`derivative` differentiates an op's NumPy evaluation numerically: in extended precision by Richardson extrapolation where the function
-accepts it, by complex step where that agrees with a coarse difference, else by Richardson in float64 with the tolerance that can give.
-Complex arrays count as pairs of reals, so that PyTorch's convention (dL/dRe + i dL/dIm) is the ordinary real gradient.
+`derivative` differentiates an op's NumPy evaluation numerically: in extended precision by Richardson
+extrapolation where the function
+accepts it, by complex step where that agrees with a coarse difference, else by Richardson in float64 with
+the tolerance that can give.
+Complex arrays count as pairs of reals, so that PyTorch's convention (dL/dRe + i dL/dIm) is the ordinary
+real gradient.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ class Case:
         """The arguments that are differentiated."""
         if self.sample.diff is not None:
             return list(self.sample.diff)
-        return [i for i, a in enumerate(self.sample.args) if isinstance(a, np.ndarray) and a.dtype.kind in "fc"]
+        return [
+            i for i, a in enumerate(self.sample.args) if isinstance(a, np.ndarray) and a.dtype.kind in "fc"
+        ]
 
     def has(self, facet):
         """Is the facet there, and the op differentiable if the facet is about derivatives?"""
@@ -54,7 +59,9 @@ def cases(name):
     op = TABLE[name]
     if isinstance(op.samples, Absent):
         return ()
-    return tuple(Case(op, s, f"{name}-{k}{': ' + s.note if s.note else ''}") for k, s in enumerate(op.samples()))
+    return tuple(
+        Case(op, s, f"{name}-{k}{': ' + s.note if s.note else ''}") for k, s in enumerate(op.samples())
+    )
 
 
 def ops_with(facet):
@@ -125,7 +132,8 @@ def _long(a):
 
 
 def richardson(f, x, directions, h0, levels):
-    """Columns d f(x + t d)/dt for each direction d, by Romberg extrapolation of central differences; x and d are real vectors."""
+    """Columns d f(x + t d)/dt for each direction d, by Romberg extrapolation of central differences; x and
+    d are real vectors."""
     two, four = x.dtype.type(2), x.dtype.type(4)
     columns = []
     for d in directions.T.astype(x.dtype):
@@ -159,7 +167,8 @@ _KNOWN = {}
 
 
 def derivative(case, i):
-    """(J T for the directions T of argument i, the relative tolerance it deserves); computed once per case."""
+    """(J T for the directions T of argument i, the relative tolerance it deserves); computed once per
+    case."""
     key = (case, i)
     if key not in _KNOWN:
         _KNOWN[key] = _derivative(case.op, case.sample, i)
@@ -181,11 +190,17 @@ def _derivative(op, sample, i):
         except (TypeError, ValueError, RuntimeError, KeyError):
             ok = False
         if ok:
-            return richardson(function(long_args), as_real(long_args[i]), directions, 2e-3, 5).astype(float), 1e-12
+            return richardson(function(long_args), as_real(long_args[i]), directions, 2e-3, 5).astype(
+                float
+            ), 1e-12
     coarse = richardson(function(args), as_real(x), directions, 4e-3, 4)
     if x.dtype.kind == "f":
         exact = complex_step(_complex_function(op, args, i, params), x.reshape(-1), directions)
-        if exact is not None and exact.shape == coarse.shape and np.allclose(exact, coarse, rtol=1e-6, atol=1e-8):
+        if (
+            exact is not None
+            and exact.shape == coarse.shape
+            and np.allclose(exact, coarse, rtol=1e-6, atol=1e-8)
+        ):
             return exact, 1e-12
     return coarse, 1e-9
 
@@ -203,7 +218,8 @@ def _complex_function(op, args, i, params):
 
 
 def close(a, b, rtol):
-    """Is the difference within 4 rtol of the larger of 1 and the largest finite entry? NaN matches NaN, inf matches inf."""
+    """Is the difference within 4 rtol of the larger of 1 and the largest finite entry? NaN matches NaN, inf
+    matches inf."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape:
         return False

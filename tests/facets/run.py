@@ -75,7 +75,11 @@ def pull(outs, xs, vector, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.autograd.grad(
-            [o for o, _ in pairs], xs, [v for _, v in pairs], allow_unused=True, **{"retain_graph": True, **options}
+            [o for o, _ in pairs],
+            xs,
+            [v for _, v in pairs],
+            allow_unused=True,
+            **{"retain_graph": True, **options},
         )
 
 
@@ -89,8 +93,12 @@ def vjp_rows(case, args=None, basis=None):
     for k in range(U.shape[1]):
         for i, x, g in zip(case.places, xs, pull(outs, xs, U[:, k]), strict=True):
             if g is not None:
-                assert g.value.shape == x.value.shape, f"{case}, argument {i}: gradient of shape {g.value.shape}, not {x.value.shape}"
-                assert g.value.dtype == x.value.dtype, f"{case}, argument {i}: gradient of dtype {g.value.dtype}, not {x.value.dtype}"
+                assert g.value.shape == x.value.shape, (
+                    f"{case}, argument {i}: gradient of shape {g.value.shape}, not {x.value.shape}"
+                )
+                assert g.value.dtype == x.value.dtype, (
+                    f"{case}, argument {i}: gradient of dtype {g.value.dtype}, not {x.value.dtype}"
+                )
                 rows[i][k] = as_real(g.value)
     return rows, U
 

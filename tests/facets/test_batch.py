@@ -15,3 +15,11 @@ def test_vmap(op):
 @pytest.mark.parametrize("op", judge.ops_with("batch"))
 def test_vmap_of_the_gradient(op):
     checks.check_op("batch_gradient", op)
+
+
+@pytest.mark.parametrize(
+    ("op", "name"), [(op, name) for op, names in checks.DYNAMIC.items() for name in names]
+)
+def test_dynamic_shapes_are_refused(op, name):
+    with pytest.raises(RuntimeError, match="dynamic shape"):
+        checks.CHECKS[name][0](judge.cases(op)[0])

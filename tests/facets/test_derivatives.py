@@ -1,4 +1,5 @@
-"""vjp, jvp and second derivatives of every op against judges that share no rule with them, and against each other."""
+"""vjp, jvp and second derivatives of every op against judges that share no rule with them, and against each
+other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The same derivatives whatever the form of the values: NumPy scalars, column order, expanded upstreams, single precision."""
+"""The same derivatives whatever the form of the values: NumPy scalars, column order, expanded upstreams,
+single precision."""
 
 from __future__ import annotations
 
@@ -12,6 +13,11 @@ OPS = judge.ops_with("vjp")
 @pytest.mark.parametrize("op", OPS)
 def test_numpy_scalars(op):
     checks.check_op("scalars", op)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_plain_numbers(op):
+    checks.check_op("numbers", op)
 
 
 @pytest.mark.parametrize("op", OPS)

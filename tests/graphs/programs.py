@@ -1,7 +1,9 @@
 """Random programs over ops of the table, as hypothesis strategies.
 
-A program is a list of steps (op, operands, params) on small arrays. It runs on tensors (recorded), on arrays of any precision (the ops'
-NumPy evaluation, which the judges differentiate), and inside transforms, because an op called with arrays just evaluates.
+A program is a list of steps (op, operands, params) on small arrays. It runs on tensors (recorded), on
+arrays of any precision (the ops'
+NumPy evaluation, which the judges differentiate), and inside transforms, because an op called with arrays
+just evaluates.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ SHAPES = [(), (1,), (3,), (2, 3), (3, 2), (2, 1), (3, 3), (2, 1, 3)]
 
 @dataclass
 class Program:
-    """inputs: their arrays; steps: (op name, operand numbers, params); the last `outs` values are the outputs."""
+    """inputs: their arrays; steps: (op name, operand numbers, params); the last `outs` values are the
+    outputs."""
 
     inputs: list
     steps: list = field(default_factory=list)
@@ -43,7 +46,9 @@ class Program:
     def __repr__(self):
         lines = [f"v{k} = input{a.shape}" for k, a in enumerate(self.inputs)]
         for k, (name, operands, params) in enumerate(self.steps, len(self.inputs)):
-            lines.append(f"v{k} = {name}({', '.join(f'v{o}' for o in operands)}{', ' if params else ''}{params or ''})")
+            lines.append(
+                f"v{k} = {name}({', '.join(f'v{o}' for o in operands)}{', ' if params else ''}{params or ''})"
+            )
         return "\n".join(lines) + f"\n-> last {self.outs}"
 
 
@@ -88,16 +93,26 @@ def reductions(value, kinks):
     found = [("sum", {"dim": None, "keepdim": False}), ("mean", {"dim": None, "keepdim": False})]
     for d in range(value.ndim):
         found += [(n, {"dim": d, "keepdim": k}) for n in ("sum", "mean", "logsumexp") for k in (False, True)]
-        found += [("cumsum", {"dim": d}), ("cumprod", {"dim": d}), ("softmax", {"dim": d}), ("log_softmax", {"dim": d})]
+        found += [
+            ("cumsum", {"dim": d}),
+            ("cumprod", {"dim": d}),
+            ("softmax", {"dim": d}),
+            ("log_softmax", {"dim": d}),
+        ]
         if kinks:
             found += [("amax", {"dim": d, "keepdim": False}), ("sort", {"dim": d})]
     return found
 
 
 def moves(value, constants=True):
-    """Structural ops; `constants`: also those that put zeros in, which a later product keeps at zero for all inputs."""
+    """Structural ops; `constants`: also those that put zeros in, which a later product keeps at zero for
+    all inputs."""
     n, shape = value.ndim, value.shape
-    found = [("unsqueeze", {"dim": 0}), ("view", {"shape": (value.size,)}), ("repeat", {"times": (2, *(1,) * n)})]
+    found = [
+        ("unsqueeze", {"dim": 0}),
+        ("view", {"shape": (value.size,)}),
+        ("repeat", {"times": (2, *(1,) * n)}),
+    ]
     found += [("view", {"shape": s}) for s in SHAPES if int(np.prod(s)) == value.size]
     if n:
         found += [
@@ -122,7 +137,8 @@ def moves(value, constants=True):
 
 @st.composite
 def programs(draw, kinks=False, steps=7, pure=False):
-    """A program whose every step is defined on its inputs; `pure`: structural and elementwise ops, weighted so that nothing cancels."""
+    """A program whose every step is defined on its inputs; `pure`: structural and elementwise ops, weighted
+    so that nothing cancels."""
     rng = np.random.default_rng(draw(st.integers(0, 2**20)))
     inputs = [rng.uniform(-1.5, 1.5, draw(st.sampled_from(SHAPES))) for _ in range(draw(st.integers(1, 3)))]
     program = Program(inputs)
@@ -147,16 +163,26 @@ def programs(draw, kinks=False, steps=7, pure=False):
 def _steps(draw, values, kinks, pure):
     # recent values more often: programs get deep rather than wide
     a = draw(st.integers(0, len(values) - 1) | st.just(len(values) - 1))
-    kind = draw(st.sampled_from(("unary", "moves", "binary") if pure else ("unary", "moves", "binary", "reductions")))
+    kind = draw(
+        st.sampled_from(("unary", "moves", "binary") if pure else ("unary", "moves", "binary", "reductions"))
+    )
     if kind == "binary":
         b = draw(st.integers(0, len(values) - 1))
         choices = binary(values[a], values[b], kinks)
         if pure:
             # alpha makes the sum of equal terms generic: nothing cancels for all inputs
-            choices = [("add_scaled", {"alpha": 0.7071}) if n == "add" else (n, p) for n, p in choices if n in ("add", "mul", "cat", "stack")]
+            choices = [
+                ("add_scaled", {"alpha": 0.7071}) if n == "add" else (n, p)
+                for n, p in choices
+                if n in ("add", "mul", "cat", "stack")
+            ]
         operands = (a, b)
     else:
-        choices = {"unary": unary, "reductions": reductions}[kind](values[a], kinks) if kind != "moves" else moves(values[a], not pure)
+        choices = (
+            {"unary": unary, "reductions": reductions}[kind](values[a], kinks)
+            if kind != "moves"
+            else moves(values[a], not pure)
+        )
         operands = (a,)
     if not choices:
         return None

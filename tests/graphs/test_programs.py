@@ -1,4 +1,5 @@
-"""Random programs: both modes, patterns, second order and vmap against judges that share no rule with them."""
+"""Random programs: both modes, patterns, second order and vmap against judges that share no rule with
+them."""
 
 from __future__ import annotations
 
@@ -38,8 +39,17 @@ def reverse(program, xs=None, **options):
         for j in range(o.numel()):
             e = np.zeros(o.numel())
             e[j] = 1.0
-            found = torch.autograd.grad([o], xs, [wrap(e.reshape(o.value.shape))], retain_graph=True, allow_unused=True, **options)
-            rows.append(np.concatenate([np.zeros(x.numel()) if g is None else np.asarray(g.value).reshape(-1) for g, x in zip(found, xs, strict=True)]))
+            found = torch.autograd.grad(
+                [o], xs, [wrap(e.reshape(o.value.shape))], retain_graph=True, allow_unused=True, **options
+            )
+            rows.append(
+                np.concatenate(
+                    [
+                        np.zeros(x.numel()) if g is None else np.asarray(g.value).reshape(-1)
+                        for g, x in zip(found, xs, strict=True)
+                    ]
+                )
+            )
     return np.array(rows)
 
 
@@ -57,13 +67,21 @@ def forward(program):
             with torch.no_grad():
                 found = push(outs, {x.node: wrap(e.reshape(x.value.shape))})
             columns.append(
-                np.concatenate([np.zeros(o.numel()) if t is None else np.broadcast_to(t.value, o.value.shape).reshape(-1) for t, o in zip(found, outs, strict=True)])
+                np.concatenate(
+                    [
+                        np.zeros(o.numel())
+                        if t is None
+                        else np.broadcast_to(t.value, o.value.shape).reshape(-1)
+                        for t, o in zip(found, outs, strict=True)
+                    ]
+                )
             )
     return np.stack(columns, axis=-1)
 
 
 def judged(program):
-    """The Jacobian by Richardson extrapolation in extended precision, and whether two step sizes agree (no kink is near)."""
+    """The Jacobian by Richardson extrapolation in extended precision, and whether two step sizes agree (no
+    kink is near)."""
     x = np.concatenate([a.reshape(-1) for a in program.inputs]).astype(judge.LONG)
     eye = np.eye(x.size)
     fine, coarse = (judge.richardson(program.flat, x, eye, h, 5).astype(float) for h in (1e-3, 3e-3))
@@ -118,7 +136,12 @@ def gradient(program, xs, **options):
 
 
 def filled(grads, xs):
-    return np.concatenate([np.zeros(x.numel()) if g is None else np.asarray(g.value).reshape(-1) for g, x in zip(grads, xs, strict=True)])
+    return np.concatenate(
+        [
+            np.zeros(x.numel()) if g is None else np.asarray(g.value).reshape(-1)
+            for g, x in zip(grads, xs, strict=True)
+        ]
+    )
 
 
 def check_second(program):
@@ -128,10 +151,16 @@ def check_second(program):
     assert judge.close(filled(grads, xs), plain, 1e-13), program
     direction = np.random.default_rng(5).uniform(-1, 1, plain.size)
     parts = np.split(direction, np.cumsum([x.numel() for x in xs])[:-1])
-    pairs = [(g, wrap(d.reshape(x.value.shape))) for g, d, x in zip(grads, parts, xs, strict=True) if g is not None and g.requires_grad]
+    pairs = [
+        (g, wrap(d.reshape(x.value.shape)))
+        for g, d, x in zip(grads, parts, xs, strict=True)
+        if g is not None and g.requires_grad
+    ]
     found = np.zeros(plain.size)
     if pairs:
-        found = filled(torch.autograd.grad([g for g, _ in pairs], xs, [d for _, d in pairs], allow_unused=True), xs)
+        found = filled(
+            torch.autograd.grad([g for g, _ in pairs], xs, [d for _, d in pairs], allow_unused=True), xs
+        )
 
     def along(v):
         vs = np.split(v, np.cumsum([a.size for a in program.inputs])[:-1])

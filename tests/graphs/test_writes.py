@@ -1,4 +1,5 @@
-"""Programs with views and in-place writes equal the same programs written functionally: values and gradients."""
+"""Programs with views and in-place writes equal the same programs written functionally: values and
+gradients."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def check(steps):
     outs, expected = written(torch, steps, *a), functional(torch, steps, *b)
     for k, (o, e) in enumerate(zip(outs, expected, strict=True)):
         assert np.allclose(o.detach().numpy(), e.detach().numpy(), rtol=1e-13, atol=1e-14), (steps, k)
-    boolean, functionally = (np.concatenate([p.dense() for p in pattern(os, ls)], 1) for os, ls in ((outs, a), (expected, b)))
+    boolean, functionally = (
+        np.concatenate([p.dense() for p in pattern(os, ls)], 1) for os, ls in ((outs, a), (expected, b))
+    )
     assert (boolean == functionally).all(), steps
     found, wanted = gradients(torch, outs, a), gradients(torch, expected, b)
     for g, h, leaf in zip(found, wanted, a, strict=True):

@@ -1,6 +1,7 @@
 """Random programs with views and in-place writes, and the same programs written functionally.
 
-A program works on one base tensor. It takes views (kept alive and used later), writes through them or into the base, and reads them. The
+A program works on one base tensor. It takes views (kept alive and used later), writes through them or into
+the base, and reads them. The
 functional twin carries the base as a flat vector and every view as an array of positions in it.
 """
 
@@ -56,7 +57,12 @@ def write_programs(draw, steps=8):
             choices = [("unsqueeze", None)] if x.ndim < 3 else []
             if x.ndim:
                 n = x.shape[0]
-                choices += [("index", 0), ("index", n - 1), ("index", slice(None, None, 2)), ("index", slice(1, None))]
+                choices += [
+                    ("index", 0),
+                    ("index", n - 1),
+                    ("index", slice(None, None, 2)),
+                    ("index", slice(1, None)),
+                ]
             if x.ndim >= 2:
                 choices += [("index", (slice(None), x.shape[1] - 1)), ("index", (Ellipsis, slice(0, 2)))]
             if x.ndim == 2:
@@ -76,13 +82,30 @@ def write_programs(draw, steps=8):
             steps_done.append(view)
         else:
             to = draw(st.integers(0, len(positions) - 1))
-            kind = draw(st.sampled_from(["mul", "add_leaf", "add_view", "copy_leaf", "neg", "fill", "zero", "set", "sin", "mul_leaf"]))
+            kind = draw(
+                st.sampled_from(
+                    [
+                        "mul",
+                        "add_leaf",
+                        "add_view",
+                        "copy_leaf",
+                        "neg",
+                        "fill",
+                        "zero",
+                        "set",
+                        "sin",
+                        "mul_leaf",
+                    ]
+                )
+            )
             same = [k for k, p in enumerate(positions) if p.shape == positions[to].shape]
-            steps_done.append(Write(to, kind, draw(st.sampled_from([0.5, -1.5, 2.0])), draw(st.sampled_from(same))))
+            steps_done.append(
+                Write(to, kind, draw(st.sampled_from([0.5, -1.5, 2.0])), draw(st.sampled_from(same)))
+            )
     return steps_done
 
 
-def written(torch, steps, x, w):
+def written(torch, steps, x, w):  # noqa: C901 - a branch per kind of write
     """The program with views and writes: everything that can be read at its end."""
     base = x * 1.0
     views = [base]
@@ -129,7 +152,9 @@ def functional(torch, steps, x, w):
         new = {
             "mul": lambda old=old, s=s: old * s.number,
             "add_leaf": lambda old=old, leaf=leaf: old + leaf,
-            "add_view": lambda old=old, s=s, flat=flat: old + s.number * _read(torch, flat, positions[s.source]),
+            "add_view": lambda old=old, s=s, flat=flat: (
+                old + s.number * _read(torch, flat, positions[s.source])
+            ),
             "copy_leaf": lambda old=old, leaf=leaf: leaf + 0 * old.detach(),
             "neg": lambda old=old: -old,
             "fill": lambda old=old, s=s: torch.full_like(old, s.number),

@@ -1,8 +1,9 @@
-"""Broken versions of the facets of one op: each yields (what was broken, the check that must notice, a way to break it).
+"""Broken versions of the facets of one op: what was broken, the check that must notice, a way to break it.
 
-A mutant replaces the op's method or facet on the entry itself, so that every path through the engine meets it. Mutants that cannot
-matter are not made: an argument whose derivative the judge finds to be zero everywhere has no negated rule (but it has one that returns
-ones), a pattern that is full has no pair to add, a lane-independent result has no lanes to exchange.
+A mutant replaces the op's method or facet on the entry itself, so that every path through the engine meets
+it. Mutants that cannot matter are not made: an argument whose derivative the judge finds to be zero
+everywhere has no negated rule (but it has one that returns ones), a pattern that is full has no pair to add,
+a result that is the same in all lanes has no lanes to exchange.
 """
 
 from __future__ import annotations
@@ -96,7 +97,11 @@ def mutants(name) -> Iterator[Mutant]:
 
 
 def smooth_cases(name, i):
-    return [c for c in judge.cases(name) if c.sample.smooth and i in c.places and c.sample.args[i].size and c.has("vjp")]
+    return [
+        c
+        for c in judge.cases(name)
+        if c.sample.smooth and i in c.places and c.sample.args[i].size and c.has("vjp")
+    ]
 
 
 def moves(name, i):
@@ -105,7 +110,8 @@ def moves(name, i):
 
 
 def factors(name, i):
-    """The wrong factors that must be noticed; the smallest is a thousand times the tolerance of the sharpest judge."""
+    """The wrong factors that must be noticed; the smallest is a thousand times the tolerance of the
+    sharpest judge."""
     cases = [c for c in smooth_cases(name, i) if np.any(np.abs(judge.derivative(c, i)[0]) > 0.05)]
     sharpest = min((checks.tolerance(c, judge.derivative(c, i)[1]) for c in cases), default=1e-6)
     return {"negated": -1.0, "doubled": 2.0, "zero": 0.0, f"1 + {1000 * sharpest:.0e}": 1 + 1000 * sharpest}
@@ -177,6 +183,36 @@ def push_with(change, i):
     return broken
 
 
+def shorter(op):
+    """Has the op a rule of its own for numbers?"""
+    return getattr(op, "pull_number", None) is not None
+
+
+def met_by_numbers(name, i):
+    """Does backward() through the op's public call on numbers use that rule, with a result other than
+    zero?"""
+    met = []
+
+    def broken(pull):
+        def noting(node, g):
+            result = pull(node, g)
+            met.append(i < len(result) and result[i] is not None and bool(result[i] != 0))
+            return result
+
+        return noting
+
+    with applied(Mutant(name, "watched", "numbers", "pull_number", broken)):
+        for c in judge.cases(name):
+            if checks.applies("numbers", c):
+                passes("numbers", c)
+    return any(met)
+
+
+def pull_number_with(change, i):
+    """The shorter way of sweeps over NumPy scalars, where an op has one."""
+    return lambda pull: lambda node, g: _one_of(pull(node, g), i, change)
+
+
 def derivative_mutants(name, i):
     changes = {}
     if moves(name, i):
@@ -188,7 +224,17 @@ def derivative_mutants(name, i):
     has_jvp = not isinstance(TABLE[name].jvp, Absent)
     for what, change in changes.items():
         yield Mutant(name, f"vjp of argument {i} {what}", "vjp", "pull", pull_with(change, i, False))
-        yield Mutant(name, f"recorded vjp of argument {i} {what}", "second", "pull", pull_with(change, i, True))
+        yield Mutant(
+            name, f"recorded vjp of argument {i} {what}", "second", "pull", pull_with(change, i, True)
+        )
+        if what == "negated" and shorter(TABLE[name]) and met_by_numbers(name, i):
+            yield Mutant(
+                name,
+                f"vjp of argument {i} on numbers {what}",
+                "numbers",
+                "pull_number",
+                pull_number_with(change, i),
+            )
         if has_jvp and what != "transposed":
             yield Mutant(name, f"jvp of argument {i} {what}", "jvp", "push", push_with(change, i))
 
@@ -203,16 +249,31 @@ def pattern_mutants(name, i):
     for c in judge.cases(name):
         if i not in c.places or not checks.applies("pattern", c) or checks._large(c):
             continue
+        pairs = checks.said_pattern(c).first[i]
+        if pairs is None:
+            continue
         moved = checks.brute(c)[i]
-        d = checks.dense(checks.said_pattern(c).first[i], moved.shape, c, i)
+        d = checks.dense(pairs, moved.shape, c, i)
         if dropped is None and moved.any():
             dropped = tuple(np.argwhere(moved)[-1])
         if added is None and checks.applies("exact", c) and not d.all():
-            added = (d.shape, tuple(np.argwhere(~d)[0]))
+            # off the diagonal where there is room: with another mask an entry may well be copied to its own
+            # place
+            room = np.argwhere(~d)
+            off = room[room[:, 0] != room[:, 1]]
+            added = (d.shape, tuple(off[0] if len(off) else room[0]))
     if dropped is not None:
-        yield Mutant(name, f"pattern of argument {i} without the pair {dropped}", "pattern", "depend", _without(i, dropped))
+        yield Mutant(
+            name,
+            f"pattern of argument {i} without the pair {dropped}",
+            "pattern",
+            "depend",
+            _without(i, dropped),
+        )
     if added is not None and name not in checks.ALWAYS_ZERO:
-        yield Mutant(name, f"pattern of argument {i} with a pair too many", "exact", "depend", _with(op, i, *added))
+        yield Mutant(
+            name, f"pattern of argument {i} with a pair too many", "exact", "depend", _with(op, i, *added)
+        )
 
 
 def _changed(i, change):
@@ -254,7 +315,7 @@ def second_mutants(name):
             continue
         found = checks.second_pairs(c)
         if found:
-            pair = sorted(found)[0]
+            pair = min(found)
 
             def broken(depend, pair=pair):
                 def mutant(avals, params, values=None):
@@ -284,9 +345,21 @@ def local_mutants(name, i):
         zeros |= bool(np.any(given == 0))
         values |= bool(np.any(given[np.isfinite(given)] != 0))
     if values:
-        yield Mutant(name, f"local derivative of argument {i} with one entry wrong", "zero", "zero", _local(i, _one_wrong))
+        yield Mutant(
+            name,
+            f"local derivative of argument {i} with one entry wrong",
+            "zero",
+            "zero",
+            _local(i, _one_wrong),
+        )
     if zeros:
-        yield Mutant(name, f"a zero of argument {i} without a reason", "zero", "zero", _local(i, lambda r: replace(r, why_zero="")))
+        yield Mutant(
+            name,
+            f"a zero of argument {i} without a reason",
+            "zero",
+            "zero",
+            _local(i, lambda r: replace(r, why_zero="")),
+        )
 
 
 def _one_wrong(local):
@@ -298,7 +371,9 @@ def _one_wrong(local):
 
 def _local(i, change):
     def broken(zero):
-        return lambda k, out, args, params: change(zero(k, out, args, params)) if k == i else zero(k, out, args, params)
+        return lambda k, out, args, params: (
+            change(zero(k, out, args, params)) if k == i else zero(k, out, args, params)
+        )
 
     return broken
 
@@ -319,8 +394,16 @@ def _each(change):
 
 def type_mutants(name):
     other = {"f": np.float16, "c": np.float64, "b": np.int64, "i": np.bool_, "u": np.bool_}
-    yield Mutant(name, "type says another dtype", "type", "type", _each(lambda a: Aval(a.shape, np.dtype(other[np.dtype(a.dtype).kind]))))
-    yield Mutant(name, "type says one more dimension", "type", "type", _each(lambda a: Aval((*a.shape, 1), a.dtype)))
+    yield Mutant(
+        name,
+        "type says another dtype",
+        "type",
+        "type",
+        _each(lambda a: Aval(a.shape, np.dtype(other[np.dtype(a.dtype).kind]))),
+    )
+    yield Mutant(
+        name, "type says one more dimension", "type", "type", _each(lambda a: Aval((*a.shape, 1), a.dtype))
+    )
 
 
 def differing_lanes(name):
@@ -329,7 +412,9 @@ def differing_lanes(name):
         for _, _, each in checks.batched(c):
             loops = [checks.outputs(run.call(c.op, xs, c.params)) for xs in each]
             for same in zip(*loops, strict=True):
-                if not np.array_equal(same[0].value, same[2].value, equal_nan=same[0].value.dtype.kind in "fc"):
+                if not np.array_equal(
+                    same[0].value, same[2].value, equal_nan=same[0].value.dtype.kind in "fc"
+                ):
                     return True
     return False
 
@@ -340,7 +425,9 @@ def batch_mutants(name):
             out, places = batch(size, dims, args, params)
             if isinstance(out, tuple):
                 ds = places if isinstance(places, tuple) else (places,) * len(out)
-                return tuple(o if d is None else _exchanged(o, d) for o, d in zip(out, ds, strict=True)), places
+                return tuple(
+                    o if d is None else _exchanged(o, d) for o, d in zip(out, ds, strict=True)
+                ), places
             return (out if places is None else _exchanged(out, places)), places
 
         return mutant

@@ -1,6 +1,8 @@
-"""Broken engines: each small promise of autograd has a check that passes, and fails as soon as the engine breaks the promise.
+"""Broken engines: each small promise of autograd has a check that passes, and fails as soon as the engine
+breaks the promise.
 
-A mutant either replaces a function or rewrites one line of its source; the line must exist, so a mutant cannot silently become a no-op.
+A mutant either replaces a function or rewrites one line of its source; the line must exist, so a mutant
+cannot silently become a no-op.
 """
 
 from __future__ import annotations
@@ -220,7 +222,12 @@ def rewritten(monkeypatch, function, old, new):
     # a namespace of its own, so that only the rewritten function is new
     namespace = dict(vars(sys.modules[function.__module__]))
     # the annotations stay text, as in the module
-    exec(compile(source.replace(old, new), inspect.getfile(function), "exec", dont_inherit=True, flags=0x1000000), namespace)  # noqa: S102
+    exec(
+        compile(
+            source.replace(old, new), inspect.getfile(function), "exec", dont_inherit=True, flags=0x1000000
+        ),
+        namespace,
+    )
     made = namespace[function.__name__]
     everywhere(monkeypatch, function, made)
     return made
@@ -248,18 +255,39 @@ MUTANTS = {
         paths_to_a_leaf_add_up,
     ),
     "an output of several takes the last path only": (
-        source(engine._deliver, "slots[edge.index] = c if have is None else have + c", "slots[edge.index] = c"),
+        source(
+            engine._deliver, "slots[edge.index] = c if have is None else have + c", "slots[edge.index] = c"
+        ),
         paths_to_one_of_several_outputs_add_up,
     ),
     ".grad is overwritten": (
-        lambda m: everywhere(m, engine.accumulate, lambda leaf, c, tensors: setattr(leaf, "stored_grad", torch.tensor(c.tolist(), dtype=F))),
+        lambda m: everywhere(
+            m,
+            engine.accumulate,
+            lambda leaf, c, tensors: setattr(leaf, "stored_grad", torch.tensor(c.tolist(), dtype=F)),
+        ),
         gradients_accumulate,
     ),
-    "oldest node first": (source(engine.sweep, "(-edge.number, edge)", "(edge.number, edge)"), newest_nodes_go_first),
-    "broadcasting is not undone": (lambda m: everywhere(m, elementwise.unbroadcast, lambda g, shape: g), broadcasting_is_undone),
-    "no strong zero": (lambda m: everywhere(m, elementwise.strong_zero, lambda g, r: r), a_closed_branch_contributes_nothing),
-    "a node overtakes those that wait": (source(engine.sweep, "if following is not None and heap:", "if False:"), newest_nodes_go_first),
-    "nothing is freed": (source(engine.sweep, "if op.saves and not keep:", "if False:"), a_second_pass_is_refused),
+    "oldest node first": (
+        source(engine.sweep, "(-edge.number, edge)", "(edge.number, edge)"),
+        newest_nodes_go_first,
+    ),
+    "broadcasting is not undone": (
+        lambda m: everywhere(m, elementwise.unbroadcast, lambda g, shape: g),
+        broadcasting_is_undone,
+    ),
+    "no strong zero": (
+        lambda m: everywhere(m, elementwise.strong_zero, lambda g, r: r),
+        a_closed_branch_contributes_nothing,
+    ),
+    "a node overtakes those that wait": (
+        source(engine.sweep, "if following is not None and heap:", "if False:"),
+        newest_nodes_go_first,
+    ),
+    "nothing is freed": (
+        source(engine.sweep, "if op.saves and not keep:", "if False:"),
+        a_second_pass_is_refused,
+    ),
     "retain_graph is ignored": (
         source(engine.sweep, "if op.saves and not keep:", "if op.saves:"),
         retain_graph_allows_a_second_pass,
@@ -270,13 +298,19 @@ MUTANTS = {
         lambda m: everywhere(m, regions.reroot_base, leave),
         writes_through_views_reach_the_base,
     ),
-    "a write leaves the views": (lambda m: everywhere(m, inplace.reroot_views, leave), writes_to_the_base_reach_the_views),
+    "a write leaves the views": (
+        lambda m: everywhere(m, inplace.reroot_views, leave),
+        writes_to_the_base_reach_the_views,
+    ),
     "hooks in reverse": (
         source(engine.run_hooks, "for hook in list(hooks):", "for hook in reversed(list(hooks)):"),
         hooks_run_in_order,
     ),
     "hooks do not replace": (source(engine.run_hooks, "t = r", "pass"), leaf_hooks_change_the_gradient),
-    "hooks are skipped": (source(engine.sweep, "if careful or node.special:", "if careful:"), hooks_run_in_order),
+    "hooks are skipped": (
+        source(engine.sweep, "if careful or node.special:", "if careful:"),
+        hooks_run_in_order,
+    ),
     "retained gradients are skipped": (
         source(engine.sweep, "if careful or node.special:", "if careful:"),
         retained_gradients_are_kept,
@@ -285,9 +319,16 @@ MUTANTS = {
         source(engine.finish_leaves, "if only is not None and leaf not in only:", "if False:"),
         only_the_inputs_accumulate,
     ),
-    "a gradient shares memory": (lambda m: everywhere(m, engine.owned, lambda c: c), gradients_are_nobody_elses_memory),
+    "a gradient shares memory": (
+        lambda m: everywhere(m, engine.owned, lambda c: c),
+        gradients_are_nobody_elses_memory,
+    ),
     "create_graph records nothing": (
-        lambda m: m.setattr(Elementwise, "_pull_tensors", lambda self, node, g: [c if c is None else c.detach() for c in ORIGINAL(self, node, g)]),
+        lambda m: m.setattr(
+            Elementwise,
+            "_pull_tensors",
+            lambda self, node, g: [c if c is None else c.detach() for c in ORIGINAL(self, node, g)],
+        ),
         recorded_gradients_can_be_differentiated,
     ),
     "detach does not cut": (lambda m: m.setattr(Tensor, "detach", lambda self: self), detach_cuts),
@@ -310,7 +351,11 @@ def test_engine_mutants_are_noticed(name, monkeypatch):
     promise()
 
 
-PROMISES = [f for n, f in list(globals().items()) if inspect.isfunction(f) and not inspect.signature(f).parameters and not n.startswith("test")]
+PROMISES = [
+    f
+    for n, f in list(globals().items())
+    if inspect.isfunction(f) and not inspect.signature(f).parameters and not n.startswith("test")
+]
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda f: f.__name__)

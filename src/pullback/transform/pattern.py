@@ -1,11 +1,15 @@
 """Which input entries can reach which output entries: the patterns of a record's nodes, composed.
 
-Read `pattern` first. Each op's depend facet says which entries of its arguments each output entry can depend on; composing these boolean
-matrices along the record gives the sparsity of the Jacobian, whatever the values (indices and masks are taken as they were). May import
+Read `pattern` first. Each op's depend facet says which entries of its arguments each output entry can
+depend on; composing these boolean
+matrices along the record gives the sparsity of the Jacobian, whatever the values (indices and masks are
+taken as they were). May import
 `graph`, `families`, `autograd.trouble`, `transform.forward`.
 
-A path whose contributions cancel for every input (x - x) still counts: the pattern is of the program, not of the function. It is
-never too small, and for ops whose derivative can be non-zero on every announced pair it is the product of their exact patterns.
+A path whose contributions cancel for every input (x - x) still counts: the pattern is of the program, not
+of the function. It is
+never too small, and for ops whose derivative can be non-zero on every announced pair it is the product of
+their exact patterns.
 """
 
 from __future__ import annotations
@@ -61,13 +65,17 @@ class Pattern:
 def pattern(outputs: Tensor | Sequence[Tensor], inputs: Tensor) -> Pattern: ...
 @overload
 def pattern(outputs: Tensor | Sequence[Tensor], inputs: Sequence[Tensor]) -> tuple[Pattern, ...]: ...
-def pattern(outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor]) -> Pattern | tuple[Pattern, ...]:
+def pattern(
+    outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor]
+) -> Pattern | tuple[Pattern, ...]:
     """The sparsity pattern of d outputs / d inputs, read off the record.
 
     outputs  a tensor, or several whose entries then follow one another
-    inputs   a tensor that requires grad, or several (one Pattern each); intermediate results count as inputs too, and are looked through
+    inputs   a tensor that requires grad, or several (one Pattern each); intermediate results count
+             as inputs too, and are looked through
              for the others, as `autograd.grad` does
-    Any shapes; complex entries count once. RuntimeError where an input does not require grad, or where a backward pass has freed what
+    Any shapes; complex entries count once. RuntimeError where an input does not require grad, or where a
+    backward pass has freed what
     the record saved (run it with retain_graph=True).
 
     >>> import pullback as torch
@@ -109,16 +117,14 @@ def _columns(pairs: Coo, first: int, last: int) -> Coo:
 def _composed(outs: Sequence[Tensor], ins: Sequence[Tensor]) -> Coo:
     """The pairs of all outputs with all inputs, both numbered through."""
     width = sum(x.value.size for x in ins)
-    reached: dict[Any, Coo] = {}
     own: dict[Any, Coo] = {}  # the inputs themselves
     start = 0
     for x in ins:
         n = x.value.size
-        own[_key(edge_of(x))] = (np.arange(n), np.arange(start, start + n))
+        key, pairs = _key(edge_of(x)), (np.arange(n), np.arange(start, start + n))
+        own[key] = _union([own[key], pairs], width) if key in own else pairs
         start += n
-    for key, pairs in own.items():
-        if isinstance(key, Tensor):
-            reached[key] = pairs
+    reached = {key: pairs for key, pairs in own.items() if isinstance(key, Tensor)}
     shapes = output_shapes(outs)
     for node in reachable(outs):
         for key, pairs in _through(node, shapes, reached, width):
@@ -155,7 +161,8 @@ def output_shapes(outs: Iterable[Tensor]) -> dict[Any, Aval]:
 def arguments(node: Node, out: Aval | None) -> list[Any]:
     """The arguments as the depend facet takes them: avals for tensors, plain values as they are.
 
-    A node that keeps nothing of an argument says its shape in `meta`, or it is the output's. RuntimeError if a backward pass has
+    A node that keeps nothing of an argument says its shape in `meta`, or it is the output's. RuntimeError
+    if a backward pass has
     freed the node.
     """
     if node.args is None:
@@ -175,7 +182,9 @@ def arguments(node: Node, out: Aval | None) -> list[Any]:
 # ---------------------------------------------------------------------- one node
 
 
-def _through(node: Node, shapes: dict[Any, Aval], reached: dict[Any, Coo], width: int) -> list[tuple[Any, Coo]]:
+def _through(
+    node: Node, shapes: dict[Any, Aval], reached: dict[Any, Coo], width: int
+) -> list[tuple[Any, Coo]]:
     """The pairs of each output of a node with the inputs."""
     keys = [node] if node.count is None else [(node, k) for k in range(node.count)]
     incoming = [reached.get(_key(e)) if e is not None else None for e in node.edges]
@@ -205,9 +214,12 @@ def _through(node: Node, shapes: dict[Any, Aval], reached: dict[Any, Coo], width
 
 
 def _local(node: Node, avals: Sequence[Any], total: int) -> Sequence[Any]:
-    """Per argument the node's own pairs; everything with everything where the op does not say (custom Functions)."""
+    """Per argument the node's own pairs; all of them where the op does not say (custom Functions)."""
     if isinstance(node.op.depend, Absent):
-        return [dense_pairs(total, a.size) if e is not None else None for a, e in zip(avals, node.edges, strict=True)]
+        return [
+            dense_pairs(total, a.size) if e is not None else None
+            for a, e in zip(avals, node.edges, strict=True)
+        ]
     values = [a.value if isinstance(a, Tensor) else a for a in node.args]
     return node.op.depend(avals, node.params, values).first
 
