@@ -59,6 +59,21 @@ class Selection(Elementwise):
         options.setdefault("second", frozenset())
         super().__init__(name, function, d, **options)
         self.family = "selection"
+        first: Any = self.partials[0]
+        # the gate of an op of one argument without ties
+        self.lone = first.closed if self.arity == 1 and isinstance(first, Gate) and first.tie is None else None
+
+    def pull(self, node: Node, g: Any, tensors: bool) -> Any:
+        """A small array behind one gate, such as relu's, is routed at once; the rest as in the family above."""
+        gate = self.lone
+        if gate is not None and not tensors and node.meta is None and type(g) is ndarray and g.size <= FEW:
+            a = node.args[0]
+            closed = gate(node.out, a.value if isinstance(a, Tensor) else a, **node.params)
+            if type(closed) is ndarray and closed.shape == g.shape:
+                r = g.copy()
+                r[closed] = 0
+                return (r,)
+        return super().pull(node, g, tensors)
 
     def make_number_rule(self) -> Rule:
         """Numbers are routed like arrays."""

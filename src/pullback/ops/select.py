@@ -67,13 +67,12 @@ fmin = selection(
 
 def _relu(x: Any) -> Any:
     if isinstance(x, np.ndarray):
-        return np.maximum(ZERO.get(x.dtype, 0), x)
+        return np.maximum(ZERO.get(x.dtype, 0), x)  # this order keeps -0.
     return type(x)(0) if x < 0 else x  # nan and -0. pass
 
 
 def _shut(out: Any, _x: Any) -> Any:
-    return np.less_equal(out, ZERO[out.dtype]) if isinstance(out,
-    np.ndarray) and out.dtype in ZERO else out <= 0
+    return out <= ZERO.get(out.dtype, 0)
 
 
 relu = selection(
