@@ -22,9 +22,9 @@ from pullback.graph.tensor import Tensor
 from pullback.ops.activation_entries import (
     SELU_ALPHA,
     SELU_SCALE,
-    elu_params,
     celu_op,
     elu_op,
+    elu_params,
     gelu_op,
     hardshrink_op,
     hardsigmoid_op,

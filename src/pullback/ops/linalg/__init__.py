@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pullback.ops.contract import linalg_cross, matmul, multi_dot
+from pullback.ops.contract import matmul
+from pullback.ops.contract_more import linalg_cross, multi_dot
 from pullback.ops.linalg.cholesky import cholesky, cholesky_ex, torch_cholesky
 from pullback.ops.linalg.det import det, linalg_slogdet, logdet, slogdet
 from pullback.ops.linalg.eig import eig, eigvals
