@@ -58,8 +58,11 @@ def sweep(
     waiting: Any = None
     token = quiet(QUIET)
     try:
-        for edge, c in roots:
-            _deliver(edge, c, heap, grads, leaves, allowed)
+        if len(roots) == 1 and type(roots[0][0]) is Node and allowed is None:
+            following, waiting = roots[0]
+        else:
+            for edge, c in roots:
+                _deliver(edge, c, heap, grads, leaves, allowed)
         while True:
             if following is not None:
                 node, g, following = following, waiting, None
