@@ -49,7 +49,6 @@ from pullback.ops.activations import (
     softshrink,
     threshold,
 )
-from pullback.ops.arrange import pad
 from pullback.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from pullback.ops.embed import embedding, linear, one_hot
 from pullback.ops.losses import (
@@ -61,6 +60,7 @@ from pullback.ops.losses import (
 )
 from pullback.ops.losses_classes import nll_loss
 from pullback.ops.normalise import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from pullback.ops.padding import pad
 from pullback.ops.pool import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from pullback.ops.pool_adaptive import (
     adaptive_avg_pool1d,

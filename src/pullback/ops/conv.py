@@ -12,8 +12,8 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.op import apply
-from pullback.ops.arrange import pad
 from pullback.ops.convolve import Ints, convolve, spread
+from pullback.ops.padding import pad
 
 # ---------------------------------------------------------------------- public calls
 
