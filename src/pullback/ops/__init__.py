@@ -24,6 +24,7 @@ from pullback.ops import (
     einsum,
     embed,
     extremes,
+    grids,
     histograms,
     index,
     join,
@@ -40,6 +41,7 @@ from pullback.ops import (
     random_fills,
     randomness,
     reduce,
+    repeats,
     scans,
     scatter,
     select,
@@ -47,6 +49,7 @@ from pullback.ops import (
     softmax,
     sorting,
     special,
+    splitting,
     variance,
 )
 
@@ -61,6 +64,9 @@ MODULES = (
     einsum,
     index,
     join,
+    grids,
+    repeats,
+    splitting,
     memory,
     scatter,
     shape,

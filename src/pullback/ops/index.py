@@ -41,9 +41,9 @@ from pullback.graph.node import Aval, Node
 from pullback.graph.record import annotate
 from pullback.graph.tensor import Tensor, edge_of, wrap
 from pullback.ops.indices import FULL, dynamic_shape, parsed
-from pullback.ops.join import unbind
 from pullback.ops.memory import check_number, copy_, fill_
 from pullback.ops.shape import expand, expanded_shape, movedim, reshape
+from pullback.ops.splitting import unbind
 
 # ---------------------------------------------------------------------- entries: basic indices
 
