@@ -53,7 +53,7 @@ __version__ = "0.1.0"
 from pullback import autograd  # noqa: E402 - the rooms come after the names they use
 
 # rooms that are imported on first use, so that `import pullback` stays light
-_IN_ROOMS = {"vmap": "func", "dropout": "nn.functional"}
+_IN_ROOMS = {"vmap": "func", "dropout": "nn.functional", "save": "serialization", "load": "serialization"}
 _ROOMS = ("compat", "func", "linalg", "nn", "optim", "random", "utils")
 
 

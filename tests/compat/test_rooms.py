@@ -300,3 +300,15 @@ def test_rooms_that_are_imported_on_first_use(tmp_path, monkeypatch):
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == "lazy_engine"]:
             del sys.modules[name]
+
+
+def test_a_room_whose_module_is_a_function_can_be_called():
+    with torch_replaced() as torch:
+        from torch.autograd import gradcheck
+        from torch.autograd.gradcheck import GradcheckError
+
+        x = torch.ones(2, dtype=torch.float64, requires_grad=True)
+        assert gradcheck is torch.autograd.gradcheck
+        assert gradcheck(torch.sin, x)
+        assert issubclass(GradcheckError, RuntimeError)
+        assert not callable(torch.autograd.functional)

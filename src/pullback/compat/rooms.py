@@ -41,6 +41,7 @@ _SHARED = frozenset(
         "optim",
         "overrides",
         "random",
+        "serialization",
         "special",
         "testing",
         "utils",
@@ -106,6 +107,16 @@ class Room(ModuleType):
 
     def __repr__(self) -> str:
         return f"<module '{self.__name__}' (pullback in its place)>"
+
+
+class CallableRoom(Room):
+    """A room whose module is a function, too: `torch.autograd.gradcheck`."""
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """What the function does."""
+        replacement: Replacement = self.__dict__["__replacement__"]
+        called: Any = replacement.module(self.__name__.partition(".")[2])
+        return called(*args, **named)
 
 
 class Replacement:
@@ -180,7 +191,8 @@ class Replacement:
         """The one room for a path below torch ("" is torch itself)."""
         name = f"torch.{path}" if path else "torch"
         if name not in self._rooms:
-            room = self._rooms[name] = Room(name, self)
+            kind = CallableRoom if callable(self.module(_alias(path))) else Room
+            room = self._rooms[name] = kind(name, self)
             room.__spec__ = self._spec(name)
             self._homes += classes_at_home(self, path)
         return self._rooms[name]
@@ -218,10 +230,10 @@ class Replacement:
         path = _alias(path)
         if path in ROOMS:
             return [ROOMS[path]]  # a device room must say what torch would say without that device
-        module = self._module(path)
+        module = self.module(path)
         return [] if module is None else [module]
 
-    def _module(self, path: str) -> ModuleType | None:
+    def module(self, path: str) -> ModuleType | None:
         """The engine's own module at a path; never one that it merely imported (numpy, math)."""
         if path and path.partition(".")[0] not in _SHARED:
             return None

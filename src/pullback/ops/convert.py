@@ -16,6 +16,7 @@ from pullback import dtypes, printing
 from pullback.dtypes import dtype as DType
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
+from pullback.families.facets import Sample
 from pullback.families.op import apply, cast
 from pullback.graph.modes import state
 from pullback.graph.node import LEAF
@@ -43,6 +44,14 @@ to_copy = by_hand(
     keeps_out=False,
     backward="ToCopyBackward0",
     jvp=lambda tangents, _out, _x, *, dtype: to_copy(tangents[0], dtype=dtype),
+    linear=(0,),
+    groups=lambda avals, _params: ([np.arange(avals[0].size)], np.arange(avals[0].size)),
+    samples=lambda: [
+        Sample((np.array([[0.5, -1.5], [2.0, 3.0]]),), {"dtype": np.dtype(np.float64)}),
+        Sample((np.array([0.5, -1.5]),), {"dtype": np.dtype(np.complex128)}, note="to complex"),
+        Sample((np.array(0.25),), {"dtype": np.dtype(np.float64)}, note="0-d"),
+        Sample((np.zeros((0, 2)),), {"dtype": np.dtype(np.float64)}, note="empty"),
+    ],
 )
 
 
@@ -163,6 +172,16 @@ def to_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
     if dtype is not None and a.dtype != dtype:
         return a.astype(dtype)
     return a.copy() if copy else a
+
+
+def from_ufunc(
+    self: Tensor,  # noqa: ARG001 - NumPy's protocol
+    array: Any,
+    context: Any = None,  # noqa: ARG001 - as above
+    return_scalar: bool = False,  # noqa: ARG001 - as above
+) -> Tensor:
+    """What a NumPy function of a tensor gives: a tensor around its result (booleans become uint8)."""
+    return wrap(array.astype(np.uint8) if array.dtype.kind == "b" else array)
 
 
 def one_number(self: Tensor, kind: str) -> Any:
@@ -332,6 +351,7 @@ METHODS: dict[str, Any] = {
     "tolist": tolist,
     "numpy": numpy,
     "__array__": to_array,
+    "__array_wrap__": from_ufunc,
     "__float__": lambda self: float(one_number(self, "float")),
     "__int__": lambda self: int(one_number(self, "int")),
     "__complex__": lambda self: complex(one_number(self, "complex")),

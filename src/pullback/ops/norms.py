@@ -207,13 +207,30 @@ def vector_norm(
 _euclidean: dict[str, Any] = {"ord": 2, "dim": None, "keepdim": False}
 
 
+def _short_squares(flat: Any) -> Any:
+    """The sum of squares of fewer than 16 float32 entries, rounded as PyTorch rounds it.
+
+    Norms of short gradients are printed with all their digits. PyTorch adds the squares of whole blocks of
+    four one after the other; what remains it multiplies and adds with one rounding.
+    """
+    whole = flat.size & ~3
+    s = np.add.accumulate(flat[:whole] * flat[:whole])[-1] if whole else 0.0
+    for v in flat[whole:].tolist():
+        s = np.float32(v * v + float(s))
+    return s
+
+
 def _fast_norm(x: Tensor) -> Tensor:
     """The Euclidean norm of all entries of a plain float tensor."""
     v = x.value
     token = quiet(QUIET)
     try:
         flat = v if v.ndim == 1 else v.ravel()
-        r = np.sqrt(flat.dot(flat) if flat.size <= FEW else long_squares(flat))
+        n = flat.size
+        if 1 < n < 16 and flat.dtype is F32:
+            r = np.sqrt(_short_squares(flat))
+        else:
+            r = np.sqrt(flat.dot(flat) if n <= FEW else long_squares(flat))
     finally:
         loud(token)
     t = _new(Tensor)

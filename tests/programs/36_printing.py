@@ -1,0 +1,37 @@
+"""How tensors of many dtypes and shapes print."""
+
+import torch
+
+print(torch.tensor(3), torch.tensor(3.0), torch.tensor(True), torch.tensor(2.5, dtype=torch.float64))
+print(torch.tensor([]), torch.empty(0, 3), torch.zeros(2, 0))
+for dtype in (torch.float16, torch.float32, torch.float64, torch.int8, torch.uint8, torch.int16,
+              torch.int32, torch.int64, torch.bool, torch.complex64):
+    print(dtype, torch.ones(2, dtype=dtype), torch.arange(3).to(dtype))
+print(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 2.5]), torch.tensor([1e-5, 1.0]))
+print(torch.tensor([1e10, 1.0]), torch.tensor([1e-8, 1e8]), torch.tensor([123456.789, 0.1]))
+print(torch.tensor([float("nan"), 1.0, float("inf"), -float("inf")]))
+print(torch.tensor([0.1, -0.2]), torch.tensor([[1, -20], [300, 4]]), torch.tensor([[True, False]]))
+print(torch.tensor([1 + 2j, -0.5j]), torch.tensor(1j))
+print(torch.arange(24).reshape(2, 3, 4))
+print(torch.zeros(2, 1, 2, 2))
+print(torch.arange(2000))
+print(torch.arange(1200.0).view(30, 40)[:8])
+print(torch.eye(3, requires_grad=True) * 2)
+print(torch.linspace(0, 1, 30))
+print(torch.ones(2, requires_grad=True), torch.tensor(1.0, requires_grad=True))
+print([torch.tensor(1), torch.tensor([2.0])], {"a": torch.zeros(1)}, (torch.tensor(0.5),))
+x = torch.tensor(3.14159265)
+print(f"{x} {x:.2f} {x.item():.3f} {x.item()}", str(x), repr(x))
+print(f"{torch.tensor(7)} {torch.tensor(7):4d}|{torch.tensor(True)}|{torch.ones(2)}")
+print("%.3f %d" % (torch.tensor(2.5), torch.tensor(4)), "{:>8.1f}".format(torch.tensor(1.25)))
+print(torch.Size([2, 3]), torch.zeros(2, 3).shape[0], torch.zeros(2, 3).size(), torch.zeros(4).dtype, torch.zeros(1).device)
+torch.set_printoptions(precision=2, sci_mode=False)
+print(torch.tensor([1e-5, 123.456]), torch.tensor([3.14159, 2.71828]))
+torch.set_printoptions(threshold=5, edgeitems=2)
+print(torch.arange(10), torch.arange(20).view(10, 2))
+torch.set_printoptions(profile="default")
+print(torch.tensor([3.14159, 2.71828]).tolist(), torch.tensor(0.1).tolist(), torch.tensor([[1, 2]]).tolist())
+print(torch.tensor([0.1], dtype=torch.float64).item(), torch.tensor(0.1).double())
+print(torch.nn.Parameter(torch.tensor([1.0, 2.0])))
+print(torch.tensor([5, 1, 3]).sort())
+print(torch.tensor([[1.0, 5.0], [7.0, 2.0]]).max(dim=1))
