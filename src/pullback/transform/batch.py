@@ -18,7 +18,7 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.calls import NUMBER, number_value
-from pullback.families.op import Absent, Op, make_node, strip
+from pullback.families.op import Absent, Op, absent, make_node, strip
 from pullback.graph.modes import state
 from pullback.graph.node import Aval, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of, wrap
@@ -410,7 +410,12 @@ def _plain(r: Tensor, tensors: bool) -> Any:
     return r if tensors or isinstance(r, BatchedTensor) else r.value
 
 
-_options: dict[str, Any] = {"keeps": (False,), "keeps_out": False}
+_BORDER = absent("the border of vmap: the same values, seen with or without their lanes; nothing is computed")
+_options: dict[str, Any] = {
+    "keeps": (False,),
+    "keeps_out": False,
+    "facets": dict.fromkeys(("type", "jvp", "batch", "depend", "lower", "zero", "samples"), _BORDER),
+}
 _enter = Enter(
     "vmap_enter",
     "control",

@@ -1,15 +1,12 @@
 """Which input entries can reach which output entries: the patterns of a record's nodes, composed.
 
 Read `pattern` first. Each op's depend facet says which entries of its arguments each output entry can
-depend on; composing these boolean
-matrices along the record gives the sparsity of the Jacobian, whatever the values (indices and masks are
-taken as they were). May import
-`graph`, `families`, `autograd.trouble`, `transform.forward`.
+depend on; composing these boolean matrices along the record gives the sparsity of the Jacobian, whatever
+the values (indices and masks are taken as they were). May import `graph`, `families`, `autograd.trouble`,
+`transform.forward`.
 
 A path whose contributions cancel for every input (x - x) still counts: the pattern is of the program, not
-of the function. It is
-never too small, and for ops whose derivative can be non-zero on every announced pair it is the product of
-their exact patterns.
+of the function. It is never too small, and it is exact where every op's is and nothing cancels.
 """
 
 from __future__ import annotations
@@ -24,7 +21,6 @@ from pullback.autograd import trouble
 from pullback.errors import message
 from pullback.families.by_hand_facets import joined
 from pullback.families.facets import dense_pairs
-from pullback.families.op import Absent
 from pullback.graph.node import Aval, Node, Slot, writes
 from pullback.graph.tensor import Tensor, edge_of
 from pullback.transform.forward import reachable
@@ -71,12 +67,11 @@ def pattern(
     """The sparsity pattern of d outputs / d inputs, read off the record.
 
     outputs  a tensor, or several whose entries then follow one another
-    inputs   a tensor that requires grad, or several (one Pattern each); intermediate results count
-             as inputs too, and are looked through
-             for the others, as `autograd.grad` does
-    Any shapes; complex entries count once. RuntimeError where an input does not require grad, or where a
-    backward pass has freed what
-    the record saved (run it with retain_graph=True).
+    inputs   a tensor that requires grad, or several (one Pattern each); intermediate results count as inputs
+             too, and are looked through for the others, as `autograd.grad` does
+    Any shapes; complex entries count once. RuntimeError where an input does not require grad, where a
+    backward pass has freed what the record saved (run it with retain_graph=True), or where vmap made part of
+    the record.
 
     >>> import pullback as torch
     >>> x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -190,11 +185,19 @@ def _through(
     incoming = [reached.get(_key(e)) if e is not None else None for e in node.edges]
     if all(p is None for p in incoming):
         return []
+    if node.lanes or node.op.family == "control":
+        raise RuntimeError(
+            message(
+                "pattern() cannot look into vmap",
+                f"{node.name} was recorded for one lane, which stands for all of them",
+                "apply the function to the batch directly, or take the pattern of the function for one lane",
+            )
+        )
     if node.number < writes.last:
         trouble.check_versions(node)
     avals = arguments(node, shapes.get(node))
     outs = [shapes[node]] if node.count is None else list(node.out_avals)
-    outs = [a if a.dtype.kind in "fc" else None for a in outs]
+    outs = [a if a is not None and a.dtype.kind in "fc" else None for a in outs]
     local = _local(node, avals, sum(a.size for a in outs if a is not None))
     parts: list[Coo] = []
     for pairs, behind in zip(local, incoming, strict=True):
@@ -215,13 +218,14 @@ def _through(
 
 def _local(node: Node, avals: Sequence[Any], total: int) -> Sequence[Any]:
     """Per argument the node's own pairs; all of them where the op does not say (custom Functions)."""
-    if isinstance(node.op.depend, Absent):
+    depend = getattr(node.op, "depend", None)
+    if not depend:  # none, or an Absent
         return [
             dense_pairs(total, a.size) if e is not None else None
             for a, e in zip(avals, node.edges, strict=True)
         ]
     values = [a.value if isinstance(a, Tensor) else a for a in node.args]
-    return node.op.depend(avals, node.params, values).first
+    return depend(avals, node.params, values).first
 
 
 def _union(parts: Sequence[Coo], width: int) -> Coo:
