@@ -16,7 +16,8 @@ from pullback import dtypes
 from pullback.dtypes import dtype as DType
 from pullback.errors import message
 from pullback.graph.tensor import Tensor
-from pullback.ops.create import as_tensor, empty
+from pullback.ops.create import empty
+from pullback.ops.from_data import as_tensor
 
 
 class layout:  # noqa: N801 - PyTorch's name
