@@ -13,16 +13,19 @@ everything can use it.
 Convention: PyTorch 2.13. The few places where its rule surprises are marked in the comments.
 """
 
+from __future__ import annotations
+
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pullback.errors import message
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "PrintOptions",
@@ -36,8 +39,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class PrintOptions:
+class PrintOptions(NamedTuple):
     """The print settings.
 
     ``precision`` digits; a summary above ``threshold`` elements, keeping ``edgeitems`` at each end;

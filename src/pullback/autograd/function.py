@@ -8,7 +8,6 @@ Read `Function.apply` first, then `FunctionOp.pull`. `context` holds what forwar
 from __future__ import annotations
 
 import functools
-import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
@@ -142,6 +141,8 @@ def _positional(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, An
     """Bind keyword arguments and defaults to forward's signature."""
     if not kwargs:
         return args
+    import inspect  # noqa: PLC0415 - slow to import, and only these calls need it
+
     signature = inspect.signature(cls.forward)
     bound = signature.bind(*args, **kwargs) if separate_setup(cls) else signature.bind(None, *args, **kwargs)
     bound.apply_defaults()

@@ -1,15 +1,17 @@
-"""The records that facets return: `Sample`, `Dependence`, `Local`. May import NumPy and `graph.node`."""
+"""The records that facets return: `Sample`, `Dependence`, `Local`.
+
+Plain classes: importing `dataclasses` imports `inspect`, a tenth of the time that `import pullback` takes. May
+import NumPy and `graph.node`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 
-@dataclass(frozen=True, slots=True)
 class Sample:
     """One input that exercises an op; all tests of all facets are driven by these.
 
@@ -22,19 +24,29 @@ class Sample:
     rtol     tolerance of the derivative's independent check if 1e-12 cannot be met, with the reason in `why`
     """
 
-    args: tuple[Any, ...]
-    params: dict[str, Any] = field(default_factory=dict[str, Any])
-    diff: tuple[int, ...] | None = None
-    smooth: bool = True
-    note: str = ""
-    rtol: float = 1e-12
-    why: str = ""
+    __slots__ = ("args", "diff", "note", "params", "rtol", "smooth", "why")
+
+    def __init__(
+        self,
+        args: tuple[Any, ...],
+        params: dict[str, Any] | None = None,
+        diff: tuple[int, ...] | None = None,
+        smooth: bool = True,
+        note: str = "",
+        rtol: float = 1e-12,
+        why: str = "",
+    ) -> None:
+        self.args, self.params = args, {} if params is None else params
+        self.diff, self.smooth, self.note = diff, smooth, note
+        self.rtol, self.why = rtol, why
+
+    def __repr__(self) -> str:
+        return f"Sample({self.args!r}, {self.params!r}, {self.note!r})"
 
 
 Pairs = tuple[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
 class Dependence:
     """Which input entries can reach which output entries.
 
@@ -45,8 +57,15 @@ class Dependence:
              an output
     """
 
-    first: Sequence[Pairs | None]
-    second: frozenset[tuple[int, int]] = frozenset()
+    __slots__ = ("first", "second")
+
+    def __init__(
+        self, first: Sequence[Pairs | None], second: frozenset[tuple[int, int]] = frozenset()
+    ) -> None:
+        self.first, self.second = first, second
+
+    def __repr__(self) -> str:
+        return f"Dependence({self.first!r}, {self.second!r})"
 
     def matrix(self, i: int, rows: int, cols: int) -> Any:
         """The pattern of argument i as a dense boolean matrix (small cases and tests)."""
@@ -57,7 +76,6 @@ class Dependence:
         return m
 
 
-@dataclass(frozen=True, slots=True)
 class Local:
     """The local derivative of one argument here, entry by entry, and what its zeros and infinities mean.
 
@@ -68,12 +86,16 @@ class Local:
     margin         per pair, how far the deciding value is from the switch (selection ops), or None
     """
 
-    rows: Any
-    cols: Any
-    values: Any
-    why_zero: str = ""
-    why_nonfinite: str = ""
-    margin: Any = None
+    __slots__ = ("cols", "margin", "rows", "values", "why_nonfinite", "why_zero")
+
+    def __init__(
+        self, rows: Any, cols: Any, values: Any, why_zero: str = "", why_nonfinite: str = "", margin: Any = None
+    ) -> None:
+        self.rows, self.cols, self.values = rows, cols, values
+        self.why_zero, self.why_nonfinite, self.margin = why_zero, why_nonfinite, margin
+
+    def __repr__(self) -> str:
+        return f"Local({self.rows!r}, {self.cols!r}, {self.values!r})"
 
 
 def broadcast_pairs(out_shape: tuple[int, ...], shape: tuple[int, ...]) -> Pairs:

@@ -7,27 +7,32 @@ Read `Op` first, then `apply`, then `pull`. The eight facets of an op are attrib
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pullback.dtypes import from_numpy_dtype
 from pullback.graph.modes import CAREFUL, OFF, QUIET, loud, quiet, state
-from pullback.graph.node import Aval, Node, Slot
+from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.record import Packed, annotate, refuse_inference
 from pullback.graph.tensor import InferenceTensor, Tensor, edge_of, wrap
 
 Rule = Callable[..., Any]
+_new = object.__new__
 
 FACETS = ("type", "eval", "jvp", "vjp", "batch", "depend", "lower", "zero", "samples")
 
 
-@dataclass(frozen=True, slots=True)
 class Absent:
     """A facet that an op does not have, and why."""
 
-    reason: str
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"Absent(reason={self.reason!r})"
 
     def __bool__(self) -> bool:
         return False
@@ -294,16 +299,20 @@ def make_node(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any) -
     """The record of one op: edges, and of the arguments only what its rules read."""
     edges: list[Any] = []
     kept: list[Any] = []
+    keeps = op.keeps_arg
     for i, a in enumerate(args):
         if isinstance(a, Tensor):
-            edges.append(edge_of(a))
-            if op.keeps_arg(i):
+            e = a.node
+            edges.append(a if e is LEAF else e)
+            if keeps(i):
                 if a.from_inference:
                     refuse_inference()
                 kept.append(a)
             else:
                 v = a.value
-                kept.append(Aval(v.shape, v.dtype))
+                known = _new(Aval)
+                known.shape, known.dtype = v.shape, v.dtype
+                kept.append(known)
         else:
             edges.append(None)
             kept.append(a)

@@ -14,10 +14,12 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 # below this many entries handing work to a thread costs more than it saves
 BIG = 1 << 18
@@ -51,6 +53,8 @@ class _Threads:
 
     def pool(self) -> ThreadPoolExecutor:
         if self._pool is None or self._owner != os.getpid():
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - small programs never need it
+
             self._pool = ThreadPoolExecutor(self.limit)
             self._owner = os.getpid()
         return self._pool

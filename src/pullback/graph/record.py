@@ -6,7 +6,6 @@ Called only in mode CAREFUL (anomaly detection, recorded lines, saved_tensors_ho
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 
 from pullback.errors import message, user_frame
@@ -22,6 +21,8 @@ def annotate(node: Node) -> None:
         if frame is not None:
             node.line = (frame.f_code.co_filename, frame.f_lineno)
             if state.anomaly:
+                import traceback  # noqa: PLC0415 - only anomaly mode needs it
+
                 node.trace = "".join(traceback.format_stack(frame))
     if state.saved_hooks:
         pack(node)

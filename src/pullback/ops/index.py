@@ -331,6 +331,27 @@ index_put_op.batch = _batch_put
 
 
 _PLACES = [{"index": (i,)} for i in range(16)]
+_PLAIN = (int, type(None))
+
+
+def _simple(items: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
+    """Are these integers from the front and slices without a step that say something, one per dimension?"""
+    if len(items) > len(shape):
+        return False
+    said = False
+    for item, n in zip(items, shape):  # noqa: B905 - indices may leave out dimensions
+        kind = type(item)
+        if kind is int:
+            if not 0 <= item < n:
+                return False
+            said = True
+        elif kind is slice and item.step is None:
+            if type(item.start) not in _PLAIN or type(item.stop) not in _PLAIN:
+                return False
+            said = said or item.start is not None or item.stop is not None
+        else:
+            return False
+    return said
 
 
 def getitem(self: Tensor, index: Any) -> Tensor:
@@ -341,11 +362,18 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     >>> x[1], x[:, 0], x[x > 3]
     (tensor([3., 4., 5.]), tensor([0., 3.]), tensor([4., 5.]))
     """
-    if type(index) is int and type(self) is Tensor:  # the common call
+    if type(self) is Tensor:  # the common calls: numbers and plain slices
         v = self.storage()
         shape = v.shape
-        if shape and 0 <= index < shape[0]:
-            return made_view(slice_op, self, v[index, ...], _PLACES[index] if index < 16 else {"index": (index,)})
+        if type(index) is int:
+            if shape:
+                i = index if index >= 0 else index + shape[0]
+                if 0 <= i < shape[0]:
+                    return made_view(slice_op, self, v[i, ...], _PLACES[i] if i < 16 else {"index": (i,)})
+        else:
+            items = (index,) if type(index) is slice else index
+            if type(items) is tuple and _simple(items, shape):
+                return made_view(slice_op, self, v[(*items, ...)], {"index": items})
     basic, places, tensors = parsed(self.value.shape, index)
     x = self
     if not isinstance(index, slice) and all(b == FULL for b in basic):
