@@ -30,7 +30,7 @@ def key_of(edge: Any) -> Key:
     return (edge.node, edge.index) if type(edge) is Slot else edge
 
 
-def sweep(
+def sweep(  # noqa: C901, PLR0912, PLR0915 - one flat loop: every call in it would be paid per node
     roots: Sequence[tuple[Any, Any]],
     *,
     keep: bool,
@@ -54,7 +54,9 @@ def sweep(
     careful = extras is not None
     plain = not tensors and not careful
     done: list[Node] = []
-    following: Any = None  # the next node where only one waits, and its cotangent: chains never touch the heap
+    following: Any = (
+        None  # the next node where only one waits, and its cotangent: chains never touch the heap
+    )
     waiting: Any = None
     token = quiet(QUIET)
     try:
@@ -281,7 +283,9 @@ def accumulate(leaf: Tensor, c: Any, tensors: bool) -> None:
     """Add a cotangent to `.grad`: in place into the same tensor, or out of place where a graph is kept."""
     have = leaf.stored_grad
     if tensors:
-        leaf.stored_grad = (_copied(c) if c.node is not None else wrap(owned(c.value))) if have is None else have + c
+        leaf.stored_grad = (
+            (_copied(c) if c.node is not None else wrap(owned(c.value))) if have is None else have + c
+        )
         return
     if have is None:
         leaf.stored_grad = g = _new(Tensor)

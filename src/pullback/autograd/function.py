@@ -141,7 +141,7 @@ def _positional(cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, An
     """Bind keyword arguments and defaults to forward's signature."""
     if not kwargs:
         return args
-    import inspect  # noqa: PLC0415 - slow to import, and only these calls need it
+    import inspect
 
     signature = inspect.signature(cls.forward)
     bound = signature.bind(*args, **kwargs) if separate_setup(cls) else signature.bind(None, *args, **kwargs)

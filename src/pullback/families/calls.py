@@ -65,7 +65,11 @@ def unary_call(op: Any) -> Call:
             kind = type(v)
             mode = state.mode
             if (
-                (kind is float32 or kind is float64 or (kind is ndarray and ((d := v.dtype) is F32 or d is F64)))
+                (
+                    kind is float32
+                    or kind is float64
+                    or (kind is ndarray and ((d := v.dtype) is F32 or d is F64))
+                )
                 and mode != CAREFUL
                 and fast
             ):
@@ -153,11 +157,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:  # noqa: C901, PLR09
                     if same:
                         token = quiet(QUIET)
                         try:
-                            r = (
-                                split(function, (v, w))
-                                if d is not None and v.size > BIG
-                                else function(v, w)
-                            )
+                            r = split(function, (v, w)) if d is not None and v.size > BIG else function(v, w)
                         except ValueError:
                             raise refused(op.torch_name, (v.shape, w.shape)) from None
                         finally:
@@ -179,10 +179,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:  # noqa: C901, PLR09
                             node.number = next_number()
                         return t
                 elif (kind is float or kind is int) and numbers:
-                    if d is not None:
-                        w = d.type(other)
-                    else:
-                        w = _known[a].get(other) or number_of(a, other)
+                    w = d.type(other) if d is not None else _known[a].get(other) or number_of(a, other)
                     token = quiet(QUIET)
                     try:
                         r = split(function, (v, w)) if d is not None and v.size > BIG else function(v, w)
@@ -318,8 +315,11 @@ def _with_tensors(op: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if isinstance(a, Tensor):
             tensors = True
         elif not (isinstance(a, NUMBER) and (op.scalars if i else op.first)):
-            raise (wrong_kinds(op.torch_name, args) if op.overloads else not_tensor(op.torch_name,
-            op.names[i], i, a))
+            raise (
+                wrong_kinds(op.torch_name, args)
+                if op.overloads
+                else not_tensor(op.torch_name, op.names[i], i, a)
+            )
     if tensors:
         return args
     first = args[0]
@@ -426,8 +426,9 @@ def write_out(op: Op, out: Tensor, result: Tensor, args: Sequence[Any]) -> Tenso
     RuntimeError where autograd would have to follow it or the dtype does not fit; a target of another shape
     is resized with PyTorch's warning.
     """
-    if state.grad and (out.node is not None or any(isinstance(a,
-    Tensor) and a.node is not None for a in args)):
+    if state.grad and (
+        out.node is not None or any(isinstance(a, Tensor) and a.node is not None for a in args)
+    ):
         raise RuntimeError(
             message(
                 f"{getattr(op, 'torch_name', op.name)}(): functions with out=... arguments don't support "

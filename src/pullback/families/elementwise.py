@@ -191,7 +191,8 @@ class Elementwise(Op):
         if self.partials == (1, -1):
             return lambda _node, g: (g, -g)
         if self.arity == 2 and not any(p is None or isinstance(p, int) for p in self.partials):
-            return _two_numbers(self, *self.partials, *self.direct)
+            p, q = self.partials
+            return _two_numbers(self, p, q, self.direct[0], self.direct[1])
         return lambda node, g: _numbers(self, node, g)
 
     def term(self, i: int, g: Any, out: Any, values: Sequence[Any], params: dict[str, Any]) -> Any:

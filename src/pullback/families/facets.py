@@ -1,7 +1,7 @@
 """The records that facets return: `Sample`, `Dependence`, `Local`.
 
-Plain classes: importing `dataclasses` imports `inspect`, a tenth of the time that `import pullback` takes. May
-import NumPy and `graph.node`.
+Plain classes: importing `dataclasses` imports `inspect`, a tenth of the time that `import pullback` takes.
+May import NumPy and `graph.node`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,13 @@ class Local:
     __slots__ = ("cols", "margin", "rows", "values", "why_nonfinite", "why_zero")
 
     def __init__(
-        self, rows: Any, cols: Any, values: Any, why_zero: str = "", why_nonfinite: str = "", margin: Any = None
+        self,
+        rows: Any,
+        cols: Any,
+        values: Any,
+        why_zero: str = "",
+        why_nonfinite: str = "",
+        margin: Any = None,
     ) -> None:
         self.rows, self.cols, self.values = rows, cols, values
         self.why_zero, self.why_nonfinite, self.margin = why_zero, why_nonfinite, margin

@@ -1,7 +1,8 @@
 """`Op`: one entry of the table, and `apply`, which runs one and records it.
 
-Read `Op` first, then `apply`, then `pull`. The eight facets of an op are attributes of the entry, each a function or an
-`Absent` with its reason; a family fills in what the entry does not give. May import `graph` only.
+Read `Op` first, then `apply`, then `pull`. The eight facets of an op are attributes of the entry, each a
+function or an `Absent` with its reason; a family fills in what the entry does not give. May import `graph`
+only.
 """
 
 from __future__ import annotations
@@ -61,14 +62,18 @@ class Op:
     name       PyTorch's name
     family     the family that derived what the entry did not give
     eval       (*values, **params) -> value or tuple of values, on NumPy arrays: the reference semantics
-    vjp        one rule per argument (None: no gradient to this argument), rule(g, out, *args, **params) -> cotangent; for ops
-               with a variable number of tensor arguments a single rule that returns a tuple. Rules are written with operators
+    vjp        one rule per argument (None: no gradient to this argument), rule(g, out, *args, **params) ->
+               cotangent; for ops
+               with a variable number of tensor arguments a single rule that returns a tuple. Rules are
+               written with operators
                and other ops, so the same rule runs on arrays and on tensors.
-    jvp        rule(tangents, out, *args, **params) -> tangent(s) of the output; tangents has None where there is none
+    jvp        rule(tangents, out, *args, **params) -> tangent(s) of the output; tangents has None where there
+               is none
     type       (*avals, **params) -> Aval or tuple of them
     batch      (size, in_dims, values, params) -> (values, out_dims); runs on tensors of the level below
     depend     (avals, params, values) -> one boolean matrix (output entries x input entries) per argument
-    zero       (out, args, params, index) -> LocalZero: where the local derivative is exactly zero or not finite, and why
+    zero       (out, args, params, index) -> LocalZero: where the local derivative is exactly zero or not
+               finite, and why
     samples    () -> list of Sample, the inputs that drive every test
     lower      the loop body
     call       the public function with PyTorch's signature
@@ -78,7 +83,7 @@ class Op:
         self,
         name: str,
         family: str,
-        eval: Rule,  # noqa: A002 - the facet's name
+        eval: Rule,
         *,
         vjp: Sequence[Rule | None] | Rule | Absent,
         backward: str | Callable[[Node], str] | None = None,
@@ -105,7 +110,8 @@ class Op:
             setattr(self, facet, value)
         TABLE[self.name] = self
 
-    # the pull of a node recorded on two plain numbers, where the family has a shorter way: (node, g) -> cotangents
+    # the pull of a node recorded on two plain numbers, where the family has a shorter way: (node, g) ->
+    # cotangents
     pull_number: Rule | None = None
     # facets that families or entries set
     type: Any
@@ -118,7 +124,9 @@ class Op:
 
     def _set_saved(self, keeps: Sequence[bool] | None, keeps_out: bool | None) -> None:
         vjp = self.vjp
-        rules: list[Rule] = [vjp] if callable(vjp) else [] if isinstance(vjp, Absent) else [r for r in vjp if r]
+        rules: list[Rule] = (
+            [vjp] if callable(vjp) else [] if isinstance(vjp, Absent) else [r for r in vjp if r]
+        )
         # what each rule reads, without g; for variadic ops keeps says it
         self.reads = None if callable(vjp) or isinstance(vjp, Absent) else [r and reads(r)[1:] for r in vjp]
         if keeps_out is None:
@@ -148,7 +156,8 @@ class Op:
     def pull(self, node: Node, g: Any, tensors: bool) -> Any:
         """The cotangents of the arguments, aligned with `node.edges` (None where there is none).
 
-        `tensors` False: g and the rules' arguments are plain arrays. True: they are tensors, so the rules record.
+        `tensors` False: g and the rules' arguments are plain arrays. True: they are tensors, so the rules
+        record.
         """
         args, out = saved_values(node, tensors)
         edges, params = node.edges, node.params
@@ -171,7 +180,7 @@ class Op:
         node.args = node.out = None
 
     def push(self, node: Node, tangents: Sequence[Any]) -> Any:
-        """The tangent(s) of the output for tensor tangents of the arguments (None where an argument has none)."""
+        """The tangent(s) of the output; tangents has None where an argument has none."""
         args, out = saved_values(node, True)
         if out is None:
             out = produced(node, next(t for t in tangents if t is not None))
@@ -225,7 +234,8 @@ def _placed(v: Any, place: Any) -> Tensor:
 
 
 def produced(node: Node, like: Any = None) -> Any:
-    """The aval of an output that a node did not keep; `like` stands for the arguments where it kept none of them either.
+    """The aval of an output that a node did not keep; `like` stands for the arguments where it kept none of
+    them either.
 
     (A node that keeps neither has arguments of the output's shape and dtype, or says their shapes in `meta`.)
     """
@@ -383,7 +393,8 @@ def dtype_of(d: np.dtype[Any]) -> Any:
 def strong(g: Any, partial: Any) -> Any:
     """g * partial where an exactly zero cotangent meeting an infinite or undefined partial is zero.
 
-    "A branch that was not selected contributes nothing": see docs/decisions/001. Plain numbers and arrays are tested for
+    "A branch that was not selected contributes nothing": see docs/decisions/001. Plain numbers and arrays are
+    tested for
     NaN after the product, which is the only sign of a clash, so the common case costs one dot product.
     """
     r = g * partial

@@ -53,7 +53,7 @@ class _Threads:
 
     def pool(self) -> ThreadPoolExecutor:
         if self._pool is None or self._owner != os.getpid():
-            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - small programs never need it
+            from concurrent.futures import ThreadPoolExecutor
 
             self._pool = ThreadPoolExecutor(self.limit)
             self._owner = os.getpid()
@@ -88,8 +88,9 @@ def split(function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
     arrays = [v for v in every if v.size > 1]
     shape = np.broadcast_shapes(*(v.shape for v in every))
     if all(v.shape == shape and v.flags.c_contiguous for v in arrays):
-        parts: list[Any] = [v.reshape(-1 if v.size > 1 else ()) if isinstance(v,
-        np.ndarray) else v for v in values]
+        parts: list[Any] = [
+            v.reshape(-1 if v.size > 1 else ()) if isinstance(v, np.ndarray) else v for v in values
+        ]
         rows, row_size = arrays[0].size, 1
     else:
         parts = list(values)
@@ -174,7 +175,7 @@ def long_squares(flat: Any, centre: Any = None) -> Any:
 
 
 def long_reduce(ufunc: Any, flat: Any) -> Any:
-    """ufunc.reduce of a long vector, for ufuncs whose order does not matter (maximum, minimum), on all cores."""
+    """ufunc.reduce of a long vector on all cores (for maximum and minimum, whose order does not matter)."""
     return ufunc.reduce(np.array(map_pieces(lambda lo, hi: ufunc.reduce(flat[lo:hi]), flat.size, SHARE)))
 
 

@@ -21,7 +21,7 @@ def annotate(node: Node) -> None:
         if frame is not None:
             node.line = (frame.f_code.co_filename, frame.f_lineno)
             if state.anomaly:
-                import traceback  # noqa: PLC0415 - only anomaly mode needs it
+                import traceback
 
                 node.trace = "".join(traceback.format_stack(frame))
     if state.saved_hooks:
