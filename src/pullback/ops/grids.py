@@ -15,8 +15,9 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.sizes import shape_of
 from pullback.graph.tensor import Tensor, wrap
+from pullback.ops.broadcasting import expand
 from pullback.ops.join import as_rows, cat, some_tensors, stack
-from pullback.ops.shape import expand, labelled, reshape
+from pullback.ops.shape import labelled, reshape
 
 
 def meshgrid(*tensors: Any, indexing: Any = None) -> tuple[Tensor, ...]:

@@ -40,9 +40,11 @@ from pullback.graph.modes import CAREFUL, state
 from pullback.graph.node import Aval, Node
 from pullback.graph.record import annotate
 from pullback.graph.tensor import Tensor, edge_of, wrap
+from pullback.ops.axes import movedim
+from pullback.ops.broadcasting import expand, expanded_shape
 from pullback.ops.indices import FULL, dynamic_shape, parsed
 from pullback.ops.memory import check_number, copy_, fill_
-from pullback.ops.shape import expand, expanded_shape, movedim, reshape
+from pullback.ops.shape import reshape
 from pullback.ops.splitting import unbind
 
 # ---------------------------------------------------------------------- entries: basic indices

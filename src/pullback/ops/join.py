@@ -19,7 +19,9 @@ from pullback.families.op import apply
 from pullback.families.sizes import dim_of, shape_of
 from pullback.families.structural import structural
 from pullback.graph.tensor import Tensor
-from pullback.ops.shape import expand, movedim, reshape, unsqueeze
+from pullback.ops.axes import movedim, unsqueeze
+from pullback.ops.broadcasting import expand
+from pullback.ops.shape import reshape
 
 F32, F64 = np.dtype("f4"), np.dtype("f8")
 

@@ -15,10 +15,10 @@ from pullback.families.sizes import need_tensor
 from pullback.families.structural import structural
 from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor
+from pullback.ops.broadcasting import broadcast_tensors, common_shape
 from pullback.ops.index import dynamic_shape, unslice_op
 from pullback.ops.memory import written
 from pullback.ops.scatter_entries import in_shape
-from pullback.ops.shape import broadcast_tensors, common_shape
 
 
 def _masked_scatter(x: Any, mask: Any, src: Any) -> Any:

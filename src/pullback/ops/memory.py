@@ -24,7 +24,7 @@ from pullback.graph.modes import CAREFUL, state
 from pullback.graph.node import LEAF, Aval, Node
 from pullback.graph.record import annotate
 from pullback.graph.tensor import InferenceTensor, Tensor, edge_of, wrap
-from pullback.ops.shape import common_shape
+from pullback.ops.broadcasting import common_shape
 
 VIEW_DETACH = (
     "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) "

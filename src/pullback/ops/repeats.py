@@ -14,8 +14,10 @@ from pullback.families.op import apply
 from pullback.families.sizes import dim_of, given, ints_of, need_tensor, shape_of
 from pullback.families.structural import structural
 from pullback.graph.tensor import Tensor, wrap
+from pullback.ops.axes import movedim, unsqueeze
+from pullback.ops.broadcasting import expand
 from pullback.ops.memory import contiguous_op
-from pullback.ops.shape import expand, movedim, reshape, reshape_plain, unsqueeze
+from pullback.ops.shape import reshape, reshape_plain
 
 
 def _tiled(x: Any, *, times: tuple[int, ...]) -> Any:

@@ -14,8 +14,10 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.structural import structural
 from pullback.graph.tensor import Tensor
+from pullback.ops.axes import movedim
+from pullback.ops.broadcasting import expand
 from pullback.ops.index import unslice_op
-from pullback.ops.shape import expand, movedim, reshape
+from pullback.ops.shape import reshape
 
 
 def along(index: Any, dim: int, shape: tuple[int, ...]) -> Any:

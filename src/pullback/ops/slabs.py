@@ -14,9 +14,10 @@ from pullback.families.op import apply
 from pullback.families.sizes import dim_of, need_tensor
 from pullback.families.structural import structural
 from pullback.graph.tensor import Tensor
+from pullback.ops.broadcasting import expand
 from pullback.ops.memory import written
 from pullback.ops.scatter_entries import check_index, in_range, pairs_of_added, zeros_for
-from pullback.ops.shape import expand, reshape
+from pullback.ops.shape import reshape
 
 # indices
 

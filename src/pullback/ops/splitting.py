@@ -17,8 +17,8 @@ from pullback.families.sizes import dim_of, ints_of, need_tensor, shape_of
 from pullback.families.structural import several_views, structural
 from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor, wrap
+from pullback.ops.axes import movedim
 from pullback.ops.join import cat_op, part_along, stack_op
-from pullback.ops.shape import movedim
 
 
 def _filled(gs: Any, avals: Sequence[Any]) -> list[Any]:

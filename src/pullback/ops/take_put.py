@@ -14,9 +14,10 @@ from pullback.families.op import apply
 from pullback.families.sizes import dim_of, need_tensor
 from pullback.families.structural import structural
 from pullback.graph.tensor import Tensor, wrap
+from pullback.ops.broadcasting import common_shape, expand
 from pullback.ops.scatter import gather
 from pullback.ops.scatter_entries import in_shape, pairs_of_added, zeros_for
-from pullback.ops.shape import common_shape, expand, reshape
+from pullback.ops.shape import reshape
 
 
 def _take(x: Any, index: Any) -> Any:
