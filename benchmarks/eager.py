@@ -64,7 +64,13 @@ class Row:
 OWN_STREAM = ("pullback", "torch")  # the others draw other random numbers
 WANTED = (
     Wanted(
-        "workshop", "randn, relu(W x), backward(v), add .grad: one draw", 2000, 200, 1, compare=OWN_STREAM, target=0.3
+        "workshop",
+        "randn, relu(W x), backward(v), add .grad: one draw",
+        2000,
+        200,
+        1,
+        compare=OWN_STREAM,
+        target=0.3,
     ),
     Wanted("descent", "gradient descent on 2 parameters: one step", 1000, 100, 1, target=0.3),
     Wanted("scalars", "graph of {n} 0-d ops, forward and backward: one op", 10_000, 2000, 1, target=0.4),

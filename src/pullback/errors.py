@@ -11,7 +11,7 @@ import os
 import sys
 from types import FrameType
 
-_PACKAGE = os.path.dirname(os.path.realpath(__file__))  # pathlib takes 10 ms to import
+_PACKAGE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120 - pathlib takes 10 ms to import
 
 
 class _LinAlgError(RuntimeError):  # PyTorch's name for it

@@ -106,7 +106,7 @@ def set_printoptions(
     'tensor([0.50, 0.33])'
     >>> set_printoptions(profile="default")
     """
-    global _options
+    global _options  # noqa: PLW0603 - process-wide settings, as PyTorch's are
     for name, value in (("precision", precision), ("edgeitems", edgeitems)):
         if value is not None and value < 0:
             raise ValueError(
@@ -139,7 +139,7 @@ def printoptions(
     ...     print(tensor_text(np.float32(0.25)))
     tensor(0.2)
     """
-    global _options
+    global _options  # noqa: PLW0603 - process-wide settings, as PyTorch's are
     before = _options
     try:
         set_printoptions(precision, threshold, edgeitems, linewidth, profile, sci_mode)

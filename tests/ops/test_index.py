@@ -1,4 +1,4 @@
-"""Indexing: values against NumPy and PyTorch's own rule for mixed indices, views and copies, errors, creation."""
+"""Indexing: values against NumPy and PyTorch's rule for mixed indices, views and copies, errors, creation."""
 
 import numpy as np
 import pytest
@@ -113,7 +113,8 @@ def test_grad_fn_names(index, name):
         (
             lambda z: z[1.5],
             IndexError,
-            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+            "indices "
             "(got float)",
         ),
         (lambda z: z[::-1], ValueError, "step must be greater than zero"),

@@ -1,4 +1,7 @@
-"""The deliberate difference from PyTorch: a branch that was not selected contributes nothing (decision 001)."""
+"""The deliberate difference from PyTorch.
+
+A branch that was not selected contributes nothing (decision 001).
+"""
 
 import math
 

@@ -46,9 +46,21 @@ def test_recording_is_switched_on_for_the_level_only() -> None:
 @pytest.mark.parametrize(
     ("make", "kind", "text"),
     [
-        (lambda: fw.make_dual(pb.ones(2), pb.ones(3)), RuntimeError, "Trying to set a forward gradient that has a diff"),
-        (lambda: fw.make_dual(pb.tensor([1]), pb.ones(1)), ValueError, "Expected primal to be floating point or complex"),
-        (lambda: fw.make_dual(pb.ones(1), pb.tensor([1])), ValueError, "Expected tangent to be floating point or comp"),
+        (
+            lambda: fw.make_dual(pb.ones(2), pb.ones(3)),
+            RuntimeError,
+            "Trying to set a forward gradient that has a diff",
+        ),
+        (
+            lambda: fw.make_dual(pb.tensor([1]), pb.ones(1)),
+            ValueError,
+            "Expected primal to be floating point or complex",
+        ),
+        (
+            lambda: fw.make_dual(pb.ones(1), pb.tensor([1])),
+            ValueError,
+            "Expected tangent to be floating point or comp",
+        ),
         (fw.enter_dual_level, RuntimeError, "Nested forward mode AD is not supported at the moment"),
     ],
 )
@@ -58,7 +70,9 @@ def test_errors_inside_a_level(make: object, kind: type[Exception], text: str) -
 
 
 def test_outside_a_level_no_dual_tensor_can_be_made() -> None:
-    with pytest.raises(RuntimeError, match="^Trying to create a dual Tensor for forward AD but no level exists, make sure"):
+    with pytest.raises(
+        RuntimeError, match="^Trying to create a dual Tensor for forward AD but no level exists, make sure"
+    ):
         fw.make_dual(pb.ones(1), pb.ones(1))
     with pytest.raises(RuntimeError, match="Trying to exit a forward AD level"):
         fw.exit_dual_level()

@@ -1,4 +1,7 @@
-"""Views, in-place writes, versions and detach: PyTorch's rules line by line, and random programs against PyTorch itself."""
+"""Views, in-place writes, versions and detach.
+
+PyTorch's rules line by line, and random programs against PyTorch itself.
+"""
 
 import random
 import warnings
@@ -76,8 +79,10 @@ def test_overwritten_values_are_noticed():
     with pytest.raises(RuntimeError) as caught:
         y.sum().backward()
     assert str(caught.value).startswith(
-        "one of the variables needed for gradient computation has been modified by an inplace operation: [torch.FloatTensor [2, 3]], "
-        "which is output 0 of Exp, is at version 1; expected version 0 instead. Hint: enable anomaly detection"
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        "[torch.FloatTensor [2, 3]], "
+        "which is output 0 of Exp, is at version 1; expected version 0 instead. Hint: enable anomaly "
+        "detection"
     )
 
 
@@ -278,7 +283,10 @@ def name_of(t):
 
 
 def trace(M, seed):
-    """What a random program leaves behind: values, names and versions after every step, then the gradients."""
+    """What a random program leaves behind.
+
+    Values, names and versions after every step, then the gradients.
+    """
     r = random.Random(seed)
     a = M.tensor(np.arange(1.0, 7.0).reshape(2, 3) / 3, requires_grad=True)
     b = M.tensor(np.array([0.5, -1.0, 2.0]), requires_grad=True)

@@ -105,7 +105,7 @@ def modified(
             made_by = ""
         else:
             k = made.index if type(made) is Slot else index
-            producer = made.node if type(made) is Slot else made
+            producer: Any = made.node if type(made) is Slot else made
             made_by = f", which is output {k} of {_short(producer.name)},"
         what, version = type_word(t), (t.counter.version if t.counter else 0)
     hint = (

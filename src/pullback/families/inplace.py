@@ -54,7 +54,9 @@ VMAP_WRITE = (
 )
 
 
-def in_place(call: Callable[..., Any], name: str, op: Any = None) -> Callable[..., Any]:
+def in_place(  # noqa: C901 - the common write is written out, flat
+    call: Callable[..., Any], name: str, op: Any = None
+) -> Callable[..., Any]:
     """The in-place method `name` (such as add_) of an out-of-place function.
 
     `op`, where given, tells whether a rule reads the old value, and, with a ufunc, lets unrecorded writes go

@@ -61,10 +61,14 @@ class Selection(Elementwise):
         self.family = "selection"
         first: Any = self.partials[0]
         # the gate of an op of one argument without ties
-        self.lone = first.closed if self.arity == 1 and isinstance(first, Gate) and first.tie is None else None
+        alone = self.arity == 1 and isinstance(first, Gate) and first.tie is None
+        self.lone = first.closed if alone else None
 
     def pull(self, node: Node, g: Any, tensors: bool) -> Any:
-        """A small array behind one gate, such as relu's, is routed at once; the rest as in the family above."""
+        """A small array behind one gate, such as relu's, is routed at once.
+
+        The rest as in the family above.
+        """
         gate = self.lone
         if gate is not None and not tensors and node.meta is None and type(g) is ndarray and g.size <= FEW:
             a = node.args[0]

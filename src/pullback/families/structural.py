@@ -174,7 +174,7 @@ def view(op: Op, x: Tensor, params: dict[str, Any], kind: str | None = None) -> 
     return made_view(op, x, op.eval(v, **params), params, kind)
 
 
-def made_view(
+def made_view(  # noqa: C901 - views are on the hot path: one flat function
     op: Op, x: Tensor, part: Any, params: dict[str, Any], kind: str | None = None, record: bool = True
 ) -> Tensor:
     """The tensor around `part`, a view into x's memory that `op` gave.

@@ -253,9 +253,11 @@ def _masked(mask: Tensor, d: int, shape: tuple[int, ...]) -> list[Tensor]:
 def dynamic_shape(what: str) -> RuntimeError:
     """PyTorch's error for a result whose size differs from sample to sample inside vmap."""
     first = (
-        "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over indexing with a boolean mask."
+        "vmap: We do not support batching operators that can support dynamic shape. Attempting to batch "
+        "over indexing with a boolean mask."
         if what == "indexing with a mask"
-        else f"vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over aten::{what}. "
+        else "vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap "
+        f"over aten::{what}. "
         "Please file an issue at https://github.com/pytorch/pytorch/issues if you need this feature."
     )
     return RuntimeError(

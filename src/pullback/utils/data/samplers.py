@@ -111,7 +111,7 @@ class WeightedRandomSampler(Sampler[int]):
     ) -> None:
         _positive_count(num_samples)
         if not isinstance(replacement, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ValueError(f"replacement should be a boolean value, but got {replacement=}")  # noqa: TRY004
+            raise ValueError(f"replacement should be a boolean value, but got {replacement=}")
         self.weights = pb.as_tensor(weights, dtype=pb.double)
         if len(self.weights.shape) != 1:
             shape = tuple(self.weights.shape)
@@ -134,7 +134,7 @@ class BatchSampler(Sampler[list[Any]]):
     def __init__(self, sampler: Iterable[Any], batch_size: int, drop_last: bool) -> None:
         check_batch_size(batch_size)
         if not isinstance(drop_last, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")  # noqa: TRY004 - torch's
+            raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
