@@ -16,7 +16,8 @@ from pullback.families.structural import structural
 from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor
 from pullback.ops.broadcasting import broadcast_tensors, common_shape
-from pullback.ops.index import dynamic_shape, unslice_op
+from pullback.ops.index_entries import unslice_op
+from pullback.ops.indices import dynamic_shape
 from pullback.ops.memory import written
 from pullback.ops.scatter_entries import in_shape
 

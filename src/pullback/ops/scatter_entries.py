@@ -16,7 +16,7 @@ from pullback.families.structural import structural
 from pullback.graph.tensor import Tensor
 from pullback.ops.axes import movedim
 from pullback.ops.broadcasting import expand
-from pullback.ops.index import unslice_op
+from pullback.ops.index_entries import unslice_op
 from pullback.ops.shape import reshape
 
 
