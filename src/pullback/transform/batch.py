@@ -1,11 +1,10 @@
-"""vmap's machinery: tensors whose value is a stack of lanes, and how ops run on them.
+"""vmap's machinery: batched tensors, how ops run on them, and how tensors cross the border of a vmap.
 
-Read `Lanes` and `BatchedTensor` first, then `run`. A batched tensor is a tensor of the level below with one
-more dimension in front;
-an op runs through its `batch` facet on those, so levels nest. Autograd's record sits on top: nodes recorded
-inside vmap hold batched
-tensors, and `enter` and `leave`, which cross the border, are each other's transposes. May import `families`,
-`graph`.
+Read `BatchedTensor` first (`lanes` holds its value), then `run`. A batched tensor is a tensor of the
+level below with one more dimension in front; an op runs through its `batch` facet on those, so levels
+nest. Autograd's record sits on top: nodes recorded inside vmap hold batched tensors, and `enter` and
+`leave`, which cross the border, are each other's transposes. May import `families`, `graph`,
+`transform.lanes`.
 """
 
 from __future__ import annotations
@@ -23,19 +22,10 @@ from pullback.graph.modes import state
 from pullback.graph.node import Aval, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of, wrap
 from pullback.ops.join import stack
+from pullback.transform.lanes import INPLACE, Lanes, write_through
 from pullback.transform.shown import text
 
 _number = itertools.count(1).__next__
-
-INPLACE = (
-    "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
-    "extra_args that has more "
-    "elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped "
-    "over in a vmap. Please try "
-    "to use out-of-place operators instead of inplace arithmetic. If said operator is being called inside "
-    "the PyTorch framework, "
-    "please file a bug report instead."
-)
 
 
 class Level:
@@ -54,50 +44,6 @@ class Level:
     def batched(self, inner: Tensor) -> Tensor:
         """A tensor inside this level from one whose first dimension runs over the lanes."""
         return batched(inner, self)
-
-
-class Lanes:
-    """The value of a batched tensor: a tensor of the level below whose first dimension runs over the lanes.
-
-    Shape, dtype, ndim and size are those of one lane, so that code which only asks about them needs no case
-    of its own.
-    """
-
-    __slots__ = ("inner", "level")
-
-    def __init__(self, inner: Tensor, level: Level) -> None:
-        self.inner = inner
-        self.level = level
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one lane."""
-        return tuple(self.inner.value.shape[1:])
-
-    @property
-    def dtype(self) -> Any:
-        """NumPy's dtype."""
-        return self.inner.value.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The dimensions of one lane."""
-        return self.inner.value.ndim - 1
-
-    @property
-    def size(self) -> int:
-        """The entries of one lane."""
-        return int(np.prod(self.shape))
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes per entry."""
-        return self.dtype.itemsize
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """The strides within one lane."""
-        return tuple(self.inner.value.strides[1:])
 
 
 class BatchedTensor(Tensor):
@@ -131,37 +77,9 @@ class BatchedTensor(Tensor):
             )
         if result.value.dtype != self.value.dtype:
             result = result.to(self.dtype)
-        if not self._write_through(result):
+        if not write_through(self, result):
             self._take_over(result)
         return self
-
-    def _write_through(self, result: Tensor) -> bool:
-        """Write into the memory below, which views and the caller's tensor share; False where autograd
-        follows the write.
-        """
-        if self.node is not None or result.node is not None:
-            return False
-        mine: Tensor = self
-        theirs = result
-        while isinstance(mine, BatchedTensor):
-            level = mine.value.level
-            own = isinstance(theirs, BatchedTensor)
-            if own and theirs.value.level.number > level.number:
-                raise RuntimeError(message(INPLACE))
-            theirs = (
-                theirs.value.inner
-                if own and theirs.value.level is level
-                else theirs.expand(level.size, *theirs.value.shape)
-            )
-            mine = mine.value.inner
-        if isinstance(theirs, BatchedTensor):
-            raise RuntimeError(message(INPLACE))
-        v = mine.storage()
-        if any(s == 0 and n > 1 for s, n in zip(v.strides, v.shape, strict=True)):
-            return False
-        v[...] = theirs.value
-        mine.shared_counter().bump()
-        return True
 
     def _take_over(self, result: Tensor) -> None:
         """Become the result of a recorded write; tensors that shared this one's memory would not see it, so
@@ -497,7 +415,6 @@ def _has_level(a: Tensor, level: Level) -> bool:
 
 __all__ = [
     "BatchedTensor",
-    "Lanes",
     "Level",
     "batched",
     "enter",
