@@ -34,7 +34,7 @@ LAYERS = [
     ),
     ("transform",),
     ("func",),
-    ("autograd", "linalg"),
+    ("autograd", "linalg", "special"),
     ("nn",),
     ("optim", "utils", "serialization"),
     ("compat",),

@@ -54,7 +54,7 @@ from pullback import autograd  # noqa: E402 - the rooms come after the names the
 
 # rooms that are imported on first use, so that `import pullback` stays light
 _IN_ROOMS = {"vmap": "func", "dropout": "nn.functional", "save": "serialization", "load": "serialization"}
-_ROOMS = ("compat", "func", "linalg", "nn", "optim", "random", "utils")
+_ROOMS = ("compat", "func", "linalg", "nn", "optim", "random", "special", "utils")
 
 
 def __getattr__(name: str) -> Any:

@@ -199,6 +199,11 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     return made_view(read_region, input, part, {"region": Region(v, part)})
 
 
+def backwards(input: Tensor) -> Tensor:
+    """reversed(x): flipped along its first dimension (a 0-d tensor is itself)."""
+    return flip(input, 0) if input.value.ndim else input
+
+
 PUBLIC: dict[str, Any] = {
     "flip": flip,
     "fliplr": fliplr,
@@ -207,5 +212,5 @@ PUBLIC: dict[str, Any] = {
     "rot90": rot90,
     "as_strided": as_strided,
 }
-METHODS: dict[str, Any] = {**PUBLIC, "unfold": unfold}
+METHODS: dict[str, Any] = {**PUBLIC, "unfold": unfold, "__reversed__": backwards}
 IN_PLACE: dict[str, Any] = {}
