@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 ALL = ("float64", "float32", "int64", "bool", "complex128")
@@ -59,8 +60,9 @@ def sections():
     """The sections of calls.txt: name -> (dtypes, expressions)."""
     found: dict[str, tuple[tuple[str, ...], list[str]]] = {}
     for line in (Path(__file__).parent / "calls.txt").read_text(encoding="utf-8").splitlines():
-        if line.startswith("["):
-            name, _, kinds = line.strip("[]").partition(": ")
+        header = re.fullmatch(r"\[(.+): ([a-z0-9 ]+)\]", line)
+        if header:
+            name, kinds = header.groups()
             found[name] = (KINDS.get(kinds) or tuple(kinds.split()), [])
         elif found and line.strip():
             found[name][1].append(line.strip())
