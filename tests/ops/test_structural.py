@@ -49,6 +49,8 @@ def test_every_op_has_samples():
 @pytest.mark.parametrize("case", OPS, ids=ident)
 def test_type_matches_eval(case):
     op, _, s = case
+    if isinstance(op.type, Absent):
+        return  # tests/facets sees to the reason
     out = op.eval(*s.args, **s.params)
     known = [Aval(a.shape, a.dtype) if a.dtype.kind == "f" else a for a in s.args]
     found = op.type(*known, **s.params)

@@ -33,7 +33,7 @@ from pullback.func.mapping import vmap
 from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor, edge_of, wrap
 from pullback.ops.join import stack
-from pullback.transform.forward import fresh, push, zeros_like
+from pullback.transform.forward import fresh, leads_outside, push, zeros_like
 
 Function = Callable[..., Any]
 
@@ -127,7 +127,7 @@ def jacobian(
     """
     check_strategy(strategy, create_graph, strict, vectorize)
     if strategy == "forward-mode":
-        return _forward_jacobian(func, inputs)
+        return _forward_jacobian(func, inputs, keep=False)
     call = Call("jacobian", inputs, create_graph, strict).run(func)
     rows = _mapped_rows if vectorize else _recorded_rows if create_graph else _plain_rows
     table = [tuple(rows(call, i, out)) for i, out in enumerate(call.outputs)]
@@ -229,8 +229,8 @@ def _mapped_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:  # noqa: ARG0
     return made if call.create_graph else [t.detach() for t in made]
 
 
-def _forward_jacobian(func: Function, inputs: Any) -> Any:
-    """One push per input entry, all of them mapped."""
+def _forward_jacobian(func: Function, inputs: Any, *, keep: bool) -> Any:
+    """One push per input entry, all of them mapped; connected to what lies outside, or whatever it is (keep)."""
     tuple_in, given = tensors_of(inputs, "inputs", "jacobian")
     with enable_grad():
         starts = [fresh(x) for x in given]
@@ -246,6 +246,10 @@ def _forward_jacobian(func: Function, inputs: Any) -> Any:
         mapped = vmap(column)(wrap(np.eye(n, dtype=x.value.dtype).reshape(n, *x.value.shape)))
         for row, out, c in zip(table, outs, mapped, strict=True):
             row.append(_as_columns(c, out, x))
+    if not leads_outside(
+        outs, {s.node for s in starts}
+    ):  # nothing but our own starting points: no graph to keep
+        table = [[t.detach() for t in row] for row in table]
     return _nested([tuple(r) for r in table], tuple_out, tuple_in)
 
 
@@ -288,7 +292,11 @@ def hessian(
         check_depends(found, "jacobian", strict)
         return found
 
-    found = jacobian(gradient, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
+    if outer_jacobian_strategy == "forward-mode":
+        check_strategy(outer_jacobian_strategy, create_graph, strict, vectorize)
+        found = _forward_jacobian(gradient, inputs, keep=True)
+    else:
+        found = jacobian(gradient, inputs, create_graph, strict, vectorize)
     if tuple_in:
         return found
     while isinstance(found, tuple):
