@@ -230,7 +230,7 @@ def _mapped_rows(call: Call, i: int, out: Tensor) -> list[Tensor]:  # noqa: ARG0
 
 
 def _forward_jacobian(func: Function, inputs: Any, *, keep: bool) -> Any:
-    """One push per input entry, all of them mapped; connected to what lies outside, or whatever it is (keep)."""
+    """One push per input entry, all mapped; connected to what lies outside, or as it is (keep)."""
     tuple_in, given = tensors_of(inputs, "inputs", "jacobian")
     with enable_grad():
         starts = [fresh(x) for x in given]
@@ -246,9 +246,7 @@ def _forward_jacobian(func: Function, inputs: Any, *, keep: bool) -> Any:
         mapped = vmap(column)(wrap(np.eye(n, dtype=x.value.dtype).reshape(n, *x.value.shape)))
         for row, out, c in zip(table, outs, mapped, strict=True):
             row.append(_as_columns(c, out, x))
-    if not leads_outside(
-        outs, {s.node for s in starts}
-    ):  # nothing but our own starting points: no graph to keep
+    if not keep and not leads_outside(outs, {s.node for s in starts}):
         table = [[t.detach() for t in row] for row in table]
     return _nested([tuple(r) for r in table], tuple_out, tuple_in)
 
