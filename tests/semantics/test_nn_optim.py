@@ -29,6 +29,40 @@ class Net(nn.Module):
 # ---------------------------------------------------------------------- modules
 
 
+def test_ops_on_a_parameter_give_plain_tensors():
+    p = nn.Parameter(torch.tensor([3.0, 4.0]))
+    made = (
+        p + 1, 1 - p, p * p, p @ p, p.sum(), p.mean(), p.norm(), p[0], p[:1], p.view(2, 1), torch.exp(p),
+        torch.cat([p, p]),
+    )  # fmt: skip
+    assert {type(t) for t in made} == {torch.Tensor}
+    assert nn.Parameter.__module__ == "pullback.nn.parameter"
+    with torch.no_grad():
+        p -= nn.Parameter(torch.ones(2))
+    assert type(p) is nn.Parameter
+    assert p.tolist() == [2.0, 3.0]
+    assert p.requires_grad
+    assert p.is_leaf
+
+
+@pytest.mark.parametrize(
+    ("f", "expected"),
+    [
+        (lambda p, q: p * q, (4.0, 2.0)),
+        (lambda p, q: p / q, (0.25, -0.125)),
+        (lambda p, q: p**q, (32.0, 16 * math.log(2.0))),
+        (lambda p, q: torch.atan2(p, q), (0.2, -0.1)),
+        (lambda p, q: p * p - 3 * q, (4.0, -3.0)),
+    ],
+)
+def test_gradients_of_parameters_without_dimensions(f, expected):
+    # these take the rules for NumPy numbers, which look into what a node saved
+    p, q = (nn.Parameter(torch.tensor(x, dtype=torch.float64)) for x in (2.0, 4.0))
+    f(p, q).backward()
+    assert (p.grad.item(), q.grad.item()) == pytest.approx(expected, rel=1e-14)
+    assert type(p.grad) is torch.Tensor
+
+
 def test_registration_and_text():
     net = Net()
     assert [n for n, _ in net.named_parameters()] == [

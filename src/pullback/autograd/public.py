@@ -17,7 +17,7 @@ from pullback.autograd.handles import GradientEdge, output_aval
 from pullback.errors import message
 from pullback.graph.modes import OFF, ON, state
 from pullback.graph.node import LEAF, Node, Slot
-from pullback.graph.tensor import Tensor, edge_of, wrap
+from pullback.graph.tensor import Parameter, Tensor, edge_of, wrap
 
 CREATE_GRAPH_WARNING = (
     "Using backward() with create_graph=True will create a reference cycle between the parameter and its "
@@ -46,10 +46,15 @@ def tensor_backward(
     RuntimeError if self is not followed, if the upstream is missing or has another shape, or if the graph was
     freed.
     """
-    if inputs is None and not create_graph and type(self) is Tensor and not state.inside:
+    if (
+        inputs is None
+        and not create_graph
+        and (type(self) is Tensor or type(self) is Parameter)
+        and not state.inside
+    ):
         # the common call, without the lists
         node = self.node
-        if node is not None and (gradient is None or type(gradient) is Tensor):
+        if node is not None and (gradient is None or type(gradient) is Tensor or type(gradient) is Parameter):
             if gradient is None:
                 if self.value.size != 1 or self.value.dtype.kind == "c":
                     raise not_scalar(self)

@@ -23,7 +23,7 @@ from pullback.families.op import Op, finish
 from pullback.families.parallel import BIG, split
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Node, next_number
-from pullback.graph.tensor import Tensor, wrap
+from pullback.graph.tensor import Parameter, Tensor, wrap
 
 F32, F64 = np.dtype("f4"), np.dtype("f8")
 NUMBER = (int, float, complex, np.number, np.bool_)
@@ -60,7 +60,7 @@ def unary_call(op: Any) -> Call:
     no_params: dict[str, Any] = {}
 
     def call(input: Any, *, out: Any = None) -> Any:
-        if type(input) is Tensor and out is None:
+        if (type(input) is Tensor or type(input) is Parameter) and out is None:
             v = input.value
             kind = type(v)
             mode = state.mode
@@ -100,7 +100,8 @@ def unary_call(op: Any) -> Call:
 def call_with(op: Any, input: Any, params: dict[str, Any], out: Any = None) -> Any:
     """Run a one-argument op that has parameters."""
     mode = state.mode
-    if type(input) is not Tensor or out is not None or mode == CAREFUL or op.refuse.get("f"):
+    plain = type(input) is Tensor or type(input) is Parameter
+    if not plain or out is not None or mode == CAREFUL or op.refuse.get("f"):
         return general(op, (input,), params, out)
     v = input.value
     d = v.dtype
@@ -137,7 +138,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:  # noqa: C901, PLR09
 
     # written flat: this runs for every operator of a program
     def call(input: Any, other: Any, *, out: Any = None) -> Any:  # noqa: C901, PLR0912, PLR0915
-        if type(input) is Tensor and out is None:
+        if (type(input) is Tensor or type(input) is Parameter) and out is None:
             v = input.value
             a = type(v)
             mode = state.mode
@@ -149,7 +150,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:  # noqa: C901, PLR09
                 plain = (a is float32 or a is float64) and fast
             if plain and mode != CAREFUL:
                 kind = type(other)
-                if kind is Tensor:
+                if kind is Tensor or kind is Parameter:
                     w = other.value
                     same = type(w) is a if d is None else w.dtype is d
                     if not same and d is None and w.dtype is v.dtype:

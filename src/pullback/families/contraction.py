@@ -21,7 +21,7 @@ from pullback.families.facets import Sample
 from pullback.families.op import Op, finish
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node
-from pullback.graph.tensor import Tensor, edge_of
+from pullback.graph.tensor import Parameter, Tensor, edge_of
 
 F16, F32, F64 = np.dtype("f2"), np.dtype("f4"), np.dtype("f8")
 Shape = tuple[int, ...]
@@ -315,7 +315,7 @@ NO_PARAMS: dict[str, Any] = {}
 
 def fast_ok(x: Any, y: Any) -> bool:
     """Whether the fast call may run: plain tensors of one floating dtype, no special mode."""
-    if type(x) is not Tensor or type(y) is not Tensor:
+    if not (type(x) is Tensor or type(x) is Parameter) or not (type(y) is Tensor or type(y) is Parameter):
         return False
     d = x.value.dtype
     return d is y.value.dtype and (d is F32 or d is F64) and state.mode != CAREFUL

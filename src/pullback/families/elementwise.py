@@ -37,7 +37,7 @@ from pullback.families.calls import (
 from pullback.families.op import Op, Rule, absent, apply, cast, reads, saved_values, strong, unbroadcast
 from pullback.families.parallel import BIG, split
 from pullback.graph.node import Aval, Node
-from pullback.graph.tensor import Tensor, wrap
+from pullback.graph.tensor import Parameter, Tensor, wrap
 
 Partial = Rule | int | None
 Refusal = tuple[type[Exception], str, str]
@@ -275,9 +275,9 @@ def _two_numbers(op: Elementwise, p: Any, q: Any, p_rule: Rule | None, q_rule: R
         x, y = node.args
         e, f = node.edges
         out = node.out
-        if type(x) is Tensor:
+        if type(x) is Tensor or type(x) is Parameter:
             x = x.value
-        if type(y) is Tensor:
+        if type(y) is Tensor or type(y) is Parameter:
             y = y.value
         c = d = None
         if e is not None:

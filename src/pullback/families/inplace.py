@@ -25,7 +25,7 @@ from pullback.families.regions import reroot_base, reroot_views, view_error
 from pullback.graph.modes import CAREFUL, ON, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.record import annotate
-from pullback.graph.tensor import Tensor, edge_of, wrap
+from pullback.graph.tensor import Parameter, Tensor, edge_of, wrap
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
 LEAF_VIEW_WRITE = "a view of a leaf Variable that requires grad is being used in an in-place operation."
@@ -66,10 +66,15 @@ def in_place(  # noqa: C901 - the common write is written out, flat
     reads_old = op is None or op.keeps_arg(0)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if ufunc is not None and type(self) is Tensor and len(args) == 1 and not kwargs:
+        if (
+            ufunc is not None
+            and (type(self) is Tensor or type(self) is Parameter)
+            and len(args) == 1
+            and not kwargs
+        ):
             o, v = args[0], self.value
             if (
-                type(o) is Tensor
+                (type(o) is Tensor or type(o) is Parameter)
                 and type(v) is np.ndarray
                 and _alike(v, o.value)
                 and v.flags.c_contiguous
@@ -91,7 +96,7 @@ def in_place(  # noqa: C901 - the common write is written out, flat
                     else:
                         counter.bump()
                     return self
-        if type(self) is Tensor:
+        if type(self) is Tensor or type(self) is Parameter:
             if (
                 ufunc is not None
                 and not state.mode

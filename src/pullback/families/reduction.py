@@ -24,7 +24,7 @@ from pullback.families.fibers import choose, lifted_shape, over, put_along, spre
 from pullback.families.op import Absent, Op, Rule, absent, apply, has_nan
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node
-from pullback.graph.tensor import Tensor
+from pullback.graph.tensor import Parameter, Tensor
 
 F32, F64 = np.dtype("f4"), np.dtype("f8")
 _new = object.__new__
@@ -153,7 +153,7 @@ def fast_all(
     params: dict[str, Any] = {"dim": None, "keepdim": False}
 
     def call(input: Any, *args: Any, **kwargs: Any) -> Any:
-        if type(input) is Tensor and not args and not kwargs:
+        if (type(input) is Tensor or type(input) is Parameter) and not args and not kwargs:
             v = input.value
             d = v.dtype
             mode = state.mode
@@ -186,7 +186,7 @@ def fast_total(
     all_params: dict[str, Any] = {"dim": None, "keepdim": False}
 
     def call(input: Any, dim: Any = UNSET, keepdim: Any = False, **kwargs: Any) -> Any:
-        if type(input) is Tensor and not kwargs:
+        if (type(input) is Tensor or type(input) is Parameter) and not kwargs:
             v = input.value
             d = v.dtype
             mode = state.mode

@@ -2,16 +2,16 @@
 
 Only the data and the rules of `.grad`, leaves and versions are here; operators and methods are attached by
 `pullback.methods` from the op table, so that this module stays below the ops. Read `Tensor` first, then
-`wrap`. A tensor's value is a NumPy array or, for 0-d results that nobody shares, a NumPy scalar (NumPy's
-arithmetic on scalars is five times faster); whoever shares or writes memory calls `storage()` first, which
-makes it an array.
+`Parameter` and `wrap`. A tensor's value is a NumPy array or, for 0-d results that nobody shares, a NumPy
+scalar (NumPy's arithmetic on scalars is five times faster); whoever shares or writes memory calls `storage()`
+first, which makes it an array.
 """
 
 from __future__ import annotations
 
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -317,6 +317,51 @@ class InferenceTensor(Tensor):
     """
 
     from_inference = True
+
+
+class Parameter(Tensor):
+    """A leaf that a module's `parameters()` lists; shares memory with `data`.
+
+    It stands here, not in `nn`, because the fast paths of the ops take exactly `Tensor` and `Parameter`.
+
+    RuntimeError for an integer tensor with requires_grad=True.
+
+    >>> import pullback as torch
+    >>> torch.nn.Parameter(torch.tensor([1.0]))
+    Parameter containing:
+    tensor([1.], requires_grad=True)
+    """
+
+    __module__ = "pullback.nn.parameter"  # its public home, which pickles name
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Self:
+        """A leaf around data's memory (an empty vector without data)."""
+        t = object.__new__(cls)
+        if data is None:
+            t.value = np.empty(0, dtypes.get_default_dtype().numpy)
+        else:
+            t.value = data.storage()
+            if isinstance(data, Tensor) and data.counter is not None:
+                t.counter = data.counter
+        if requires_grad:
+            if t.value.dtype.kind not in "fc":
+                raise RuntimeError(
+                    message(
+                        "Only Tensors of floating point and complex dtype can require gradients",
+                        f"the data has dtype {t.dtype!r}",
+                        "pass requires_grad=False, or floating data",
+                    )
+                )
+            t.node = LEAF
+        return t
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + Tensor.__repr__(self)
+
+    __str__ = __repr__
+
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        return Parameter, (wrap(self.storage()), self.node is LEAF)
 
 
 _new = object.__new__

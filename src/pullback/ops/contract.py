@@ -20,7 +20,7 @@ from pullback.families.contraction import Contraction, conj, fast_ok, named, pro
 from pullback.families.facets import Sample
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import Node
-from pullback.graph.tensor import Tensor
+from pullback.graph.tensor import Parameter, Tensor
 from pullback.ops.contract_checks import (
     check_inner,
     check_matmul,
@@ -158,7 +158,11 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     >>> torch.matmul(torch.ones(2, 3), torch.ones(3))
     tensor([3., 3.])
     """
-    if type(input) is Tensor and type(other) is Tensor and out is None:
+    if (
+        (type(input) is Tensor or type(input) is Parameter)
+        and (type(other) is Tensor or type(other) is Parameter)
+        and out is None
+    ):
         v, w = input.value, other.value
         d = v.dtype
         if d is w.dtype and (d is F32 or d is F64) and state.mode != CAREFUL:

@@ -18,7 +18,7 @@ from pullback.families.calls import write_out
 from pullback.families.op import apply
 from pullback.families.sizes import dim_of, shape_of
 from pullback.families.structural import structural
-from pullback.graph.tensor import Tensor
+from pullback.graph.tensor import Parameter, Tensor
 from pullback.ops.axes import movedim, unsqueeze
 from pullback.ops.broadcasting import expand
 from pullback.ops.shape import reshape
@@ -138,13 +138,18 @@ def _joined(op: Any, parts: list[Tensor], params: dict[str, Any], out: Any) -> T
 
 def _alike(tensors: Any) -> bool:
     """True for plain tensors of one dtype, none of them 0-d or the empty vector that cat skips."""
-    if not isinstance(tensors, tuple | list) or not tensors or type(tensors[0]) is not Tensor:
+    if not isinstance(tensors, tuple | list):
         return False
-    d = tensors[0].value.dtype
+    d = None
     for x in tensors:
-        if type(x) is not Tensor or x.value.dtype is not d or not x.value.ndim or not x.value.size:
+        kind = type(x)
+        if kind is not Tensor and kind is not Parameter:
             return False
-    return True
+        v = x.value
+        d = d or v.dtype
+        if v.dtype is not d or not v.ndim or not v.size:
+            return False
+    return d is not None
 
 
 def cat(tensors: Any, dim: int = 0, *, out: Any = None, **kwargs: Any) -> Tensor:

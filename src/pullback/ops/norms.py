@@ -22,7 +22,7 @@ from pullback.families.reduction import F32, F64, labelled, reduction, run
 from pullback.families.reduction_facets import depend, local, standard_samples
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Node
-from pullback.graph.tensor import Tensor
+from pullback.graph.tensor import Parameter, Tensor
 
 _reduce: Any = np.add.reduce
 _new = object.__new__
@@ -251,7 +251,7 @@ def norm(
     tensor(5.)
     """
     if (
-        type(input) is Tensor
+        (type(input) is Tensor or type(input) is Parameter)
         and p in FROBENIUS
         and dim is None
         and not keepdim
