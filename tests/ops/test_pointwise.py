@@ -17,7 +17,12 @@ from pullback.graph.node import LEAF
 from pullback.graph.tensor import Tensor, wrap
 
 ENTRIES = [op for op in TABLE.values() if isinstance(op, Elementwise)]
-FOLLOWED = [op for op in ENTRIES if op.differentiable and "NotImplemented" not in op.labels.values()]
+REFUSED = ("acosh_", "asinh_", "atanh_")  # PyTorch has no derivative of these in-place forms
+FOLLOWED = [
+    op
+    for op in ENTRIES
+    if op.differentiable and "NotImplemented" not in op.labels.values() and op.name not in REFUSED
+]
 
 
 def leaf(x: Any, dtype: Any = np.float64) -> Tensor:

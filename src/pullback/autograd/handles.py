@@ -20,6 +20,8 @@ from pullback.families.op import produced, saved_values
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.tensor import Tensor, wrap
 
+# nodes that PyTorch's engine brings itself: their names carry its namespace
+_CORE_NODES = ("CopySlices", "CopyBackwards", "NotImplemented")
 _types: dict[str, type[GradFn]] = {}
 
 
@@ -33,9 +35,9 @@ class GradFn:
         self.node = node
 
     def name(self) -> str:
-        """The name, such as MulBackward0 (printing leaves the namespace of CopySlices away)."""
+        """The name, such as MulBackward0 (printing leaves the namespace of CopySlices and the like away)."""
         name = self.node.name
-        return f"torch::autograd::{name}" if name in ("CopySlices", "CopyBackwards") else name
+        return f"torch::autograd::{name}" if name in _CORE_NODES else name
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:

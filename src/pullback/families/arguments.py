@@ -16,6 +16,7 @@ from typing import Any
 from pullback.errors import message
 from pullback.families.calls import write_out
 from pullback.families.op import Op
+from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor
 
 ALIASES = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
@@ -105,6 +106,32 @@ def one_dim(name: str, dim: Any, ndim: int, position: int = 2) -> int:
             )
         )
     return d % n
+
+
+def refuse_complex(name: str, x: Tensor, kernel: str) -> None:
+    """PyTorch's errors where an order is asked of complex numbers; call it when the dims are checked.
+
+    NotImplementedError where a kernel would run; RuntimeError where there is nothing to order (no entries),
+    but a gradient would be followed.
+    """
+    if not x.dtype.is_complex:
+        return
+    todo = "complex numbers have no order: take x.abs() or x.real first"
+    if x.numel():
+        raise NotImplementedError(message(f"\"{kernel}\" not implemented for '{x.dtype.word}'", "", todo))
+    refuse_complex_grad(name, x)
+
+
+def refuse_complex_grad(name: str, x: Tensor) -> None:
+    """RuntimeError where a complex result of an op without complex derivative would require grad."""
+    if x.dtype.is_complex and x.node is not None and state.grad:
+        raise RuntimeError(
+            message(
+                f"{name} does not support automatic differentiation for outputs with complex dtype.",
+                f"the tensor of shape {list(x.shape)} requires grad",
+                "use x.real and x.imag, or x.detach()",
+            )
+        )
 
 
 def dims_of(name: str, dim: Any, ndim: int) -> tuple[int, ...] | None:

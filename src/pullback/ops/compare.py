@@ -18,6 +18,8 @@ from pullback import dtypes
 from pullback.errors import message
 from pullback.families.calls import not_tensor, operator_call, run_plain
 from pullback.families.elementwise import elementwise
+from pullback.families.names import named
+from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor, wrap
 
 
@@ -34,6 +36,11 @@ def _comparison(name: str, function: Any, *, ordered: bool) -> Any:
 def _logical(name: str, function: Any, arity: int = 2) -> Any:
     return elementwise(name, function, d=[None] * arity, result="bool", discrete=True, scalars=False,
     zero="a boolean result")
+
+
+def _ordered(name: str, function: Any, error: type[Exception], sentence: str) -> Any:
+    return elementwise(name, function, d=[None], result="bool", discrete=True, scalars=False,
+    zero="a boolean result", refuse={"c": (error, sentence, "ask x.real and x.imag")})
 
 
 def _bits(name: str, function: Any, kernel: str = "", kinds: str = "fc") -> Any:
@@ -57,9 +64,13 @@ logical_not = _logical("logical_not", np.logical_not, 1)
 isnan = _logical("isnan", np.isnan, 1)
 isinf = _logical("isinf", np.isinf, 1)
 isfinite = _logical("isfinite", np.isfinite, 1)
-isposinf = _logical("isposinf", lambda x: x == np.inf, 1)
-isneginf = _logical("isneginf", lambda x: x == -np.inf, 1)
-signbit = _logical("signbit", lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0, 1)
+NO_COMPLEX = "{} does not support complex inputs."
+isposinf = _ordered("isposinf", lambda x: x == np.inf, RuntimeError, NO_COMPLEX.format("isposinf"))
+isneginf = _ordered("isneginf", lambda x: x == -np.inf, RuntimeError, NO_COMPLEX.format("isneginf"))
+signbit = _ordered(
+    "signbit", lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0, NotImplementedError,
+    "signbit is not implemented for complex tensors.",
+)  # fmt: skip
 bitwise_and = _bits("bitwise_and", np.bitwise_and)
 bitwise_or = _bits("bitwise_or", np.bitwise_or)
 bitwise_xor = _bits("bitwise_xor", np.bitwise_xor)
@@ -144,6 +155,51 @@ def is_floating_point(input: Tensor) -> bool:
     return input.dtype is not dtypes.bool_ and input.dtype.is_floating_point
 
 
+# ---------------------------------------------------------------------- written in place
+
+
+def _truth(name: str, function: Any, arity: int, backward: Any) -> Any:
+    """The entry of an in-place form: zeros and ones in the tensor's own dtype, so autograd follows it.
+
+    Its derivative is zero.
+    """
+
+    def numbers(*values: Any) -> Any:
+        return np.asarray(function(*values)).astype(values[0].dtype)[()]
+
+    return elementwise(f"{name}_", numbers, d=[None] * arity, torch_name=name, backward=backward,
+    kinks=[(0.5, 0.5)] if arity == 2 else [0.0], zero="zeros and ones: constant on both sides of a step")
+
+
+def _written(op: Any, entry: Any) -> Any:
+    """The function behind an in-place form: followed by autograd where the tensor or an operand is."""
+    arguments = entry.arity if entry.labels else 1  # PyTorch's logical_and_ does not follow its operand
+
+    def call(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        result = op.call(input, *args, **kwargs)  # checks the operands
+        operands = (input, *args, *kwargs.values())
+        if not state.grad or input.dtype.category < 2 or input.foreign is not None:
+            return result
+        if any(isinstance(a, Tensor) and a.node is not None for a in operands[:arguments]):
+            followed, rest = operands[:arguments], operands[arguments:]
+            return entry.call(*followed, *(a.detach() for a in rest))
+        return result
+
+    return call
+
+
+def _written_forms() -> dict[str, Any]:
+    forms: dict[str, Any] = {}
+    for op in (eq, ne, lt, le, gt, ge):
+        word = op.name.capitalize()
+        labels = {"tt": f"{word}Backward1", "ts": f"{word}Backward0"}
+        forms[op.name] = _written(op, _truth(op.name, op.eval, 2, labels))
+    for op in (logical_and, logical_or, logical_xor, logical_not):
+        forms[op.name] = _written(op, _truth(op.name, op.eval, op.arity, None))
+    return forms
+
+
+WRITTEN = _written_forms()
 ALIASES = {"greater": gt, "greater_equal": ge, "less": lt, "less_equal": le, "not_equal": ne}
 PUBLIC: dict[str, Any] = {
     **{
@@ -154,7 +210,7 @@ PUBLIC: dict[str, Any] = {
             bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift, right_shift,
         )
     },
-    **{name: op.call for name, op in ALIASES.items()},
+    **{name: named(op.call, name) for name, op in ALIASES.items()},
     "isclose": isclose,
     "allclose": allclose,
     "equal": equal,
@@ -176,9 +232,9 @@ METHODS: dict[str, Any] = {
     "__invert__": invert,
 }
 IN_PLACE: dict[str, Any] = {
-    **{f"{name}_": METHODS[name] for name in PUBLIC if name.startswith(("logical",
-    "bitwise")) or name in ALIASES},
-    **{f"{op.name}_": op.call for op in (eq, ne, lt, le, gt, ge)},
+    **{f"{name}_": METHODS[name] for name in PUBLIC if name.startswith("bitwise")},
+    **{f"{name}_": named(call, f"{name}_", method=True) for name, call in WRITTEN.items()},
+    **{f"{name}_": named(WRITTEN[op.name], f"{name}_", method=True) for name, op in ALIASES.items()},
     "__iand__": bitwise_and.call,
     "__ior__": bitwise_or.call,
     "__ixor__": bitwise_xor.call,

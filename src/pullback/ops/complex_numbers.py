@@ -182,6 +182,14 @@ def angle(input: Tensor, *, out: Any = None) -> Tensor:
     return angle_op.call(input, out=out)
 
 
+def _absolute_in_place(input: Any) -> Any:
+    if input.dtype.is_complex:
+        raise RuntimeError(
+            message("In-place abs is not supported for complex tensors.", "its result is real", "x = x.abs()")
+        )
+    return absolute.call(input)
+
+
 PUBLIC: dict[str, Any] = {
     "abs": absolute.call,
     "absolute": absolute.call,
@@ -199,5 +207,8 @@ METHODS: dict[str, Any] = {
     "real": property(real),
     "imag": property(imag),
 }
-IN_PLACE: dict[str, Any] = {"abs_": (absolute.call, absolute), "absolute_": (absolute.call, absolute),
-"sgn_": sgn.call}
+IN_PLACE: dict[str, Any] = {
+    "abs_": (_absolute_in_place, absolute),
+    "absolute_": (_absolute_in_place, absolute),
+    "sgn_": sgn.call,
+}

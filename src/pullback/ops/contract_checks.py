@@ -61,10 +61,11 @@ def check_matmul(x: Any, y: Any) -> None:
 
 
 def _check_small(kind: str, x: Any, y: Any) -> None:
-    _check_dtypes(kind, x, y)
     a: list[int] = list(x.shape)
     b: list[int] = list(y.shape)
     if kind == "dot":
+        if x.dtype is not y.dtype:  # the one product whose dtypes are looked at first
+            _check_dtypes(kind, x, y)
         if a != b:
             raise RuntimeError(
                 message(
@@ -85,6 +86,7 @@ def _check_small(kind: str, x: Any, y: Any) -> None:
         a = a if len(a) == 2 else [1, a[0]]
         if a[1] != b[0]:
             raise _mm_shapes(a, b, x, y)
+    _check_dtypes(kind, x, y)
 
 
 def _mm_shapes(a: Sequence[int], b: Sequence[int], x: Any, y: Any) -> RuntimeError:
@@ -125,14 +127,13 @@ def _check_batched(x: Any, y: Any) -> None:
         rows = 1
         for n in a[:-1]:
             rows *= n
-        _check_dtypes("mv" if len(b) == 1 else "mm", x, y)
         if a[-1] != b[0]:
             if len(b) == 2:
                 raise _mm_shapes([rows, a[-1]], b, x, y)
             first = f"size mismatch, got input ({rows}), mat ({rows}x{a[-1]}), vec ({b[0]})"
             raise RuntimeError(message(first, _shapes(x, y), f"the vector needs {a[-1]} entries"))
+        _check_dtypes("mv" if len(b) == 1 else "mm", x, y)
         return
-    _check_dtypes("bmm", x, y)
     check_broadcast("matmul", tuple(a[:-2]), tuple(b[:-2]))
     if a[-1] != b[-2]:
         stack = 1
@@ -149,6 +150,7 @@ def _check_batched(x: Any, y: Any) -> None:
                 "the last dimension of the first must equal the second last of the second",
             )
         )
+    _check_dtypes("bmm", x, y)
 
 
 def check_broadcast(name: str, *shapes: tuple[int, ...]) -> None:
@@ -181,7 +183,6 @@ def check_pair(kind: str, x: Any, y: Any) -> None:
     if kind != "bmm":
         _check_small(kind, x, y)
         return
-    _check_dtypes(kind, x, y)
     a, b = tuple(x.shape), tuple(y.shape)
     if (a[0], a[2]) != (b[0], b[1]):
         first = (

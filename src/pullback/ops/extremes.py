@@ -20,6 +20,8 @@ from pullback.families.arguments import (
     named_result,
     one_dim,
     public,
+    refuse_complex,
+    refuse_complex_grad,
     return_types,
     write_outs,
 )
@@ -104,7 +106,6 @@ def _amax_like(name: str, op: FiberOp) -> Any:
     def call(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
         check_bool(name, "keepdim", 2, keepdim)
         kind = "max" if name == "amax" else "min"
-        _no_complex(name, input, f"\"{kind}_values_cpu\" not implemented for '{{word}}'")
         dims = dims_of(name, dim, input.ndim)
         whole = (
             f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
@@ -112,6 +113,7 @@ def _amax_like(name: str, op: FiberOp) -> Any:
             "'dim' argument."
         )
         _not_empty(f"{name}()", input, dims, whole, RuntimeError)
+        refuse_complex(name, input, f"{kind}_values_cpu")
         return run(op, input, {"dim": dims, "keepdim": keepdim}, out)
 
     return call
@@ -248,9 +250,9 @@ def _three_forms(name: str, whole_op: FiberOp, dim_op: FiberOp) -> Any:
         if not is_int(given.get("dim")) or set(given) - {"dim", "keepdim"}:
             todo = f"pass nothing, one integer dim (and keepdim), or a tensor; a{name} takes a tuple of dims"
             raise invalid_combination(name, tuple(given.values()), todo)
-        _no_complex(name, input, f"{name}(): does not support complex input", RuntimeError)
         d = one_dim(name, given["dim"], input.ndim)
         _not_empty(f"{name}()", input, (d,) if input.ndim else (), "", IndexError)
+        _no_complex(name, input, f"{name}(): does not support complex input", RuntimeError)
         return pick(dim_op, kind, input, {"dim": d, "keepdim": given.get("keepdim", False)}, out)
 
     ufunc = np.maximum if name == "max" else np.minimum
@@ -332,16 +334,16 @@ def _median(name: str, whole_op: FiberOp, dim_op: FiberOp) -> Any:
 
     @public(name)
     def call(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
-        word = input.dtype.word
-        if input.dtype.is_complex or input.dtype.category == 0:
+        d = None if dim is None else one_dim(name, dim, input.ndim, 1)
+        if d is not None:
+            _not_empty("median()", input, (d,) if input.ndim else (), "", IndexError)  # nanmedian's, too
+        if input.dtype.category in (0, 3) and (input.numel() or d is not None):
             form = "median_cpu" if dim is None else "median_out"
             raise NotImplementedError(
-                message(f"\"{form}\" not implemented for '{word}'", "", "convert it first")
+                message(f"\"{form}\" not implemented for '{input.dtype.word}'", "", "convert it first")
             )
-        if dim is None:
+        if d is None:
             return run(whole_op, input, {"dim": None, "keepdim": False}, out)
-        d = one_dim(name, dim, input.ndim, 1)
-        _not_empty(f"{name}()", input, (d,) if input.ndim else (), "", IndexError)
         return pick(dim_op, kind, input, {"dim": d, "keepdim": keepdim}, out)
 
     return call
@@ -361,19 +363,17 @@ _kthvalue_result = named_result("kthvalue", "values", "indices")
 @public("mode")
 def mode(input: Any, dim: Any = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The most frequent value along a dimension (the smallest of several) and its last index."""
-    _no_complex("mode", input, "\"mode_cpu\" not implemented for '{word}'")
     d = one_dim("mode", dim, input.ndim, 1)
     _not_empty("mode()", input, (d,) if input.ndim else (), "", IndexError)
+    if input.ndim:
+        refuse_complex("mode", input, "mode_cpu")
+    refuse_complex_grad("mode", input)
     return pick(mode_, _mode_result, input, {"dim": d, "keepdim": keepdim}, out)
 
 
 @public("kthvalue")
 def kthvalue(input: Any, k: int, dim: Any = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The k-th smallest entry along a dimension (k counts from 1) and its index (the first of equal ones)."""
-    if input.dtype.category in (0, 3):
-        raise NotImplementedError(
-            message(f"\"kthvalue_cpu\" not implemented for '{input.dtype.word}'", "", "convert it first")
-        )
     d = one_dim("kthvalue", dim, input.ndim, 2)
     _not_empty("kthvalue()", input, (d,) if input.ndim else (), "", IndexError)
     if not 1 <= k <= (input.shape[d] if input.ndim else 1):
@@ -383,6 +383,10 @@ def kthvalue(input: Any, k: int, dim: Any = -1, keepdim: bool = False, *, out: A
                 f"k={k}, and the dimension has {input.shape[d] if input.ndim else 1} entries",
                 "k counts from 1",
             )
+        )
+    if input.dtype.category in (0, 3):
+        raise NotImplementedError(
+            message(f"\"kthvalue_cpu\" not implemented for '{input.dtype.word}'", "", "convert it first")
         )
     return pick(kthvalue_, _kthvalue_result, input, {"k": k, "dim": d, "keepdim": keepdim}, out)
 

@@ -20,6 +20,7 @@ from pullback import dtypes
 from pullback.errors import message
 from pullback.families.calls import NUMBER, general, not_tensor, operator_call
 from pullback.families.elementwise import elementwise
+from pullback.families.names import named
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.select import choose
 from pullback.ops.special import exp, exp2, log
@@ -476,11 +477,6 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
                 "wrap the end: torch.tensor(value)",
             )
         )
-    if input.dtype.category < 2:
-        raise NotImplementedError(
-            message(f"\"lerp_kernel_scalar\" not implemented for '{input.dtype.word}'", "",
-            "convert it first: x.float()")
-        )
     for name, t in (("end", end), ("weight", weight)):
         if isinstance(t,
         Tensor) and t.dtype is not input.dtype and not (name == "weight" and t.value.ndim == 0):
@@ -489,6 +485,12 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
                 message(f"expected dtype {mine} for `{name}` but got dtype {theirs}", "",
                 f"convert it: {name}.to({input.dtype!r})")
             )
+    if input.dtype.category < 2:
+        kernel = "tensor" if isinstance(weight, Tensor) else "scalar"
+        raise NotImplementedError(
+            message(f"\"lerp_kernel_{kernel}\" not implemented for '{input.dtype.word}'", "",
+            "convert it first: x.float()")
+        )
     return general(lerp_op, (input, end, weight), {}, out)
 
 
@@ -549,7 +551,7 @@ PUBLIC: dict[str, Any] = {
     "float_power": float_power,
     "square": square,
     "remainder": remainder,
-    "arctan2": atan2.call,
+    "arctan2": named(atan2.call, "arctan2"),
     "addcmul": addcmul,
     "addcdiv": addcdiv,
     "lerp": lerp,
@@ -573,11 +575,11 @@ IN_PLACE: dict[str, Any] = {
     "__ifloordiv__": floor_divide.call,
     "__imod__": remainder,
     **{
-        name + "_": PUBLIC[name]
+        name + "_": named(PUBLIC[name], name + "_", method=True)
         for name in ("neg", "negative", "reciprocal", "floor_divide", "fmod", "remainder", "atan2", "arctan2")
     },
     **{
-        name + "_": PUBLIC[name]
+        name + "_": named(PUBLIC[name], name + "_", method=True)
         for name in ("hypot", "xlogy", "copysign", "heaviside", "pow", "float_power", "square")
     },
     "addcmul_": addcmul,

@@ -189,11 +189,11 @@ nansum_ = reduction(
 @public("nansum")
 def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
     """The sum of the entries that are not NaN."""
+    dims = dims_of("nansum", dim, input.ndim)
     if input.dtype.is_complex:
         raise RuntimeError(
             message("nansum on CPU does not support complex inputs", "", "sum x.real and x.imag")
         )
-    dims = dims_of("nansum", dim, input.ndim)
     x = input if dtype is None else input.to(dtype)
     return run(nansum_, x, {"dim": dims, "keepdim": keepdim}, out)
 

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from pullback.errors import message
-from pullback.families.arguments import named_result, one_dim, public, write_outs
+from pullback.families.arguments import (
+    named_result,
+    one_dim,
+    public,
+    refuse_complex,
+    refuse_complex_grad,
+    write_outs,
+)
 from pullback.families.by_hand import by_hand
 from pullback.families.facets import Dependence, Local, Sample
 from pullback.families.fibers import conj, flipped, no_zero, put_along, shifted, take_along
@@ -240,6 +247,7 @@ cumprod.__doc__ = "The running product along a dimension; its gradient is exact 
 @public("logcumsumexp")
 def logcumsumexp(input: Any, dim: Any, *, out: Any = None) -> Any:
     """The running log(sum(exp(x))) along a dimension, without overflow."""
+    d = one_dim("logcumsumexp", dim, input.ndim, 1)
     if input.dtype.category != 2:
         raise NotImplementedError(
             message(
@@ -248,7 +256,7 @@ def logcumsumexp(input: Any, dim: Any, *, out: Any = None) -> Any:
                 "convert it first: x.float()",
             )
         )
-    return run(logcumsumexp_, input, {"dim": one_dim("logcumsumexp", dim, input.ndim, 1)}, out)
+    return run(logcumsumexp_, input, {"dim": d}, out)
 
 
 # ---------------------------------------------------------------------- running extremes
@@ -314,13 +322,11 @@ def cummin(input: Any, dim: Any, *, out: Any = None) -> Any:
 
 
 def _extremes(op: FiberOp, kind: Any, x: Tensor, dim: Any, out: Any) -> Any:
-    if x.dtype.is_complex:
-        raise NotImplementedError(
-            message(
-                f"\"{op.name}_cpu\" not implemented for '{x.dtype.word}'", "complex numbers have no order"
-            )
-        )
-    results = apply(op, (x,), {"dim": one_dim(op.name, dim, x.ndim, 1)})
+    d = one_dim(op.name, dim, x.ndim, 1)
+    if x.ndim:
+        refuse_complex(op.name, x, f"{op.name}_cpu")
+    refuse_complex_grad(op.name, x)
+    results = apply(op, (x,), {"dim": d})
     return kind(results if out is None else write_outs(op, out, results, (x,)))
 
 

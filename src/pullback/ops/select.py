@@ -16,6 +16,7 @@ import numpy as np
 
 from pullback import dtypes
 from pullback.errors import message
+from pullback.families.arguments import refuse_complex_grad
 from pullback.families.calls import NUMBER, call_with, general, not_tensor, number_value
 from pullback.families.selection import ZERO, gate, selection
 from pullback.graph.tensor import Tensor, wrap
@@ -311,6 +312,12 @@ replace_nonfinite = selection(
 def nan_to_num(input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, *,
 out: Any = None) -> Tensor:
     """Replace nan, and the infinities (by default with the dtype's largest and smallest numbers)."""
+    refuse_complex_grad("nan_to_num", input)
+    return _replaced(input, nan, posinf, neginf, out=out)
+
+
+def _replaced(input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, *,
+out: Any = None) -> Tensor:
     return call_with(replace_nonfinite, input, {"nan": nan, "posinf": posinf, "neginf": neginf}, out)
 
 
@@ -332,5 +339,5 @@ IN_PLACE: dict[str, Any] = {
     "clamp_min_": clamp_min,
     "clamp_max_": clamp_max,
     "masked_fill_": masked_fill,
-    "nan_to_num_": nan_to_num,
+    "nan_to_num_": _replaced,  # followed for complex numbers, too, as PyTorch's is
 }

@@ -125,7 +125,8 @@ def along(op: Any, name: str, x: Any, dim: Any, dtype: Any) -> Any:
     v = x.value
     dim = checked_dim(dim, v.ndim)
     if v.dtype.kind != "f":
-        refuse_dtype(x, "softmax_lastdim_kernel_impl" if dim == v.ndim - 1 else "softmax_kernel_impl")
+        kernel = "softmax_lastdim_kernel_impl" if dim == max(v.ndim - 1, 0) else "softmax_kernel_impl"
+        refuse_dtype(x, kernel if name == "softmax" else f"log_{kernel}")
     return apply(op, (x,), {"dim": dim})
 
 

@@ -165,6 +165,26 @@ atanh = elementwise(
 )
 
 
+def _underived(op: Any) -> Any:
+    """The entry of an in-place form that PyTorch has no derivative of."""
+
+    def refuse(_out: Any, _x: Any) -> Any:
+        raise NotImplementedError(
+            message(
+                f"the derivative for 'inplace version of {op.name}' is not implemented.",
+                "",
+                f"use the out-of-place form: x = x.{op.name}()",
+            )
+        )
+
+    return elementwise(f"{op.name}_", op.eval, d=[refuse], torch_name=op.name, result="float",
+    backward=f"{op.name.capitalize()}Backward1", domain=op.domain,
+    zero="PyTorch has no derivative of the in-place form")
+
+
+UNDERIVED = {op.name: _underived(op) for op in (asinh, acosh, atanh)}
+
+
 def _sinc_slope(_out: Any, x: Any) -> Any:
     p = x * math.pi
     p2 = p * p
@@ -372,4 +392,5 @@ IN_PLACE: dict[str, Any] = {
     function in PUBLIC.items() if name not in {"polygamma", *(op.name for op in UNARY)}},
     **{op.name + "_": (op.call, op) for op in UNARY},
     "polygamma_": METHODS["polygamma"],
+    **{form + "_": (op.call, op) for name, op in UNDERIVED.items() for form in (name, f"arc{name[1:]}")},
 }
