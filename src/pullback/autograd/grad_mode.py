@@ -137,7 +137,7 @@ class no_grad(_Switch):  # noqa: N801 - PyTorch's name
             set_grad(False)
 
     def __exit__(self, *_: object) -> None:
-        if self.before and state.mode == OFF and not (state.anomaly or state.lines or state.saved_hooks):
+        if self.before and state.mode == OFF and not state.extras:
             state.mode, state.grad = ON, True
         else:
             set_grad(self.before)

@@ -60,8 +60,10 @@ def tensor_backward(
                     raise not_scalar(self)
                 c = seed_like(self, False)
             else:
-                check_gradient(0, self, gradient)
-                c = seed_from(gradient, self, False)
+                v, c = self.value, gradient.value
+                if c.dtype is not v.dtype or c.shape != v.shape:
+                    check_gradient(0, self, gradient)
+                    c = seed_from(gradient, self, False)
             _grad_off_sweep(((self if node is LEAF else node, c),), bool(retain_graph))
             return
     backward(self, gradient, retain_graph, create_graph, inputs=inputs)

@@ -122,7 +122,8 @@ class Contraction(Op):
     def pull(self, node: Node, g: Any, tensors: bool) -> Any:
         """The cotangents by swapping operands; by the entry's own formula on plain real arrays."""
         fast = self.fast
-        if tensors or fast is None or g.dtype.kind == "c":
+        d = g.dtype
+        if tensors or fast is None or (d is not F32 and d is not F64 and d.kind == "c"):
             return super().pull(node, g, tensors)
         (e, f), (x, y) = node.edges, node.args
         return (

@@ -37,6 +37,8 @@ class State(threading.local):
     transforms: int = 0
     # is any vmap or transform running? (follows from the two above)
     inside: bool = False
+    # does recording do more than record? (follows from anomaly, lines and saved_hooks)
+    extras: bool = False
     # pack and unpack hooks of autograd.graph.saved_tensors_hooks, innermost last
     saved_hooks: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...] = ()
 
@@ -45,6 +47,7 @@ class State(threading.local):
         for name, value in flags.items():
             setattr(self, name, value)
         careful = self.inference or (self.grad and (self.anomaly or self.lines or bool(self.saved_hooks)))
+        self.extras = self.anomaly or self.lines or bool(self.saved_hooks)
         self.inside = bool(self.levels) or self.transforms > 0
         self.mode = CAREFUL if careful else (ON if self.grad else OFF)
 
