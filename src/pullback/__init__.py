@@ -70,13 +70,6 @@ def __getattr__(name: str) -> Any:
     raise missing("torch", name)
 
 
-def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
-    """Switch anomaly mode on or off for this thread."""
-    from pullback.graph.modes import state
-
-    state.update(anomaly=mode, anomaly_check_nan=check_nan)
-
-
 __all__ = [
     "Size",
     "Tensor",

@@ -25,10 +25,6 @@ class GradcheckError(RuntimeError):
     """An analytical derivative that disagrees with the numerical one."""
 
 
-class OutOfMemoryError(RuntimeError):
-    """Kept for programs that catch it by name; pullback itself raises Python's MemoryError."""
-
-
 def user_frame() -> FrameType | None:
     """The innermost frame outside the package: the user's line that led here, if there is one."""
     frame: FrameType | None = sys._getframe(1)

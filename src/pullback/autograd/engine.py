@@ -20,7 +20,7 @@ from pullback.families.op import cast
 from pullback.graph.modes import QUIET, loud, quiet, state
 from pullback.graph.node import Node, Slot, writes
 from pullback.graph.record import unpack
-from pullback.graph.tensor import Tensor, edge_of, wrap
+from pullback.graph.tensor import Tensor, wrap
 
 Key = Any  # a leaf Tensor, a Node, or (Node, index) of a Slot
 
@@ -363,11 +363,6 @@ def finish_leaves(leaves: dict[Tensor, Any], tensors: bool, only: set[Key] | Non
         if leaf.accumulate_hooks is not None:
             for hook in list(leaf.accumulate_hooks):
                 trouble.check_none(hook.function(leaf))
-
-
-def output_edge(t: Tensor) -> Any:
-    """The edge at which a sweep from this tensor starts."""
-    return edge_of(t)
 
 
 def seed_like(t: Tensor, tensors: bool) -> Any:

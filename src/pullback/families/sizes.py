@@ -105,8 +105,3 @@ def need_tensor(name: str, x: Any) -> None:
                 "wrap the value: torch.tensor(value)",
             )
         )
-
-
-def plural(n: int, word: str) -> str:
-    """1 dimension, 2 dimensions."""
-    return f"{n} {word}" + ("" if n == 1 else "s")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,12 +78,6 @@ def unflatten(leaves: Sequence[Any], spec: Spec) -> Any:
     if hasattr(spec.kind, "_fields"):
         return spec.kind(*children)
     return list(children) if issubclass(spec.kind, list) else tuple(children)
-
-
-def tree_map(function: Callable[..., Any], tree: Any) -> Any:
-    """The tree with function applied to every leaf."""
-    leaves, spec = flatten(tree)
-    return unflatten([function(x) for x in leaves], spec)
 
 
 def broadcast_prefix(prefix: Any, spec: Spec) -> list[Any] | None:

@@ -18,7 +18,7 @@ import numpy as np
 from pullback import dtypes
 from pullback.errors import message
 from pullback.graph.modes import state
-from pullback.graph.node import LEAF, Counter, Node, Slot
+from pullback.graph.node import LEAF, Counter, Slot
 
 NON_LEAF_GRAD = (
     "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
@@ -380,11 +380,3 @@ def edge_of(t: Tensor) -> Any:
     """Where a cotangent of this tensor goes: its node, its slot, itself for a leaf, or None."""
     node = t.node
     return t if node is LEAF else node
-
-
-def node_of(t: Tensor) -> Node | None:
-    """The node that made this tensor, None for leaves."""
-    node = t.node
-    if node is None or node is LEAF:
-        return None
-    return node.node if type(node) is Slot else node
