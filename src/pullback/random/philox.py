@@ -12,7 +12,7 @@ Layout. One call of the generator gives four 32-bit words and serves several sam
 
     dtype     group          a sample's number
     float32   64 = 4 x 16    of sample 64 g + 16 w + lane: word w of the call with q = 16 g + lane
-    float64   16 = 2 x 8     of sample 16 g + 8 w + lane: words (2 w, 2 w + 1), high one first, of q = 8 g + lane
+    float64   16 = 2 x 8     of sample 16 g + 8 w + lane: words (2 w, 2 w + 1), high first, of q = 8 g + lane
 
 The call's counter is (q mod 2**32, q >> 32, slot, stream), its key the seed's (low, high) word. A slot
 numbers the scalar random numbers of one sample; a stream is one of many independent repetitions of it all.
@@ -66,8 +66,8 @@ def words(seed: int, stream: int, slot: int, q: Any) -> tuple[Any, Any, Any, Any
 def fill(kind: str, dtype: Any, seed: int, stream: int, slot: int, first: int, count: int) -> Any:
     """The standard numbers of samples first .. first + count - 1 in one slot of one stream.
 
-    kind is "uniform" (in the open interval (0, 1)) or "normal" (mean 0, variance 1), dtype float32 or float64;
-    the result has shape (count,). A sample's number does not depend on the range that is asked for. Raises
+    kind is "uniform" (in the open interval (0, 1)) or "normal" (mean 0, variance 1), dtype float32 or
+    float64; the result has shape (count,). A sample's number does not depend on the range asked for. Raises
     ValueError for another kind or dtype, or a negative first or count.
 
     >>> fill("uniform", "float64", 7, 0, 0, 1000, 3)
