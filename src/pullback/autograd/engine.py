@@ -170,6 +170,8 @@ class _Extras:
     def pull(self, node: Node, g: Any) -> Any:
         """One step with everything that a node or a mode may ask for."""
         tensors = self.tensors or node.lanes
+        if tensors and not self.tensors:
+            g = _wrapped(g)  # a plain root of a sweep that starts at a node of a vmap or a trace
         g = self._outputs(node, g, tensors)
         if node.packed is not None:
             unpack(node)
@@ -199,6 +201,12 @@ class _Extras:
                 if key in self.wanted:
                     self.captured[key] = c
         return outputs if several else outputs[0]
+
+
+def _wrapped(g: Any) -> Any:
+    if isinstance(g, list):
+        return [_wrapped(c) for c in g]  # pyright: ignore[reportUnknownVariableType]
+    return g if g is None or isinstance(g, Tensor) else wrap(g)
 
 
 def _leading_to(edges: Sequence[Any], wanted: set[Key]) -> set[Node]:
@@ -282,6 +290,9 @@ def _as_value(c: Any, tensors: bool) -> Any:
 def accumulate(leaf: Tensor, c: Any, tensors: bool) -> None:
     """Add a cotangent to `.grad`: in place into the same tensor, or out of place where a graph is kept."""
     have = leaf.stored_grad
+    if isinstance(c, Tensor) and c.foreign is not None:
+        leaf.stored_grad = c if have is None else have + c
+        return
     if tensors:
         leaf.stored_grad = (
             (_copied(c) if c.node is not None else wrap(owned(c.value))) if have is None else have + c

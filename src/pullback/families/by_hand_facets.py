@@ -40,8 +40,7 @@ def derive(op: Any) -> dict[str, Any]:
     def zero(i: int, out: Any, args: Any, params: dict[str, Any]) -> Local:
         return local(op, i, out, args, params)
 
-    lower = absent("lowered by the compiler, which does not exist yet")
-    facets = {"type": type_, "batch": batch, "depend": depend, "lower": lower}
+    facets = {"type": type_, "batch": batch, "depend": depend, "lower": op.eval}
     if not op.differentiable:
         return {**facets, "jvp": op.vjp, "zero": op.vjp}
     return {**facets, "jvp": jvp, "zero": zero}

@@ -66,7 +66,7 @@ class Contraction(Op):
             eval or self._through_spec,
             vjp=[left, right],
             backward=backward,
-            facets={**derive(self, samples), "batch": self._batch},
+            facets={**derive(self, samples), "batch": self._batch, "lower": self._lower},
         )
 
     def spec_for(self, x: Shape, y: Shape, params: dict[str, Any]) -> str:
@@ -76,6 +76,9 @@ class Contraction(Op):
 
     def _through_spec(self, x: Any, y: Any, **params: Any) -> Any:
         return evaluate(x, y, spec=self.spec_for(x.shape, y.shape, params))
+
+    def _lower(self, x: Any, y: Any, **params: Any) -> Any:
+        return np.einsum(self.spec_for(x.shape, y.shape, params), x, y)
 
     def __call__(self, x: Any, y: Any, **params: Any) -> Any:
         """Run on tensors (recorded) or on plain arrays."""

@@ -44,8 +44,7 @@ def derive(op: Any, samples: Callable[[], list[Any]] | None) -> dict[str, Any]:
         rows, cols = pairs(op, i, args, params)
         return Local(rows, cols, _factor(op, i, args, params), WHY_ZERO, WHY_NONFINITE)
 
-    lower = absent("lowered by the compiler, which does not exist yet")
-    found: dict[str, Any] = {"type": type_, "jvp": jvp, "depend": depend, "zero": zero, "lower": lower}
+    found: dict[str, Any] = {"type": type_, "jvp": jvp, "depend": depend, "zero": zero}
     if samples is not None:
         found["samples"] = samples
     return found

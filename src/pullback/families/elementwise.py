@@ -99,7 +99,7 @@ class Elementwise(Op):
             backward=named,  # pyright: ignore[reportArgumentType]
             keeps=keeps,
             keeps_out=keeps_out,
-            facets={**derived.facets(self), **(facets or {})},
+            facets={**derived.facets(self), "lower": function, **(facets or {})},
         )
         self.number_rule = self.pull_number = self.make_number_rule()
         self.call = self._make_call()

@@ -43,7 +43,6 @@ def facets(op: Any) -> dict[str, Any]:
         "depend": lambda avals, params, values=None: depend(op, avals, params, values),
         "zero": lambda i, out, args, params: local(op, i, out, args, params),
         "samples": lambda: samples(op),
-        "lower": absent("lowered by the compiler, which does not exist yet"),
     }
 
 

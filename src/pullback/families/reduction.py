@@ -68,7 +68,7 @@ class FiberOp(Op):
             self.vjp = [_strong(vjp)]
         derived = reduction_facets.derive(self)
         given = {} if samples is None else {"samples": samples}
-        lower = {"lower": absent("lowered by the compiler, which does not exist yet")}
+        lower = {"lower": eval}
         for facet, value in {**lower, **derived, **given, **(facets or {})}.items():
             setattr(self, facet, value)
 

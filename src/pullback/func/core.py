@@ -18,7 +18,7 @@ from pullback.func.pytree import Spec, flatten, unflatten
 from pullback.graph.modes import state
 from pullback.graph.node import Node
 from pullback.graph.tensor import Tensor, edge_of, wrap
-from pullback.transform.batch import BatchedTensor, lift_all
+from pullback.transform.batch import lift_all
 from pullback.transform.forward import fresh, leads_outside, push, zeros_like
 from pullback.transform.shown import Track
 
@@ -123,7 +123,7 @@ class Recorded:
 
 def roots_for(roots: list[tuple[Any, Tensor]], graph: bool) -> list[tuple[Any, Any]]:
     """Roots in the form the sweep wants: tensors where it runs on tensors, plain values elsewhere."""
-    if graph or state.levels or any(isinstance(c, BatchedTensor) for _, c in roots):
+    if graph or state.levels or any(c.foreign is not None for _, c in roots):
         return list(roots)
     return [(e, c.value) for e, c in roots]
 

@@ -107,10 +107,7 @@ decay = by_hand(
     groups=_decay_groups,
     linear=(0,),
     backward="DecayBackward0",
-    facets={
-        "batch": _decay_batch,
-        "lower": absent("lowered by the compiler, which does not exist yet"),
-    },
+    facets={"batch": _decay_batch},
 )
 
 

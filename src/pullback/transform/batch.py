@@ -182,7 +182,7 @@ def snapshot(t: Tensor) -> Tensor:
     """The tensor as it is now, which a later write to t does not change."""
     if isinstance(t, BatchedTensor):
         return batched(t.value.inner, t.value.level, t.node)
-    return wrap(t.value, t.node)
+    return wrap(t.value, t.node) if t.foreign is None else t.snapshot()
 
 
 def level_of(t: Any) -> Level | None:
@@ -325,7 +325,7 @@ class Leave(Op):
 
 
 def _plain(r: Tensor, tensors: bool) -> Any:
-    return r if tensors or isinstance(r, BatchedTensor) else r.value
+    return r if tensors or r.foreign is not None else r.value
 
 
 _BORDER = absent("the border of vmap: the same values, seen with or without their lanes; nothing is computed")

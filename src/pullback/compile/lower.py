@@ -1,0 +1,93 @@
+"""From a graph to lane values: every op's `lower` facet, called on cells.
+
+The facet of an op is a function with the signature of `eval` that takes `Cells`; most families use `eval`
+itself (see `cells`), so there is one statement of what an op does. Read `lower_graph`, then `lower_eqn`.
+May import `compile.cells`, `compile.graph`, `families`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback.compile.build import Builder
+from pullback.compile.cells import Cells, NotLowered, as_cells, code_of
+from pullback.compile.graph import Eqn, Graph, Var, evaluate
+from pullback.families.elementwise import Elementwise
+from pullback.families.elementwise_facets import compute_dtype
+from pullback.families.op import Absent
+from pullback.families.structural import Structural
+from pullback.graph.tensor import Tensor
+
+# what a NumPy function may raise when it meets cells that it was not written for
+FAILURES = (NotLowered, TypeError, ValueError, AttributeError, IndexError, NotImplementedError, KeyError)
+
+
+def lower_graph(b: Builder, graph: Graph, inputs: Sequence[Cells]) -> list[Cells]:
+    """The outputs of a graph as cells; NotLowered where an op has no lane form."""
+    return evaluate(graph, inputs, lambda e, args: lower_eqn(b, e, args), lambda v: constant(b, v))
+
+
+def constant(b: Builder, value: Any) -> Cells:
+    """A known value as cells."""
+    array = np.asarray(value.value if isinstance(value, Tensor) else value)
+    return as_cells(array, array.dtype, b)
+
+
+def lower_eqn(b: Builder, eqn: Eqn, args: list[Any]) -> Any:
+    """The output cells of one equation (a tuple for several outputs)."""
+    op = eqn.op
+    if isinstance(op.lower, Absent):
+        raise NotLowered(f"{op.name}: {op.lower.reason}")
+    for v in eqn.outs:
+        code_of(v.dtype)
+    try:
+        if isinstance(op, Elementwise):
+            out = _elementwise(b, op, args, eqn.params)
+        elif isinstance(op, Structural):
+            out = op.lower(*_split(op, args), **eqn.params)
+        else:
+            out = op.lower(*args, **eqn.params)
+        return _typed(b, out, eqn.outs)
+    except FAILURES as e:
+        raise NotLowered(f"{op.name}: {e}") from e
+
+
+def _elementwise(b: Builder, op: Any, args: list[Any], params: dict[str, Any]) -> Any:
+    """Promote as eager calls do, then run the entry's function."""
+    dtype = compute_dtype(op, args).numpy
+    cells = [a if i < op.skip or a is None else as_cells(a, dtype, b) if isinstance(a, Cells) else dtype.type(a)
+             for i, a in enumerate(args)]  # fmt: skip
+    if not any(isinstance(c, Cells) for c in cells):
+        raise NotLowered("no cells")
+    return op.lower(*cells, **params)
+
+
+def _split(op: Structural, args: list[Any]) -> list[Any]:
+    """What moves as object arrays, what says where to as plain arrays."""
+    return [
+        a if not isinstance(a, Cells) else a.grid if op.is_data(i) else known(a) for i, a in enumerate(args)
+    ]
+
+
+def known(a: Cells) -> np.ndarray:
+    """Cells whose entries are constants, as an array; NotLowered where one depends on an input."""
+    if any(v.op != "const" for v in a.flat):
+        raise NotLowered("an index or mask that depends on values")
+    return np.array([v.data for v in a.flat], a.dtype).reshape(a.shape)
+
+
+def _typed(b: Builder, out: Any, outs: Sequence[Var]) -> Any:
+    """The outputs in the shapes and dtypes that the graph says."""
+    if isinstance(out, tuple | list):
+        return tuple(_fitted(b, o, v) for o, v in zip(out, outs, strict=True))  # pyright: ignore
+    return _fitted(b, out, outs[0])
+
+
+def _fitted(b: Builder, out: Any, var: Var) -> Cells:
+    cells = as_cells(out, var.dtype, b)
+    if cells.shape != var.shape:
+        cells = Cells(np.broadcast_to(cells.grid, var.shape), var.dtype, b)
+    return cells
