@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pullback.compile.build import Builder
+from pullback.compile import cells_numpy as cells_numpy  # fills the table of NumPy functions
 from pullback.compile.cells import Cells, NotLowered, as_cells, code_of
 from pullback.compile.graph import Eqn, Graph, Var, evaluate
 from pullback.families.elementwise import Elementwise
