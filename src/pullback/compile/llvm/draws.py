@@ -1,0 +1,178 @@
+"""Random numbers inside kernels: Philox4x32-10 and what makes uniforms and normals of its words, in LLVM.
+
+Holds `group_function`: a function that writes the numbers of one slot for one group of samples, in the
+layout of `pullback.random.philox`, whose words and uniforms it gives to the bit. Read that module's header,
+then `_philox`, then `group_function`. May import `pullback.random.philox` (its constants),
+`compile.functions`, `compile.text`.
+
+Eight calls of the generator are computed side by side as two vectors of four 64-bit lanes, the even calls
+and the odd ones: a 32 x 32 -> 64 bit product needs its factors in the low halves, and what stands in the
+high halves is ignored, so no word has to be moved between lanes until the last round.
+"""
+
+from __future__ import annotations
+
+from pullback.compile.functions.exponential import LOG4, log
+from pullback.compile.functions.kit import polynomial
+from pullback.compile.functions.trigonometric import COS4, cosine, sine
+from pullback.compile.text import SIZES, Code, Module, V
+from pullback.random.philox import MULTIPLIERS, ROUNDS, WEYL
+
+GROUP = {"f4": (4, 16), "f8": (2, 8)}  # words x lanes of a group of samples
+_LOW = 0xFFFFFFFF
+_SIDE = 8  # calls of the generator side by side
+_PI = 3.141592653589793
+
+
+def group_function(module: Module, kind: str, t: str, inline: bool) -> str:
+    """The name of the function (ptr out, i64 group, i32 slot, i32 stream, i64 key) for this kind and type.
+
+    It writes words x lanes numbers to `out` (aligned to one vector of lanes), samples in order.
+    """
+    name = f"{kind}.{t}"
+    _, lanes = GROUP[t]
+
+    def write(code: Code) -> None:
+        group = V("%group", "i8", 1, code)
+        key = V("%key", "i8", 1, code)
+        slot, stream = (code.add(f"zext i32 %{n} to i64", "i8", 1) for n in ("slot", "stream"))
+        for start in range(0, lanes, _SIDE):
+            made = _CONVERT[kind, t](_philox(code, group * lanes + start, slot, stream, key))
+            for w, numbers in enumerate(made):
+                address = code.pointer("%out", t, w * lanes + start)
+                code.store(address, numbers, align=SIZES[t] * _SIDE)
+        code.do("ret void")
+
+    attributes = "nounwind alwaysinline" if inline else "nounwind noinline"
+    parameters = "ptr noalias %out, i64 %group, i32 %slot, i32 %stream, i64 %key"
+    module.function(name, "internal void", parameters, attributes, write)
+    return name
+
+
+def _keys(key: V) -> list[tuple[V, V]]:
+    """The two key words of each round, in 64-bit scalars with zero high halves."""
+    low, high = key & _LOW, key.lsr(32)
+    return [((low + r * WEYL[0]) & _LOW, (high + r * WEYL[1]) & _LOW) for r in range(ROUNDS)]
+
+
+def _philox(code: Code, first: V, slot: V, stream: V, key: V) -> list[V]:
+    """The four words, 8 lanes of i4 each, of the calls first .. first + 7 (first is a multiple of 8)."""
+    m0, m1 = MULTIPLIERS
+    keys = _keys(key)
+    # counter words 1, 2 and 3 are the same in all lanes, and so are two words of the next round: scalars
+    q1 = first.lsr(32)
+    p1 = slot * m1
+    halves: list[list[V]] = []
+    for odd in range(2):
+        c0 = code.wide(first & _LOW, 4) + code.per_lane([2 * i + odd for i in range(4)], "i8")
+        p0 = c0 * m0
+        state: tuple[V, V, V, V] = (
+            p1.lsr(32) ^ q1 ^ keys[0][0], p1 & _LOW, p0.lsr(32) ^ code.wide(stream ^ keys[0][1], 4), p0,
+        )  # fmt: skip
+        for k0, k1 in keys[1:]:
+            state = _round(code, state, k0, k1)
+        halves.append([code.wide(c, 4) for c in state])
+    words: list[V] = []
+    for even, odd_half in zip(*halves, strict=True):
+        both = (even & _LOW) | (odd_half << 32)
+        words.append(code.add(f"bitcast {both.typed} to <8 x i32>", "i4", 8))
+    return words
+
+
+def _round(code: Code, c: tuple[V, V, V, V], k0: V, k1: V) -> tuple[V, V, V, V]:
+    """One round on 64-bit lanes whose low halves count; a word that all lanes share is still a scalar."""
+    m0, m1 = MULTIPLIERS
+    p0, p1 = (c[0] & _LOW) * m0, (c[2] & _LOW) * m1
+    n = max(c[1].n, p1.n)
+    high1 = code.wide(p1.lsr(32), n) ^ code.wide(c[1], n) ^ code.wide(k0, n)
+    n = max(c[3].n, p0.n)
+    high0 = code.wide(p0.lsr(32), n) ^ code.wide(c[3], n) ^ code.wide(k1, n)
+    return high1, p1, high0, p0
+
+
+# ------------------------------------------------------------------------------------- numbers from words
+
+
+def _joined(words: list[V]) -> list[V]:
+    """Two vectors of 64-bit numbers, (words 0, 1) and (words 2, 3), the first one high."""
+    made: list[V] = []
+    for high, low in (words[0:2], words[2:4]):
+        code = high.code
+        wide_high = code.add(f"zext {high.typed} to <8 x i64>", "i8", 8)
+        wide_low = code.add(f"zext {low.typed} to <8 x i64>", "i8", 8)
+        made.append((wide_high << 32) | wide_low)
+    return made
+
+
+def _uniform_single(words: list[V]) -> list[V]:
+    """23 bits as the mantissa of a number in [1, 2), minus 1, plus half a cell: exact."""
+    return [(w.lsr(9) | 0x3F800000).bits("f4") - (1.0 - 2.0**-24) for w in words]
+
+
+def _uniform_double(words: list[V]) -> list[V]:
+    return [_uniform_wide(x) for x in _joined(words)]
+
+
+def _uniform_wide(x: V) -> V:
+    return (x.lsr(12) | 0x3FF0000000000000).bits("f8") - (1.0 - 2.0**-53)
+
+
+def _quadrants(c: V, s: V, turned: V) -> tuple[V, V]:
+    """cos and sin of an angle whose quadrant is the top two bits of an integer, from those of the rest."""
+    top = 31 if turned.t == "i4" else 63
+    odd = (turned << 1).lt(0)
+    sign = -(1 << top)
+    cosine_sign, sine_sign = (turned + (1 << (top - 1))) & sign, turned & sign
+    a, b = odd.select(s, c), odd.select(c, s)
+    return (a.bits(turned.t) ^ cosine_sign).bits(c.t), (b.bits(turned.t) ^ sine_sign).bits(c.t)
+
+
+def _normal_single(words: list[V]) -> list[V]:
+    """Two pairs of normals."""
+    return [z for even, odd in (words[0:2], words[2:4]) for z in _pair_single(even, odd)]
+
+
+def _pair_single(even: V, odd: V) -> tuple[V, V]:
+    code = even.code
+    shift = even.lt(0).select(code.const(1.0, "f4", 8), 2.0**-33)
+    u = code.fma(even.to("f4"), 2.0**-32, shift)
+    u = u.lt(1.0 - 2.0**-24).select(u, 1.0 - 2.0**-24)
+    radius = code.intrinsic("sqrt", _minus_two_log(u))
+    rest = (odd << 2) >> 2  # the low 30 bits, signed: the distance from the nearest multiple of pi/2
+    r = rest.to("f4") * (2.0 * _PI * 2.0**-32)
+    a, b = _quadrants(_cosine_short(r), sine(r), odd + (1 << 29))
+    return radius * a, radius * b
+
+
+def _cosine_short(r: V) -> V:
+    """cos(r) for |r| <= pi/4 to about 1 ulp."""
+    z = r * r
+    return r.code.fma(z, r.code.fma(z, polynomial(z, COS4), -0.5), 1.0)
+
+
+def _minus_two_log(u: V) -> V:
+    """-2 ln(u) for a float32 in [2**-33, 1 - 2**-24]: `log` without edges, the factor in its coefficients."""
+    code = u.code
+    moved = u.bits("i4") - 0x3F3504F3
+    g = ((moved & 0x7FFFFF) + 0x3F3504F3).bits("f4") - 1.0
+    e = (moved >> 23).to("f4")
+    q = polynomial(g, [-2.0 * c for c in LOG4])
+    tail = code.fma(e, -2.0 * 0.6931471805599453, g * g * code.fma(g, q, 1.0))
+    return code.fma(g, -2.0, tail)
+
+
+def _normal_double(words: list[V]) -> list[V]:
+    """One pair of normals; the angle's number gives 2 bits of quadrant and 52 of the rest."""
+    even, odd = _joined(words)
+    code = even.code
+    radius = code.intrinsic("sqrt", log(_uniform_wide(even)) * -2.0)
+    turned = odd + (1 << 61)
+    r = (((turned << 2).lsr(12) | 0x3FF0000000000000).bits("f8") - 1.5) * (0.5 * _PI)
+    a, b = _quadrants(cosine(r), sine(r), turned)
+    return [radius * a, radius * b]
+
+
+_CONVERT = {
+    ("uniform", "f4"): _uniform_single, ("uniform", "f8"): _uniform_double,
+    ("normal", "f4"): _normal_single, ("normal", "f8"): _normal_double,
+}  # fmt: skip

@@ -1,0 +1,102 @@
+"""Makes the polynomial coefficients of `pullback.compile.functions`: minimax fits by Remez' exchange, in mpmath.
+
+Run as a program (`python tests/compile/coefficients.py [name ...]`) it prints the tables; a test compares some of them with
+the source. Each fit says which function it approximates, on which interval, and what the error is weighted by.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import mpmath as mp
+
+mp.mp.dps = 50
+
+
+def remez(f, low, high, degree, weight, rounds=12, grid=1500):
+    """Coefficients p with max |weight(x) (f(x) - p(x))| as small as possible on [low, high], and that error."""
+    low, high = mp.mpf(low), mp.mpf(high)
+    points = [low + (high - low) * (1 - mp.cos(mp.pi * i / grid)) / 2 for i in range(grid + 1)]
+    values = [f(x) for x in points]
+    weights = [mp.mpf(weight(x)) for x in points]
+    n = degree + 2
+    index = [round(grid * i / (n - 1)) for i in range(n)]
+    best = None
+    for _ in range(rounds):
+        a = mp.matrix(n, n)
+        b = mp.matrix(n, 1)
+        for row, i in enumerate(index):
+            for k in range(degree + 1):
+                a[row, k] = points[i] ** k
+            a[row, degree + 1] = (-1) ** row / weights[i]
+            b[row] = values[i]
+        solved = mp.lu_solve(a, b)
+        p = [solved[k] for k in range(degree + 1)]
+        error = [w * (v - mp.polyval(p[::-1], x)) for x, v, w in zip(points, values, weights, strict=True)]
+        worst = max(abs(e) for e in error)
+        if best is None or worst < best[1]:
+            best = (p, worst)
+        # the largest error of each run of one sign
+        runs, start = [], 0
+        for i in range(1, grid + 2):
+            if i == grid + 1 or mp.sign(error[i]) != mp.sign(error[start]):
+                runs.append(max(range(start, i), key=lambda j: abs(error[j])))
+                start = i
+        if len(runs) < n:
+            break
+        while len(runs) > n:
+            runs.pop(0 if abs(error[runs[0]]) < abs(error[runs[-1]]) else -1)
+        if runs == index:
+            break
+        index = runs
+    return best
+
+
+def series(f, small):
+    """f, where it would divide 0 by 0 its value nearby."""
+    return lambda x: f(x) if abs(x) > small else f(mp.mpf(small))
+
+
+def root(f):
+    """f as a function of the square of its argument."""
+    return lambda z: f(mp.sqrt(z)) if z > 0 else f(mp.mpf("1e-7"))
+
+
+half = mp.log(2) / 2
+quarter = mp.pi / 4
+s2 = mp.sqrt(2)
+
+# name: (function, low, high, degree, weight), the weight such that the error is one of the final result in relative terms
+FITS = {
+    # exp(r) = 1 + r + r^2 P(r)
+    "EXP4": (series(lambda r: (mp.expm1(r) - r) / r**2, 1e-12), -half, half, 4, lambda r: r * r + mp.mpf("1e-9")),
+    "EXP8": (series(lambda r: (mp.expm1(r) - r) / r**2, 1e-12), -half, half, 10, lambda r: r * r + mp.mpf("1e-9")),
+    # log(1 + f) = f - f^2/2 + f^3 Q(f)
+    "LOG4": (
+        series(lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, 1e-10), 1 / s2 - 1, s2 - 1, 8,
+        lambda f: abs(f**3 / mp.log1p(f)) + mp.mpf("1e-9") if f else mp.mpf("1e-9"),
+    ),
+    # log(1 + f) = 2 s + s z R(z), s = f / (2 + f), z = s^2
+    "LOG8": (
+        root(lambda s: (2 * mp.atanh(s) - 2 * s) / s**3), 0, (s2 - 1) ** 2 / (s2 + 1) ** 2, 6, lambda z: z + mp.mpf("1e-9")
+    ),
+    # sin(r) = r + r z S(z), cos(r) = 1 - z/2 + z^2 C(z), z = r^2
+    "SIN4": (root(lambda r: (mp.sin(r) - r) / r**3), 0, quarter**2, 2, lambda z: z + mp.mpf("1e-9")),
+    "COS4": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), 0, quarter**2, 2, lambda z: z * z + mp.mpf("1e-9")),
+    "SIN8": (root(lambda r: (mp.sin(r) - r) / r**3), 0, quarter**2, 5, lambda z: z + mp.mpf("1e-9")),
+    "COS8": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), 0, quarter**2, 5, lambda z: z * z + mp.mpf("1e-9")),
+    # tanh(x) = x + x z T(z), z = x^2, on |x| <= 0.625
+    "TANH4": (root(lambda x: (mp.tanh(x) / x - 1) / x**2), 0, 0.625**2, 4, lambda z: z + mp.mpf("1e-9")),
+}  # fmt: skip
+
+
+def table(name):
+    f, low, high, degree, weight = FITS[name]
+    return remez(f, low, high, degree, weight)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or FITS:
+        p, worst = table(name)
+        print(f"# error {mp.nstr(worst, 3)} = 2^{mp.nstr(mp.log(worst, 2), 4)}")
+        print(f"{name} = ({', '.join(repr(float(c)) for c in p)})")
