@@ -19,7 +19,8 @@ COMPARE = {"eq", "ne", "lt", "le", "gt", "ge"}
 FLOATS = {"f4", "f8"}
 MIRROR = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 CODES = {np.dtype(t): t for t in ("f4", "f8", "i1", "i2", "i4", "i8", "u1")} | {np.dtype(bool): "b1"}
-STATEMENTS = {"loop", "store", "poke", "sum", "count", "first"}
+# what may be computed on both sides of a choice instead of after it
+SPREADING = {"add", "sub", "mul", "div", "neg", "abs", "sqrt", "and", "or", "not", *COMPARE}
 
 
 class TooLarge(Exception):  # noqa: N818 - not an error of the user: the caller chooses another way
@@ -91,7 +92,7 @@ class Builder:
         type = next(a.type for a in (args[1:] if op == "select" else args) if isinstance(a, Value))
         values = tuple(a if isinstance(a, Value) else self.const(a, type) for a in args)
         result = "b1" if op in COMPARE else values[-1].type
-        found = fold(self, op, values, result) or simplify(self, op, values)
+        found = fold(self, op, values, result) or simplify(self, op, values) or chosen(self, op, values)
         return found if found is not None else self.emit(op, values, result)
 
     def cast(self, x: Value, type: str) -> Value:
@@ -318,6 +319,8 @@ def _select(b: Builder, c: Value, x: Value, y: Value) -> Value | None:
         return x
     if c.op == "not":
         return b.op("select", c.args[0], y, x)
+    if x.type == "b1" and (x.op == "const" or y.op == "const"):
+        return _choice(b, c, x, y)
     # a strong zero, where(g == 0, 0, g * p): with a finite p the product is a zero anyway
     if c.op == "eq" and is_const(c.args[1], 0) and is_const(x, 0) and y.op in {"mul", "div"}:
         g = c.args[0]
@@ -326,6 +329,28 @@ def _select(b: Builder, c: Value, x: Value, y: Value) -> Value | None:
         if y.op == "mul" and y.args[1] is g and y.args[0].finite:
             return y
     return None
+
+
+def _choice(b: Builder, c: Value, x: Value, y: Value) -> Value:
+    """A choice between truth values, one of them known."""
+    if x.op == "const":
+        return b.op("or", c, y) if x.data else b.op("and", b.op("not", c), y)
+    return b.op("or", b.op("not", c), x) if y.data else b.op("and", c, x)
+
+
+def chosen(b: Builder, op: str, v: tuple[Value, ...]) -> Value | None:
+    """op(select(c, u, w), k) as select(c, op(u, k), op(w, k)), where u, w and k are the same for all lanes.
+
+    What is chosen between is then computed once, not in every lane.
+    """
+    picks = [x for x in v if not x.uniform]
+    if op not in SPREADING or not picks or picks[0].op != "select" or any(x is not picks[0] for x in picks):
+        return None
+    c, u, w = picks[0].args
+    if not (u.uniform and w.uniform):
+        return None
+    sides = [b.op(op, *[side if x is picks[0] else x for x in v]) for side in (u, w)]
+    return b.op("select", c, *sides)
 
 
 def _nonzero(x: Value) -> bool:
@@ -341,6 +366,8 @@ def _compare(op: str) -> Callable[[Builder, Value, Value], Value | None]:
             return b.op(MIRROR[op], y, x)
         if is_const(y, 0) and x.op in {"mul", "neg"} and x.type in FLOATS:
             return _scaled(b, op, x)
+        if x.op == "select" and y.op == "const" and "const" in {x.args[1].op, x.args[2].op}:
+            return b.op("select", x.args[0], b.op(op, x.args[1], y), b.op(op, x.args[2], y))
         return None
 
     return rule

@@ -17,6 +17,7 @@ import numpy as np
 from pullback.compile import cache, machine
 from pullback.compile.llvm.kernel import kernel_text, size_of
 from pullback.compile.program import Program
+from pullback.compile.prune import prune
 
 _PARAMETERS = {
     "map": (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64),
@@ -109,6 +110,7 @@ def compile_program(program: Program) -> Kernel:
     >>> b
     array([0., 1., 4., 9., 0.])
     """
+    prune(program)
     name = cache.key(str(program))
     with _lock:
         kernel = _kernels.get(name)

@@ -8,7 +8,8 @@ and what stands below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from pullback.families.op import Absent, Op, make_node
 from pullback.graph.modes import state
 from pullback.graph.node import Aval, Node, Slot
 from pullback.graph.tensor import Tensor, wrap
+from pullback.random.streams import default_generator
 from pullback.transform.batch import BatchedTensor
 from pullback.transform.batch import run as run_batched
 
@@ -71,12 +73,45 @@ class Symbol:
 
 
 class Tracer:
-    """One running trace: the graph so far, and the outside tensors it has taken in."""
+    """One running recording: the graph so far, and the outside tensors that it met.
+
+    captured     outside tensors and arrays that ops read, with their variables
+    substitutes  for an outside tensor (by id) the traced tensor that stands for it: a write replaced it, or it
+                 is differentiated
+    written      the outside tensors that were written into
+    """
 
     def __init__(self, lines: bool = True) -> None:
+        """An empty graph."""
         self.graph = Graph()
         self.captured: dict[int, tuple[Any, Var]] = {}
+        self.substitutes: dict[int, TracedTensor] = {}
+        self.written: list[Tensor] = []
         self.lines = lines
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While recording, every op comes here, also one on tensors of the surroundings only."""
+        before = state.tracer
+        state.update(tracer=self)
+        try:
+            yield
+        finally:
+            state.update(tracer=before)
+
+    @contextmanager
+    def standing_for(self, outside: Sequence[Tensor], inside: Sequence[Any]) -> Iterator[None]:
+        """Let traced tensors stand for outside ones."""
+        before = {id(t): self.substitutes.get(id(t)) for t in outside}
+        self.substitutes.update((id(t), x) for t, x in zip(outside, inside, strict=True))
+        try:
+            yield
+        finally:
+            for key, x in before.items():
+                if x is None:
+                    del self.substitutes[key]
+                else:
+                    self.substitutes[key] = x
 
     def input(self, shape: Sequence[int], dtype: Any) -> TracedTensor:
         """A new input of the graph."""
@@ -103,17 +138,40 @@ class Tracer:
                 )
             return a.value.var
         if isinstance(a, Tensor | np.ndarray):
-            return self.capture(a)
+            found = self.substitutes.get(id(a))
+            return self.capture(a) if found is None else found.value.var
         return a
 
     def capture(self, a: Any) -> Var:
-        """The constant for a tensor or array of the surroundings, one for each object."""
+        """The variable for a tensor or array of the surroundings, one for each object."""
         known = self.captured.get(id(a))
         if known is None:
             v = Var(tuple(a.shape), a.value.dtype if isinstance(a, Tensor) else a.dtype)
             self.graph.consts[v] = a
             known = self.captured[id(a)] = (a, v)
         return known[1]
+
+    def take(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """An op called while recording: an equation, and a node where autograd follows an argument."""
+        if self.substitutes:
+            args = tuple(self.substitutes.get(id(a), a) if isinstance(a, Tensor) else a for a in args)
+        if any(isinstance(a, BatchedTensor) for a in args):
+            return run_batched(op, args, params)
+        out = self.record(op, args, params)
+        if state.grad and op.differentiable and any(isinstance(a, Tensor) and a.node is not None for a in args):
+            return follow(op, args, params, out)
+        return out
+
+    def write(self, call: Callable[..., Any], t: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """An in-place op on an outside tensor: from here on its result stands for the tensor."""
+        inside = self.substitutes.get(id(t))
+        if inside is None:
+            inside = self.tensor(self.capture(t))
+            inside.node = t.node
+            self.written.append(t)
+        result = call(inside, *args, **kwargs)
+        self.substitutes[id(t)] = inside.become(result, "an in-place op")
+        return t
 
     def record(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Add an equation; its output(s) as traced tensors."""
@@ -144,19 +202,16 @@ class TracedTensor(Tensor):
 
     def foreign(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Record an op that has a traced argument; below a running vmap it goes through its batch rule."""
-        if any(isinstance(a, BatchedTensor) for a in args):
-            return run_batched(op, args, params)
-        out = self.value.tracer.record(op, args, params)
-        followed = any(isinstance(a, Tensor) and a.node is not None for a in args)
-        if followed and state.grad and op.differentiable:
-            return follow(op, args, params, out)
-        return out
+        return self.value.tracer.take(op, args, params)
 
     def foreign_write(
         self, call: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Tensor:
         """An in-place op: run the out-of-place one and take its result over."""
-        result = call(self.snapshot(), *args, **kwargs)
+        return self.become(call(self.snapshot(), *args, **kwargs), name)
+
+    def become(self, result: Tensor, name: str) -> TracedTensor:
+        """Take over the value of a write, in this tensor's dtype."""
         if tuple(result.value.shape) != self.value.shape:
             raise RuntimeError(
                 message(
@@ -167,7 +222,9 @@ class TracedTensor(Tensor):
             )
         if result.value.dtype != self.value.dtype:
             result = result.to(self.dtype)
-        self.value, self.node = result.value, result.node
+        tracer = self.value.tracer
+        self.value = result.value if isinstance(result, TracedTensor) else Symbol(tracer.variable(result), tracer)
+        self.node = result.node
         return self
 
     def foreign_function(self, function: Any, args: tuple[Any, ...]) -> Any:
@@ -249,11 +306,25 @@ def trace(function: Callable[..., Any], avals: Sequence[Any], lines: bool = True
     """Record function(*inputs) for inputs of these shapes and dtypes; it returns a flat list of tensors.
 
     avals   anything with `shape` and `dtype` (NumPy's)
-    The tracer's graph has its outputs set; outputs that are no traced tensors become constants.
+    The tracer's graph has its outputs set. TraceError where the function draws random numbers: they would be
+    the same in every later call.
     """
     tracer = Tracer(lines)
     inputs = [tracer.input(a.shape, a.dtype) for a in avals]
-    for out in function(*inputs):
+    before = default_generator.get_state()
+    with tracer.running():
+        outs = function(*inputs)
+    if not np.array_equal(default_generator.get_state(), before):
+        raise TraceError(
+            message(
+                "a compiled function cannot draw random numbers",
+                "the draw would be made once, when the function is recorded, and repeated in every call",
+                "draw outside and pass the numbers in; for averages over random inputs see pullback.sensitivity",
+            )
+        )
+    for out in outs:
+        if not isinstance(out, Tensor):
+            raise TraceError(message(f"a compiled function returns tensors, not {type(out).__name__}"))
         tracer.graph.outputs.append(tracer.variable(out))
     return tracer
 

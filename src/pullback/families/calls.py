@@ -266,6 +266,8 @@ def general(op: Any, args: tuple[Any, ...], params: dict[str, Any], out: Any = N
     for a in args:
         if isinstance(a, Tensor) and a.foreign is not None:
             return a.foreign(op, args, params)
+    if state.tracer is not None:
+        return state.tracer.take(op, args, params)
     values, dtype = promoted(op, args)
     token = quiet(QUIET)
     try:

@@ -78,7 +78,14 @@ class Contraction(Op):
         return evaluate(x, y, spec=self.spec_for(x.shape, y.shape, params))
 
     def _lower(self, x: Any, y: Any, **params: Any) -> Any:
-        return np.einsum(self.spec_for(x.shape, y.shape, params), x, y)
+        a, b, out = labels(self.spec_for(x.shape, y.shape, params))
+        r = np.einsum(f"{a},{b}->{''.join(c for c in out if c in a + b)}", x, y)
+        missing = {c: n for c, n in (params.get("sizes") or {}).items() if c in out and c not in a + b}
+        if not missing:
+            return r
+        known = dict(zip(a + b, (*x.shape, *y.shape), strict=True))
+        r = r[tuple(None if c in missing else slice(None) for c in out)]
+        return np.broadcast_to(r, [missing.get(c, known.get(c)) for c in out])
 
     def __call__(self, x: Any, y: Any, **params: Any) -> Any:
         """Run on tensors (recorded) or on plain arrays."""
@@ -94,6 +101,8 @@ class Contraction(Op):
         for a in (x, y):
             if isinstance(a, Tensor) and a.foreign is not None:
                 return a.foreign(self, (x, y), params)
+        if state.mode == CAREFUL and state.tracer is not None:
+            return state.tracer.take(self, (x, y), params)
         v, w = (a.value if isinstance(a, Tensor) else a for a in (x, y))
         token = quiet(QUIET)
         try:

@@ -107,6 +107,8 @@ def in_place(  # noqa: C901 - the common write is written out, flat
                 return self
         elif not isinstance(self.value, np.ndarray | np.generic):
             return self.foreign_write(call, name, args, kwargs)
+        if state.mode == CAREFUL and state.tracer is not None:
+            return state.tracer.write(call, self, args, kwargs)
         check_writable(self, args, kwargs)
         v = self.value
         if self.counter is not None:

@@ -284,6 +284,8 @@ def apply(op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
                 followed = True
         else:
             values.append(a)
+    if state.mode == CAREFUL and state.tracer is not None:
+        return state.tracer.take(op, args, params)
     token = quiet(QUIET)
     try:
         out = op.eval(*values, **params)

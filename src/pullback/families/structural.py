@@ -168,6 +168,8 @@ def view(op: Op, x: Tensor, params: dict[str, Any], kind: str | None = None) -> 
     """Run a view op: the result shares x's memory and version counter, and knows its base."""
     if x.foreign is not None:
         return x.foreign(op, (x,), params)
+    if state.mode == CAREFUL and state.tracer is not None:
+        return state.tracer.take(op, (x,), params)
     v = x.value
     if not isinstance(v, np.ndarray):
         v = x.storage()
@@ -250,6 +252,8 @@ def several_views(op: Op, x: Tensor, params: dict[str, Any]) -> tuple[Tensor, ..
     """
     if x.foreign is not None:
         return tuple(x.foreign(op, (x,), params))
+    if state.mode == CAREFUL and state.tracer is not None:
+        return tuple(state.tracer.take(op, (x,), params))
     parts = op.eval(x.storage(), **params)
     made = tuple(made_view(op, x, part, params, "multi", record=False) for part in parts)
     if x.node is not None and state.grad:

@@ -56,6 +56,8 @@ def vmap(
             return call.run(leaves, dims, spec, size)
         return _in_chunks(call, leaves, dims, spec, size, chunk_size)
 
+    # the compiler makes one kernel of it whose lanes are the samples
+    mapped.__dict__["mapped"] = Call(func, in_dims, out_dims, randomness, {})
     return mapped
 
 

@@ -39,6 +39,8 @@ class State(threading.local):
     inside: bool = False
     # does recording do more than record? (follows from anomaly, lines and saved_hooks)
     extras: bool = False
+    # the running recording of a compiled function: it takes in every op, also on tensors of the surroundings
+    tracer: Any = None
     # pack and unpack hooks of autograd.graph.saved_tensors_hooks, innermost last
     saved_hooks: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...] = ()
 
@@ -46,7 +48,7 @@ class State(threading.local):
         """Set flags and derive `mode` from them."""
         for name, value in flags.items():
             setattr(self, name, value)
-        careful = self.inference or (self.grad and (self.anomaly or self.lines or bool(self.saved_hooks)))
+        careful = self.inference or self.tracer is not None or (self.grad and (self.anomaly or self.lines or bool(self.saved_hooks)))
         self.extras = self.anomaly or self.lines or bool(self.saved_hooks)
         self.inside = bool(self.levels) or self.transforms > 0
         self.mode = CAREFUL if careful else (ON if self.grad else OFF)

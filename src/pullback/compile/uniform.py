@@ -1,0 +1,45 @@
+"""Values that are the same in all lanes, computed in NumPy exactly as a kernel would.
+
+Only correctly rounded ops are taken, so both agree to the bit. Read `value_of`. May import `compile.program`,
+`compile.build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback.compile.build import BINARY, UNARY, numpy_type
+from pullback.compile.program import Value
+
+EXACT = {"add", "sub", "mul", "neg", "abs", "sqrt", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"}
+
+
+def computable(v: Value) -> bool:
+    """Can `value_of` compute it?"""
+    if not v.uniform:
+        return False
+    if v.op == "load":
+        return v.args[0].op == "const"
+    return v.op in EXACT | {"const", "div", "select", "cast"} and all(map(computable, v.args))
+
+
+def value_of(v: Value, arrays: Sequence[Any]) -> Any:
+    """The value, as a NumPy number; arrays are those that the kernel is called with."""
+    kind: Any = numpy_type(v.type)
+    if v.op == "const":
+        return kind(v.data)
+    if v.op == "load":
+        return kind(arrays[v.data][v.args[0].data])
+    args = [value_of(a, arrays) for a in v.args]
+    with np.errstate(all="ignore"):
+        if v.op == "select":
+            return args[1] if args[0] else args[2]
+        if v.op == "cast":
+            return kind(args[0])
+        if v.op == "div":
+            return kind(args[0] / args[1])
+        function: Any = BINARY.get(v.op) or UNARY[v.op]
+        return kind(function(*args))
