@@ -115,17 +115,22 @@ class Cells(NDArrayOperatorsMixin):
             raise NotLowered("a write where a mask holds")
         dynamic = self._dynamic(index)
         if dynamic is None:
-            self.grid[plain_index(index)] = self.cast_in(value).grid
+            # a 0-d object array would become an entry itself
+            grid = self.cast_in(value).grid
+            self.grid[plain_index(index)] = grid if grid.ndim else grid[()]
             return
         self.write(dynamic, value)
 
-    def write(self, index: Sequence[Any], value: Any, add: bool = False) -> None:
-        """Write (or add) at places that depend on values; index: object arrays, one per leading dimension."""
+    def write(self, index: Sequence[Any], value: Any, pair: Any = None) -> None:
+        """Write (or join with pair) at places that may depend on values.
+
+        index: object arrays, one per leading dimension.
+        """
         wide = np.broadcast_arrays(*index)
         rest = self.shape[len(index) :]
         values = np.broadcast_to(self.cast_in(value).grid, (*wide[0].shape, *rest))
         for place in np.ndindex(*wide[0].shape):
-            picks.scatter(self.builder, self.grid, [w[place] for w in wide], values[place], add)
+            picks.scatter(self.builder, self.grid, [w[place] for w in wide], values[place], pair)
 
     def _dynamic(self, index: Any) -> list[Any] | None:
         """An index that depends on values as object arrays, one per leading dimension; None for another."""
@@ -273,8 +278,8 @@ class Cells(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         out = (kwargs.pop("out", None) or (None,))[0]
         where = kwargs.pop("where", True)
-        if method == "at" and ufunc is np.add and isinstance(inputs[0], Cells):
-            return add_at(*inputs)
+        if method == "at" and isinstance(inputs[0], Cells):
+            return at(ufunc, *inputs)
         if method not in METHODS:
             raise NotLowered(f"NumPy's {ufunc.__name__}.{method}")
         got = METHODS[method](self.builder, ufunc, *inputs, **kwargs)
@@ -292,6 +297,8 @@ class Cells(NDArrayOperatorsMixin):
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         del types
         rule = FUNCTIONS.get(func)
+        if rule is None and all(a.known for a in args if isinstance(a, Cells)):
+            return func(*[np.asarray(a) if isinstance(a, Cells) else a for a in args], **kwargs)
         if rule is None:
             raise NotLowered(f"NumPy's {getattr(func, '__name__', func)}")
         return rule(self.builder, *args, **kwargs)
@@ -374,17 +381,19 @@ def reduce(
     b: Builder, ufunc: Any, x: Cells, axis: Any = 0, dtype: Any = None, keepdims: bool = False, **more: Any
 ) -> Cells:
     """A ufunc folded along axes."""
-    if ufunc not in REDUCTIONS or more.get("initial") is not None:
+    if ufunc not in REDUCTIONS:
         raise NotLowered(f"NumPy's {ufunc.__name__}.reduce")
     fold, nothing = REDUCTIONS[ufunc]
+    first = more.get("initial")
+    start = [] if first is None else [b.const(first, code_of(folding_dtype(ufunc, x.dtype, dtype)))]
     if ufunc in {np.logical_or, np.logical_and}:
         x = truth(b, x)
     else:
         x = x.astype(folding_dtype(ufunc, x.dtype, dtype), copy=False)
 
     def line(vs: list[Value]) -> Value:
-        if vs:
-            return fold(vs)
+        if vs or start:
+            return fold(start + vs)
         if nothing is None:
             raise NotLowered("an extreme of nothing")
         return b.const(nothing, code_of(x.dtype))
@@ -427,11 +436,11 @@ def accumulate(b: Builder, ufunc: Any, x: Cells, axis: int = 0, dtype: Any = Non
 METHODS: dict[str, Callable[..., Cells]] = {"__call__": call, "reduce": reduce, "accumulate": accumulate}
 
 
-def add_at(target: Cells, index: Any, values: Any) -> None:
-    """np.add.at: additions at places, which may repeat."""
+def at(ufunc: Any, target: Cells, index: Any, values: Any) -> None:
+    """np.add.at and its kind: additions (...) at places, which may repeat."""
     parts = index if isinstance(index, tuple) else (index,)
     cells = [as_cells(p, INDEX, target.builder) for p in parts]
-    target.write([c.grid for c in cells], values, add=True)
+    target.write([c.grid for c in cells], values, rule_of(ufunc).function)
 
 
 def matmul(b: Builder, x: Any, y: Any) -> Cells:

@@ -79,8 +79,7 @@ def copyto(_b: Builder, target: Any, source: Any, casting: Any = None, where: An
 def filled(number: Any, like: bool) -> Callable[..., Cells]:
     """zeros and ones, of a shape or of an array's shape."""
 
-    def rule(b: Builder, x: Any, dtype: Any = None, order: Any = "C", subok: Any = True, shape: Any = None) -> Cells:
-        del order, subok
+    def rule(b: Builder, x: Any, dtype: Any = None, shape: Any = None, **_kwargs: Any) -> Cells:
         if like:
             dtype, shape = dtype or x.dtype, x.shape if shape is None else shape
         return as_cells(np.full(x if shape is None else shape, number), dtype or np.dtype("f8"), b)
@@ -102,7 +101,7 @@ def full_like(b: Builder, x: Any, value: Any, dtype: Any = None, **_kwargs: Any)
 
 
 @implements(np.full)
-def full(b: Builder, shape: Any, value: Any, dtype: Any = None) -> Cells:
+def full(b: Builder, shape: Any, value: Any, dtype: Any = None, **_kwargs: Any) -> Cells:
     """np.full(..., like=cells)."""
     kind = joined(value) if dtype is None else np.dtype(dtype)
     return Cells(np.broadcast_to(as_cells(value, kind, b).grid, shape).copy(), kind, b)
@@ -115,7 +114,7 @@ def array(b: Builder, x: Any, dtype: Any = None, **_kwargs: Any) -> Cells:
 
 
 @implements(np.eye)
-def eye(b: Builder, n: int, m: int | None = None, k: int = 0, dtype: Any = float) -> Cells:
+def eye(b: Builder, n: int, m: int | None = None, k: int = 0, dtype: Any = float, **_kw: Any) -> Cells:
     """np.eye(..., like=cells)."""
     return as_cells(np.eye(n, m, k), dtype, b)
 
@@ -169,6 +168,14 @@ def cumprod(_b: Builder, x: Any, axis: Any = None, dtype: Any = None, out: Any =
 def count_nonzero(b: Builder, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """np.count_nonzero."""
     return truth(b, x).sum(axis, keepdims=keepdims)
+
+
+@implements(np.bincount)
+def bincount(b: Builder, x: Cells, weights: Any = None, minlength: int = 0) -> Cells:
+    """np.bincount for numbers below minlength."""
+    if weights is not None or not minlength:
+        raise NotLowered("a histogram of unknown length")
+    return as_cells(np.stack([(x == k).sum() for k in range(minlength)]), INDEX, b)
 
 
 # ---------------------------------------------------------------------- order and indices

@@ -48,7 +48,7 @@ def lower_eqn(b: Builder, eqn: Eqn, args: list[Any]) -> Any:
         if isinstance(op, Elementwise):
             out = _elementwise(b, op, args, eqn.params)
         elif isinstance(op, Structural):
-            out = op.lower(*_split(op, args), **eqn.params)
+            out = _structural(op, args, eqn.params)
         else:
             out = op.lower(*args, **eqn.params)
         return _typed(b, out, eqn.outs)
@@ -66,18 +66,16 @@ def _elementwise(b: Builder, op: Any, args: list[Any], params: dict[str, Any]) -
     return op.lower(*cells, **params)
 
 
-def _split(op: Structural, args: list[Any]) -> list[Any]:
-    """What moves as object arrays, what says where to as plain arrays."""
-    return [
-        a if not isinstance(a, Cells) else a.grid if op.is_data(i) else known(a) for i, a in enumerate(args)
-    ]
-
-
-def known(a: Cells) -> np.ndarray:
-    """Cells whose entries are constants, as an array; NotLowered where one depends on an input."""
-    if any(v.op != "const" for v in a.flat):
-        raise NotLowered("an index or mask that depends on values")
-    return np.array([v.data for v in a.flat], a.dtype).reshape(a.shape)
+def _structural(op: Structural, args: list[Any], params: dict[str, Any]) -> Any:
+    """Entries that only move do so as objects, whatever moves them; ops that compute with them get cells."""
+    where = [isinstance(a, Cells) and not op.is_data(i) for i, a in enumerate(args)]
+    plain = [np.asarray(a) if w and a.known else a for a, w in zip(args, where, strict=True)]
+    if not any(w and isinstance(a, Cells) for a, w in zip(plain, where, strict=True)):
+        try:
+            return op.lower(*[a.grid if isinstance(a, Cells) else a for a in plain], **params)
+        except (TypeError, ValueError):
+            pass  # it computes: np.mean of objects and the like
+    return op.lower(*plain, **params)
 
 
 def _typed(b: Builder, out: Any, outs: Sequence[Var]) -> Any:

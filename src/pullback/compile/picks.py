@@ -81,8 +81,8 @@ def gather(b: Builder, grid: Any, indices: Sequence[Value]) -> Any:
     return found.reshape(subs[0].shape)
 
 
-def scatter(b: Builder, grid: Any, indices: Sequence[Value], value: Any, add: bool = False) -> None:
-    """grid[indices] = value (or += value) for one index per leading axis, by a select at every place in reach."""
+def scatter(b: Builder, grid: Any, indices: Sequence[Value], value: Any, pair: Any = None) -> None:
+    """grid[indices] = value (or pair(b, old, value)) for one index per leading axis, by a select at every place in reach."""
     places = [[i.data % n] if i.op == "const" else reach(from_front(b, i, n), n)
               for i, n in zip(indices, grid.shape, strict=False)]  # fmt: skip
     bounded("a write at an index that depends on values", int(np.prod([len(p) for p in places])))
@@ -96,7 +96,7 @@ def scatter(b: Builder, grid: Any, indices: Sequence[Value], value: Any, add: bo
                 here = b.op("and", here, b.op("eq", index, k))
         for more in np.ndindex(*rest):
             old, new = grid[at + more], value[more] if rest else value
-            new = b.op("add", old, new) if add else new
+            new = new if pair is None else pair(b, old, new)
             grid[at + more] = b.select(here, new, old)
 
 

@@ -104,7 +104,7 @@ def as_lines(x: Any, dim: Any) -> Any:
     dims = axes(dim, x.ndim)
     kept = [i for i in range(x.ndim) if i not in dims]
     shape = tuple(x.shape[i] for i in kept)
-    return np.asarray(x).transpose((*kept, *dims)).reshape((*shape, count(x.shape, dim)))
+    return x.transpose((*kept, *dims)).reshape((*shape, count(x.shape, dim)))
 
 
 def rearranged(x: Any, order: Sequence[int]) -> Any:

@@ -108,8 +108,21 @@ def picking(name: str, pick: Rule, **options: Any) -> FiberOp:
     picked entries.
     """
 
+    def vjp(g: Any, out: Any, _x: Any, *, dim: int, keepdim: bool = True, **_params: Any) -> Any:
+        c, index, shape = g[0], out[1], tuple(_x.shape)
+        if not keepdim and shape:
+            lifted = lifted_shape(shape, dim)
+            c, index = c.reshape(lifted), index.reshape(lifted)
+        return put_along(c, index, dim, shape)
+
+    return FiberOp(name, picked(pick), vjp, layout="select", picks=True, outputs=2, **options)
+
+
+def picked(pick: Rule) -> Rule:
+    """The evaluation of a picking op: x -> (the picked entries, their indices)."""
+
     def eval_(x: Any, *, dim: int, **params: Any) -> Any:
-        line = np.asarray(x).reshape(-1) if x.ndim == 0 else x
+        line = x.reshape(-1) if x.ndim == 0 else x
         index = pick(line, dim=dim, **params)
         values = np.take_along_axis(line, index, dim)
         if x.ndim == 0:
@@ -118,14 +131,7 @@ def picking(name: str, pick: Rule, **options: Any) -> FiberOp:
             return values, index
         return values.squeeze(dim), index.squeeze(dim)
 
-    def vjp(g: Any, out: Any, _x: Any, *, dim: int, keepdim: bool = True, **_params: Any) -> Any:
-        c, index, shape = g[0], out[1], tuple(_x.shape)
-        if not keepdim and shape:
-            lifted = lifted_shape(shape, dim)
-            c, index = c.reshape(lifted), index.reshape(lifted)
-        return put_along(c, index, dim, shape)
-
-    return FiberOp(name, eval_, vjp, layout="select", picks=True, outputs=2, **options)
+    return eval_
 
 
 def run(op: Op, input: Tensor, params: dict[str, Any], out: Any = None) -> Any:

@@ -165,7 +165,7 @@ def _truth(name: str, function: Any, arity: int, backward: Any) -> Any:
     """
 
     def numbers(*values: Any) -> Any:
-        return np.asarray(function(*values)).astype(values[0].dtype)[()]
+        return function(*values).astype(values[0].dtype)
 
     return elementwise(f"{name}_", numbers, d=[None] * arity, torch_name=name, backward=backward,
     kinks=[(0.5, 0.5)] if arity == 2 else [0.0], zero="zeros and ones: constant on both sides of a step")

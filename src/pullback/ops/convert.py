@@ -38,7 +38,7 @@ def _cast_back(g: Any, _out: Any, x: Any, **_params: Any) -> Any:
 
 to_copy = by_hand(
     "to_copy",
-    lambda x, *, dtype: np.asarray(x).astype(dtype) if isinstance(x, np.ndarray) else dtype.type(x),
+    lambda x, *, dtype: dtype.type(x) if isinstance(x, np.generic) else x.astype(dtype),
     vjp=[_cast_back],
     keeps=(False,),
     keeps_out=False,

@@ -41,6 +41,10 @@ def out_size(n: int, k: int, stride: int, padding: int, dilation: int) -> int:
 
 def _columns(x: Any, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
     """The windows as a copy of shape (N, groups, C/groups * prod(kernel), prod(out))."""
+    if not isinstance(x, np.ndarray):  # values without memory, in a compiled program: their places move
+        number = np.arange(1, math.prod(x.shape) + 1).reshape(x.shape)
+        zero = np.zeros(1, x.dtype, like=x)
+        return np.concatenate([zero, x.reshape(-1)])[_columns(number, kernel, stride, padding, dilation, groups)]
     sizes = tuple(map(out_size, x.shape[2:], kernel, stride, padding, dilation))
     x = _padded(x, padding)
     steps = x.strides[2:]
@@ -58,7 +62,7 @@ def _scatter(cols: Any, shape: Ints, kernel: Ints, stride: Ints, padding: Ints, 
     """The transpose of `_columns`: add every window back into an input of this shape."""
     sizes = tuple(map(out_size, shape[2:], kernel, stride, padding, dilation))
     cols = cols.reshape(shape[0], shape[1], *kernel, *sizes)
-    out = np.zeros((*shape[:2], *(n + 2 * p for n, p in zip(shape[2:], padding, strict=True))), cols.dtype)
+    out = np.zeros((*shape[:2], *(n + 2 * p for n, p in zip(shape[2:], padding, strict=True))), cols.dtype, like=cols)
     for place in itertools.product(*map(range, kernel)):
         target = tuple(
             slice(i * d, i * d + s * (m - 1) + 1, s)
@@ -90,7 +94,7 @@ def _conj(a: Any) -> Any:
 def _spread(g: Any, w: Any, *, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Any:
     n, o = g.shape[:2]
     weights = _conj(w).reshape(groups, o // groups, -1)
-    flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, math.prod(g.shape[2:]))
+    flat = np.ascontiguousarray(g, like=g).reshape(n, groups, o // groups, math.prod(g.shape[2:]))
     cols = np.matmul(weights.transpose(0, 2, 1), flat)
     shape = (n, w.shape[1] * groups, *size)
     return _scatter(cols, shape, w.shape[2:], stride, padding, dilation)
@@ -101,7 +105,7 @@ def _correlate(
 ) -> Any:
     cols = _conj(_columns(x, kernel, stride, padding, dilation, groups))
     n, o = g.shape[:2]
-    flat = np.ascontiguousarray(g).reshape(n, groups, o // groups, math.prod(g.shape[2:]))
+    flat = np.ascontiguousarray(g, like=g).reshape(n, groups, o // groups, math.prod(g.shape[2:]))
     w = np.add.reduce(np.matmul(flat, cols.transpose(0, 1, 3, 2)), axis=0)
     return w.reshape(o, x.shape[1] // groups, *kernel)
 

@@ -232,10 +232,9 @@ def _add_rows(g: Any, ids: Any, *, rows: int, padding_idx: int, scale: bool) -> 
     g = g.reshape(-1, width)
     if scale:
         g = g / np.bincount(ids, minlength=rows)[ids][:, None].astype(g.dtype)
-    out = np.zeros((rows, width), g.dtype)
+    out = np.zeros((rows, width), g.dtype, like=g)
     if padding_idx >= 0:
-        kept = ids != padding_idx
-        ids, g = ids[kept], g[kept]
+        g = np.where((ids == padding_idx)[:, None], g.dtype.type(0), g)
     np.add.at(out, ids, g)
     return out
 

@@ -28,7 +28,7 @@ from pullback.families.arguments import (
 from pullback.families.fibers import as_lines, evenly, lifted_shape, split_nan
 from pullback.families.op import absent, apply
 from pullback.families.parallel import long_floats, long_reduce
-from pullback.families.reduction import FiberOp, fast_all, labelled, picking, reduction, run
+from pullback.families.reduction import FiberOp, fast_all, labelled, picked, picking, reduction, run
 from pullback.families.reduction_facets import standard_samples
 from pullback.graph.tensor import Tensor
 
@@ -149,7 +149,7 @@ def aminmax(input: Any, *, dim: Any = None, keepdim: bool = False, out: Any = No
 
 def _position(find: Any) -> Any:
     def eval_(x: Any, *, dim: Any, keepdim: bool = False) -> Any:
-        r = np.asarray(find(as_lines(x, dim), -1))
+        r = find(as_lines(x, dim), -1)
         return r.reshape(lifted_shape(x.shape, dim)) if keepdim else r
 
     return eval_
@@ -305,6 +305,16 @@ def _mode_index(x: Any, *, dim: int, keepdim: bool = False) -> Any:  # noqa: ARG
     return np.moveaxis(found.reshape((*lines.shape[:-1], 1)), -1, dim)
 
 
+def _mode_entries(x: Any, *, dim: int, keepdim: bool = False) -> Any:  # noqa: ARG001
+    """The same without a look at the values: the first longest run of equal neighbours ends at the place."""
+    order = np.argsort(x, axis=dim, kind="stable")
+    line = np.moveaxis(np.take_along_axis(x, order, dim), dim, 0)
+    runs = np.ones(line.shape, np.int64, like=line)
+    for i in range(1, len(line)):
+        runs[i] = np.where(line[i] == line[i - 1], runs[i - 1] + 1, 1)
+    return np.take_along_axis(order, np.argmax(np.moveaxis(runs, 0, dim), dim, keepdims=True), dim)
+
+
 def _kth_index(x: Any, *, k: int, dim: int, keepdim: bool = False) -> Any:  # noqa: ARG001
     return _kth(x, k - 1, dim)
 
@@ -326,6 +336,7 @@ nanmedian_all = _even("nanmedian", _median_all(_nanmedian_index), "NanmedianBack
 median_dim = _picking("median_dim", _median_index, "MedianBackward1")
 nanmedian_dim = _picking("nanmedian_dim", _nanmedian_index, "NanmedianBackward1")
 mode_ = _picking("mode", _mode_index, "ModeBackward0")
+mode_.lower = picked(_mode_entries)
 kthvalue_ = _picking("kthvalue", _kth_index, "KthvalueBackward0", {"k": 1})
 
 

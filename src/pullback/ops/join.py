@@ -89,6 +89,7 @@ stack_op = structural(
     data=None,
     keeps=(),
     facets={
+        "lower": lambda *parts, dim: np.stack(parts, dim),
         "batch": lambda size, dims, args, params: (
             stack_op(*_batch_front(args, dims, size), dim=params["dim"] + 1),
             0,

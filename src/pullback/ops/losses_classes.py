@@ -37,12 +37,17 @@ def _class_weights(target: Any, weight: Any, ignore_index: int, dtype: Any) -> A
 def _nll(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str) -> Any:
     if weight is None and x.ndim == 2 and not np.equal(target, ignore_index).any():
         return reduced(-x[np.arange(len(target)), target], reduction)  # the common case
+    return _nll_general(x, target, weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def _nll_general(x: Any, target: Any, weight: Any, *, ignore_index: int, reduction: str) -> Any:
     if x.ndim == 1:
-        r = _nll(x[None], np.reshape(target, (1,)), weight, ignore_index=ignore_index, reduction=reduction)
+        target = np.reshape(target, (1,))
+        r = _nll_general(x[None], target, weight, ignore_index=ignore_index, reduction=reduction)
         return r.reshape(()) if reduction == "none" else r
     w = _class_weights(target, weight, ignore_index, x.dtype)
-    ids = _class_ids(np.where(target == ignore_index, 0, target), x.shape)
-    losses = -w * np.ascontiguousarray(x).reshape(-1)[ids].reshape(target.shape)
+    ids = np.where(target == ignore_index, 0, target)[:, None]
+    losses = -w * np.take_along_axis(x, ids, 1)[:, 0]
     losses[w == 0] = 0  # an ignored position contributes nothing, even where the input is infinite
     if reduction == "none":
         return losses
@@ -58,15 +63,21 @@ def _nll_back(
         out = np.zeros(shape, g.dtype)
         out[np.arange(shape[0]), target] = -upstream(g, shape[0], reduction)
         return out
+    return _nll_back_general(g, target, weight, shape=shape, ignore_index=ignore_index, reduction=reduction)
+
+
+def _nll_back_general(
+    g: Any, target: Any, weight: Any, *, shape: tuple[int, ...], ignore_index: int, reduction: str
+) -> Any:
     flat = (1, *shape) if len(shape) == 1 else shape
     target = np.reshape(target, (flat[0], *flat[2:]))
     w = _class_weights(target, weight, ignore_index, g.dtype)
     if reduction == "mean":
         w = w / np.add.reduce(w, axis=None)
-    out = np.zeros(math.prod(shape), g.dtype)
+    out = np.zeros(flat, g.dtype, like=w)
     values = -(g * w) if reduction != "none" else -(g.reshape(target.shape) * w)
-    ids = _class_ids(np.where(target == ignore_index, 0, target), flat)
-    out[ids] = np.where(w == 0, g.dtype.type(0), values).reshape(ids.shape)
+    ids = np.where(target == ignore_index, 0, target)
+    np.put_along_axis(out, ids[:, None], np.where(w == 0, g.dtype.type(0), values)[:, None], 1)
     return out.reshape(shape)
 
 
@@ -123,7 +134,7 @@ nll_back = by_hand(
             (0,),
         ),
     ],
-    facets={"depend": _nll_back_depend},
+    facets={"depend": _nll_back_depend, "lower": _nll_back_general},
 )
 
 
@@ -142,7 +153,7 @@ nll_op = by_hand(
     jvp=lambda tangents, _out, _x, target, weight, **p: nll_op(tangents[0], target, weight, **p),
     samples=_nll_samples,
     backward="NllLossBackward0",
-    facets={"depend": _nll_depend},
+    facets={"depend": _nll_depend, "lower": _nll_general},
 )
 
 

@@ -53,7 +53,7 @@ contiguous_op = structural(
 # the new value of a tensor that was overwritten: nothing flows to the old one
 copy_op = structural(
     "copy",
-    lambda old, src: np.array(np.broadcast_to(src, old.shape), old.dtype),
+    lambda old, src: np.broadcast_to(src, old.shape).astype(old.dtype),
     vjp=[
         lambda g, _out, _old, _src: g * 0,
         lambda g, _out, _old, _src: cast(unbroadcast(g, tuple(_src.shape)), _src.dtype),
@@ -65,7 +65,7 @@ copy_op = structural(
 )
 fill_op = structural(
     "fill",
-    lambda old, value: np.array(np.broadcast_to(value, old.shape), old.dtype),
+    lambda old, value: np.broadcast_to(value, old.shape).astype(old.dtype),
     vjp=[
         lambda g, _out, _old, _value: g * 0,
         lambda g, _out, _old, _value: cast(unbroadcast(g, ()), _value.dtype),

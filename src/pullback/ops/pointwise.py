@@ -166,6 +166,11 @@ def _pow(x: Any, y: Any) -> Any:
     return np.power(x, y)
 
 
+def _pow_entries(x: Any, y: Any) -> Any:
+    """The loop body: known exponents are looked at one by one."""
+    return np.power(x, y) if hasattr(y, "entry") else _pow(x, y)
+
+
 def _integer_pow(x: Any, y: Any) -> Any:
     low = y < 0
     if not np.any(low):
@@ -212,7 +217,7 @@ power = elementwise(
     check=_no_negative,
     domain=["positive", "real"], kinks=[0.0], refuse=missing("pow", "b"),
     zero="the base is zero (exponent above 1) or the exponent is zero",
-    nonfinite="the base is zero and the exponent below 1",
+    nonfinite="the base is zero and the exponent below 1", facets={"lower": _pow_entries},
 )  # fmt: skip
 
 
@@ -408,7 +413,7 @@ def _one_dtype(_dtype: Any, args: tuple[Any, ...]) -> None:
 
 
 heaviside = elementwise(
-    "heaviside", lambda x, y: np.heaviside(x, y).astype(x.dtype)[()], d=[not_derived("heaviside")] * 2,
+    "heaviside", lambda x, y: np.heaviside(x, y).astype(x.dtype), d=[not_derived("heaviside")] * 2,
     scalars=False, names=("input", "values"),
     backward=REFUSED,
     check=_one_dtype, zero="a step: constant on both sides",

@@ -32,7 +32,7 @@ def _divisor(w: Windows, p: dict[str, Any], dtype: Any) -> Any:
 
 def _avg_pool(x: Any, **p: Any) -> Any:
     w = _windows(x.shape, p)
-    out = np.zeros((*w.lead, *w.out), x.dtype)
+    out = np.zeros((*w.lead, *w.out), x.dtype, like=x)
     for _, outs, ins in w.offsets():
         out[ALL + outs] += x[ALL + ins]
     return out / _divisor(w, p, x.dtype)
@@ -42,7 +42,7 @@ def _avg_back(g: Any, *, size: Ints, **p: Any) -> Any:
     shape = g.shape[: g.ndim - len(size)] + size
     w = _windows(shape, p)
     g = g / _divisor(w, p, g.dtype)
-    out = np.zeros(shape, g.dtype)
+    out = np.zeros(shape, g.dtype, like=g)
     for _, outs, ins in w.offsets():
         out[ALL + ins] += g[ALL + outs]
     return out
@@ -114,8 +114,8 @@ def _max_pool(
 ) -> tuple[Any, Any]:
     """The first maximum of each window and its flat index in its plane; NaN wins."""
     w = Windows(x.shape, kernel, stride, padding, dilation, ceil=ceil)
-    best = np.full((*w.lead, *w.out), -np.inf, x.dtype)
-    where = np.zeros(best.shape, np.int64)
+    best = np.full((*w.lead, *w.out), -np.inf, x.dtype, like=x)
+    where = np.zeros(best.shape, np.int64, like=x)
     started = np.zeros(w.out, bool)
     ids = np.arange(math.prod(w.sizes)).reshape(w.sizes)
     for _, outs, ins in w.offsets():
@@ -138,9 +138,9 @@ def _place(g: Any, ids: Any, *, size: Ints) -> Any:
     """The transpose of picking: add each entry to its place in a plane of zeros."""
     lead = g.shape[: g.ndim - len(size)]
     planes, area = math.prod(lead), math.prod(size)
-    out = np.zeros(planes * area, g.dtype)
+    out = np.zeros(planes * area, g.dtype, like=g)
     flat = ids.reshape(planes, -1) + np.arange(planes)[:, None] * area
-    np.add.at(out, flat.reshape(-1), np.ascontiguousarray(g).reshape(-1))
+    np.add.at(out, flat.reshape(-1), np.ascontiguousarray(g, like=g).reshape(-1))
     return out.reshape(*lead, *size)
 
 

@@ -24,13 +24,14 @@ def _adaptive_max(x: Any, *, size: Ints) -> tuple[Any, Any]:
     """The first maximum of each of `size` regions, and its flat index in its plane."""
     lead, sizes = x.shape[: x.ndim - len(size)], x.shape[x.ndim - len(size) :]
     ids = np.arange(math.prod(sizes)).reshape(sizes)
-    best, where = np.empty((*lead, *size), x.dtype), np.zeros((*lead, *size), np.int64)
+    best, where = (np.zeros((*lead, *size), d, like=x) for d in (x.dtype, np.int64))
     for place in itertools.product(*map(range, size)):
         region = tuple(slice(*bounds(i, n, m)) for i, n, m in zip(place, sizes, size, strict=True))
         flat = x[ALL + region].reshape(*lead, -1)
+        places = np.broadcast_to(ids[region].reshape(-1), flat.shape)
         won = flat.argmax(axis=-1)  # the first one; NaN wins
         best[ALL + place] = np.take_along_axis(flat, won[..., None], -1)[..., 0]
-        where[ALL + place] = ids[region].reshape(-1)[won]
+        where[ALL + place] = np.take_along_axis(places, won[..., None], -1)[..., 0]
     return best, where
 
 
@@ -89,7 +90,7 @@ def region_matrix(n: int, m: int) -> Any:
 def _axis_maps(x: Any, *, maps: tuple[Any, ...]) -> Any:
     for axis, a in enumerate(reversed(maps)):
         x = np.moveaxis(np.matmul(np.moveaxis(x, -1 - axis, -1), a.T.astype(x.dtype)), -1, -1 - axis)
-    return np.ascontiguousarray(x)
+    return np.ascontiguousarray(x, like=x)
 
 
 def _transposed(maps: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -340,7 +340,7 @@ def _all(x: Any, *, dim: Any, keepdim: bool = False) -> Any:
 
 
 def _logical(r: Any, x: Any) -> Any:
-    return np.asarray(r).astype(np.uint8 if x.dtype == np.uint8 else bool)
+    return r.astype(np.uint8 if x.dtype == np.uint8 else bool)
 
 
 def _count_nonzero(x: Any, *, dim: Any, keepdim: bool = False) -> Any:

@@ -32,7 +32,7 @@ CONSTANT = {"why_zero": "the derivative is a constant that is not zero", "why_no
 
 def _line(x: Any) -> Any:
     """An array with at least one dimension: a 0-d tensor is scanned along its only place."""
-    return np.asarray(x).reshape(-1) if x.ndim == 0 else x
+    return x.reshape(-1) if x.ndim == 0 else x
 
 
 def _accumulated(ufunc: Any) -> Any:
@@ -58,7 +58,7 @@ cumsum_ = scan(
 def _decay(g: Any, a: Any, *, dim: int) -> Any:
     """s_i = g_i + a_i * s_(i+1) from the last place to the first, with nothing after the last."""
     g, a = np.moveaxis(_line(g), dim, 0), np.moveaxis(_line(a), dim, 0)
-    s = np.array(g, dtype=np.result_type(g, a))
+    s = np.array(g, dtype=np.result_type(g, a), like=g)
     for i in range(len(s) - 2, -1, -1):
         s[i] += a[i] * s[i + 1]
     return np.moveaxis(s, 0, dim)

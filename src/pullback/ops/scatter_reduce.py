@@ -34,23 +34,23 @@ _NEUTRAL = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "amax": -np.inf, "amin": np.in
 
 
 def _scatter_reduce(x: Any, index: Any, src: Any, *, dim: int, reduce: str, include_self: bool = True) -> Any:
-    out = np.array(x, order="C")
-    ids = places_of(index, dim, out.shape).reshape(-1)
-    flat, values = out.reshape(-1), corner(src, np.shape(index)).reshape(-1)
+    flat = x.reshape(-1).copy()
+    ids = places_of(index, dim, x.shape).reshape(-1)
+    values = corner(src, np.shape(index)).reshape(-1)
     if not include_self:
         neutral = _NEUTRAL[reduce]
         flat[ids] = (
             neutral
-            if out.dtype.kind in "fc" or np.isfinite(neutral)
-            else (np.iinfo(out.dtype).min if neutral < 0 else np.iinfo(out.dtype).max)
+            if flat.dtype.kind in "fc" or np.isfinite(neutral)
+            else (np.iinfo(flat.dtype).min if neutral < 0 else np.iinfo(flat.dtype).max)
         )
     _REDUCERS[reduce].at(flat, ids, values)
     if reduce == "mean":
         count = np.full(flat.shape, int(include_self))
         np.add.at(count, ids, 1)
         count = np.maximum(count, 1)
-        flat[...] = flat / count if out.dtype.kind in "fc" else np.floor_divide(flat, count)
-    return out
+        flat[...] = flat / count if flat.dtype.kind in "fc" else np.floor_divide(flat, count)
+    return flat.reshape(x.shape)
 
 
 def _reduce_back(

@@ -81,6 +81,7 @@ relu = selection(
     refuse={"b": (RuntimeError, "Boolean inputs not supported for relu", "convert it first: x.float()"),
     "c": NO_COMPLEX},
     zero="the unit is off: its input is not positive; an input above zero brings it to life",
+    facets={"lower": lambda x: np.where(x <= 0, x.dtype.type(0), x)},  # nan passes
 )  # fmt: skip
 
 

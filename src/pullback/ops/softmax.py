@@ -81,7 +81,7 @@ softmax_op = by_hand(
     vjp=[lambda g, out, _x, *, dim: (g - sum_over(g * out, dim)) * out],
     jvp=lambda tangents, out, _x, *, dim: (tangents[0] - sum_over(tangents[0] * out, dim)) * out,
     samples=_samples,
-    facets={"depend": _depend},
+    facets={"depend": _depend, "lower": _softmax},
 )
 log_softmax_op = by_hand(
     "log_softmax",
@@ -89,7 +89,7 @@ log_softmax_op = by_hand(
     vjp=[lambda g, out, _x, *, dim: g - special.exp(out) * sum_over(g, dim)],
     jvp=lambda tangents, out, _x, *, dim: tangents[0] - sum_over(special.exp(out) * tangents[0], dim),
     samples=_samples,
-    facets={"depend": _depend},
+    facets={"depend": _depend, "lower": _log_softmax},
 )
 
 

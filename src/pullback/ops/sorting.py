@@ -32,7 +32,7 @@ def _order(x: Any, *, dim: int, descending: bool = False) -> Any:
 
 def _top(x: Any, *, k: int, dim: int, largest: bool = True) -> Any:
     order = _order(x, dim=dim, descending=largest)
-    return np.ascontiguousarray(np.moveaxis(np.moveaxis(order, dim, 0)[:k], 0, dim))
+    return np.ascontiguousarray(np.moveaxis(np.moveaxis(order, dim, 0)[:k], 0, dim), like=order)
 
 
 SORT_NOTES = {

@@ -20,6 +20,7 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.calls import call_with
 from pullback.families.elementwise import elementwise
+from pullback.families.op import absent
 from pullback.graph.tensor import Tensor
 from pullback.ops.select import choose
 
@@ -62,7 +63,8 @@ def _scipy(name: str) -> Callable[..., Any]:
         d = values[-1].dtype
         if d == np.float16:
             return np.asarray(found[0](*(np.asarray(v).astype(np.float32) for v in values))).astype(d)[()]
-        return np.asarray(found[0](*values)).astype(d, copy=False)[()]
+        r = found[0](*values)
+        return r if r.dtype == d else r.astype(d)
 
     return function
 
@@ -294,6 +296,7 @@ polygamma_op = elementwise(
     d=[lambda _out, x, *, n: polygamma_op(x, n=n + 1)],
     result="float", domain="positive", variants=[{"n": 1}, {"n": 2}], zero="x is huge",
     nonfinite="x is a pole (0, -1, -2, ...)", refuse=_kernel("polygamma", "c"),
+    facets={"lower": absent("a series whose length depends on the value (the Hurwitz zeta function)")},
 )  # fmt: skip
 digamma = elementwise(
     "digamma", _scipy("digamma"), d=[lambda _out, x: polygamma_op(x, n=1)], result="float", domain="positive",
@@ -303,7 +306,7 @@ digamma = elementwise(
 lgamma = elementwise(
     "lgamma", _lgamma, d=[lambda _out, x: digamma(x)], result="float", domain="positive",
     zero="x is the minimum, near 1.4616", refuse=_kernel("lgamma_vml_cpu", "c"),
-    nonfinite="x is a pole (0, -1, -2, ...)",
+    nonfinite="x is a pole (0, -1, -2, ...)", facets={"lower": lambda x: x.entry("lgamma")},
 )  # fmt: skip
 
 

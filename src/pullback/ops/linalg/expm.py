@@ -31,7 +31,7 @@ def _expm(a: Any) -> Any:
 
 def _blocks(a: Any, d: Any) -> Any:
     n = a.shape[-1]
-    r = np.zeros((*np.broadcast_shapes(a.shape[:-2], d.shape[:-2]), 2 * n, 2 * n), a.dtype)
+    r = np.zeros((*np.broadcast_shapes(a.shape[:-2], d.shape[:-2]), 2 * n, 2 * n), a.dtype, like=a)
     r[..., :n, :n] = a
     r[..., n:, n:] = a
     r[..., :n, n:] = d
