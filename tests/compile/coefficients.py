@@ -1,7 +1,8 @@
 """Makes the polynomial coefficients of `pullback.compile.functions`: minimax fits by Remez' exchange, in mpmath.
 
-Run as a program (`python tests/compile/coefficients.py [name ...]`) it prints the tables; a test compares some of them with
-the source. Each fit says which function it approximates, on which interval, and what the error is weighted by.
+Run as a program (`python tests/compile/coefficients.py [name ...]`) it prints the tables; a test compares
+some of them with the source. Each fit says which function it approximates, on which interval, and what the
+error is weighted by.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ FITS = {
     # log(1 + f) = f - f^2/2 + f^3 Q(f)
     "LOG4": (
         series(lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, 1e-10), 1 / s2 - 1, s2 - 1, 8,
+        lambda f: abs(f**3 / mp.log1p(f)) + mp.mpf("1e-9") if f else mp.mpf("1e-9"),
+    ),
+    # the same where 1 part in 2^23 is enough: the radius of a float32 normal
+    "RADIUS4": (
+        series(lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, 1e-10), 1 / s2 - 1, s2 - 1, 6,
         lambda f: abs(f**3 / mp.log1p(f)) + mp.mpf("1e-9") if f else mp.mpf("1e-9"),
     ),
     # log(1 + f) = 2 s + s z R(z), s = f / (2 + f), z = s^2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pullback.compile import native_draws
 from pullback.random import philox
 
 # counter, key, result: the three "philox4x32 10" lines of Random123's kat_vectors
@@ -107,3 +108,22 @@ def test_wrong_arguments():
     ]:
         with pytest.raises(ValueError, match="kind|float32 or|numbered"):
             philox.fill(*arguments)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["uniform", "normal"])
+@pytest.mark.parametrize(("first", "count"), [(0, 0), (0, 1), (5, 300), (63, 2), (2**36 + 17, 1000)])
+def test_native_draws_are_the_reference(kind, dtype, first, count):
+    for seed, stream, slot in [(0, 0, 0), (2**63 + 5, 2**32 - 1, 3), (17, 4, 2**32 - 1)]:
+        got = native_draws.fill(kind, dtype, seed, stream, slot, first, count)
+        want = philox.fill(kind, dtype, seed, stream, slot, first, count)
+        assert got.dtype == want.dtype
+        assert got.shape == (count,)
+        bound = 0 if kind == "uniform" else native_draws.NORMAL_ULP * np.spacing(np.abs(want))
+        assert (np.abs(got - want) <= bound).all()
+
+
+def test_native_normals_over_a_million():
+    for dtype in ("float32", "float64"):
+        got, want = (m.fill("normal", dtype, 99, 0, 0, 0, 10**6) for m in (native_draws, philox))
+        assert (np.abs(got - want) <= native_draws.NORMAL_ULP * np.spacing(np.abs(want))).all()

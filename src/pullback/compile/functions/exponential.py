@@ -62,10 +62,19 @@ def split(x: V) -> tuple[V, V]:
     """k (an integer) and m in [sqrt(1/2), sqrt(2)) with x = 2^k m, for x > 0, denormals included."""
     f = format_of(x)
     small = x.lt(f.tiny)
-    bits = small.select(x * 2.0 ** (f.mantissa + 2), x).bits(f.whole)
+    k, m = split_normal(small.select(x * 2.0 ** (f.mantissa + 2), x))
+    return k - small.select(x.code.const(f.mantissa + 2, f.whole, x.n), 0), m
+
+
+def split_normal(x: V) -> tuple[V, V]:
+    """The same for numbers that are no denormals."""
+    f = format_of(x)
     start = 0x3F3504F3 if x.t == "f4" else 0x3FE6A09E667F3BCD
-    moved = bits - start
-    k = (moved >> f.mantissa) - small.select(x.code.const(f.mantissa + 2, f.whole, x.n), 0)
+    moved = x.bits(f.whole) - start
+    if x.t == "f8":  # AVX2 has no arithmetic shift of 64-bit integers: shift the exponent with a bias
+        k = (moved + (1 << 62)).lsr(f.mantissa) - (1 << (62 - f.mantissa))
+    else:
+        k = moved >> f.mantissa
     return k, ((moved & ((1 << f.mantissa) - 1)) + start).bits(x.t)
 
 
@@ -87,14 +96,18 @@ def _edges(x: V, y: V) -> V:
     return x.lt(0.0).select(float("nan"), y)
 
 
-def log(x: V) -> V:
-    """Natural logarithm; log(0) = -inf, NaN below 0."""
+def log_inside(x: V, k: V, m: V) -> V:
+    """log(x) for x = 2^k m as `split` gives them."""
     f = format_of(x)
-    k, m = split(x)
-    e = k.to(x.t)
+    e = k.to(x.t) if x.t == "f4" else k.to("i4").to(x.t)  # AVX2 converts 32-bit integers only
     high, low = log_parts(m - 1.0)
     low = x.code.fma(e, f.ln2[1], low)
-    return _edges(x, x.code.fma(e, f.ln2[0], high + low))
+    return x.code.fma(e, f.ln2[0], high + low)
+
+
+def log(x: V) -> V:
+    """Natural logarithm; log(0) = -inf, NaN below 0."""
+    return _edges(x, log_inside(x, *split(x)))
 
 
 TABLE = {"exp": exp, "log": log}

@@ -12,7 +12,7 @@ high halves is ignored, so no word has to be moved between lanes until the last 
 
 from __future__ import annotations
 
-from pullback.compile.functions.exponential import LOG4, log
+from pullback.compile.functions.exponential import log_inside, split_normal
 from pullback.compile.functions.kit import polynomial
 from pullback.compile.functions.trigonometric import COS4, cosine, sine
 from pullback.compile.text import SIZES, Code, Module, V
@@ -21,6 +21,11 @@ from pullback.random.philox import MULTIPLIERS, ROUNDS, WEYL
 GROUP = {"f4": (4, 16), "f8": (2, 8)}  # words x lanes of a group of samples
 _LOW = 0xFFFFFFFF
 _SIDE = 8  # calls of the generator side by side
+# log(1 + g) = g - g^2/2 + g^3 Q(g) to 1 part in 2^24: tests/compile/coefficients.py
+RADIUS4 = (
+    0.33333910731606997, -0.25001337058852563, 0.19963064024348992, -0.16577584085066427, 0.14914765079225234,
+    -0.14267490765689764, 0.08700448456612747,
+)  # fmt: skip
 _PI = 3.141592653589793
 
 
@@ -36,11 +41,10 @@ def group_function(module: Module, kind: str, t: str, inline: bool) -> str:
         group = V("%group", "i8", 1, code)
         key = V("%key", "i8", 1, code)
         slot, stream = (code.add(f"zext i32 %{n} to i64", "i8", 1) for n in ("slot", "stream"))
-        for start in range(0, lanes, _SIDE):
-            made = _CONVERT[kind, t](_philox(code, group * lanes + start, slot, stream, key))
-            for w, numbers in enumerate(made):
-                address = code.pointer("%out", t, w * lanes + start)
-                code.store(address, numbers, align=SIZES[t] * _SIDE)
+        calls = [_philox(code, group * lanes + start, slot, stream, key) for start in range(0, lanes, _SIDE)]
+        joined = [_beside(list(parts)) for parts in zip(*calls, strict=True)]
+        for w, numbers in enumerate(_CONVERT[kind, t](joined)):
+            code.store(code.pointer("%out", t, w * lanes), numbers, align=SIZES[t] * lanes)
         code.do("ret void")
 
     attributes = "nounwind alwaysinline" if inline else "nounwind noinline"
@@ -62,32 +66,32 @@ def _philox(code: Code, first: V, slot: V, stream: V, key: V) -> list[V]:
     # counter words 1, 2 and 3 are the same in all lanes, and so are two words of the next round: scalars
     q1 = first.lsr(32)
     p1 = slot * m1
-    halves: list[list[V]] = []
+    states: list[list[V]] = []
     for odd in range(2):
         c0 = code.wide(first & _LOW, 4) + code.per_lane([2 * i + odd for i in range(4)], "i8")
         p0 = c0 * m0
-        state: tuple[V, V, V, V] = (
-            p1.lsr(32) ^ q1 ^ keys[0][0], p1 & _LOW, p0.lsr(32) ^ code.wide(stream ^ keys[0][1], 4), p0,
-        )  # fmt: skip
-        for k0, k1 in keys[1:]:
-            state = _round(code, state, k0, k1)
-        halves.append([code.wide(c, 4) for c in state])
+        varied = p0.lsr(32) ^ code.wide(stream ^ keys[0][1], 4)
+        states.append([p1.lsr(32) ^ q1 ^ keys[0][0], p1 & _LOW, varied, p0])
+    for k0, k1 in keys[1:]:
+        states = _round(states, k0, k1)
     words: list[V] = []
-    for even, odd_half in zip(*halves, strict=True):
-        both = (even & _LOW) | (odd_half << 32)
-        words.append(code.add(f"bitcast {both.typed} to <8 x i32>", "i4", 8))
+    for even, odd_half in zip(*states, strict=True):
+        both = (code.wide(even, 4) & _LOW) | (code.wide(odd_half, 4) << 32)
+        words.append(code.add(f"bitcast {both.typed} to <8 x i32>", "i4", _SIDE))
     return words
 
 
-def _round(code: Code, c: tuple[V, V, V, V], k0: V, k1: V) -> tuple[V, V, V, V]:
-    """One round on 64-bit lanes whose low halves count; a word that all lanes share is still a scalar."""
+def _round(states: list[list[V]], k0: V, k1: V) -> list[list[V]]:
+    """One round on 64-bit lanes whose low halves count; a word that all lanes share is still a scalar.
+
+    The steps of the two vectors are interleaved: one alone would wait for each of its products.
+    """
     m0, m1 = MULTIPLIERS
-    p0, p1 = (c[0] & _LOW) * m0, (c[2] & _LOW) * m1
-    n = max(c[1].n, p1.n)
-    high1 = code.wide(p1.lsr(32), n) ^ code.wide(c[1], n) ^ code.wide(k0, n)
-    n = max(c[3].n, p0.n)
-    high0 = code.wide(p0.lsr(32), n) ^ code.wide(c[3], n) ^ code.wide(k1, n)
-    return high1, p1, high0, p0
+    products = [((c[0] & _LOW) * m0, (c[2] & _LOW) * m1) for c in states]
+    keyed = [(c[1] ^ k0, c[3] ^ k1) for c in states]
+    return [
+        [p1.lsr(32) ^ x1, p1, p0.lsr(32) ^ x3, p0] for (p0, p1), (x1, x3) in zip(products, keyed, strict=True)
+    ]
 
 
 # ------------------------------------------------------------------------------------- numbers from words
@@ -128,20 +132,25 @@ def _quadrants(c: V, s: V, turned: V) -> tuple[V, V]:
 
 
 def _normal_single(words: list[V]) -> list[V]:
-    """Two pairs of normals."""
-    return [z for even, odd in (words[0:2], words[2:4]) for z in _pair_single(even, odd)]
-
-
-def _pair_single(even: V, odd: V) -> tuple[V, V]:
-    code = even.code
-    shift = even.lt(0).select(code.const(1.0, "f4", 8), 2.0**-33)
+    """Both pairs side by side: the steps of one wait for one another, so the other's fill the gaps."""
+    n, code = words[0].n, words[0].code
+    even, odd = _beside([words[0], words[2]]), _beside([words[1], words[3]])
+    shift = even.lt(0).select(code.const(1.0, "f4", 2 * n), 2.0**-33)
     u = code.fma(even.to("f4"), 2.0**-32, shift)
     u = u.lt(1.0 - 2.0**-24).select(u, 1.0 - 2.0**-24)
     radius = code.intrinsic("sqrt", _minus_two_log(u))
     rest = (odd << 2) >> 2  # the low 30 bits, signed: the distance from the nearest multiple of pi/2
     r = rest.to("f4") * (2.0 * _PI * 2.0**-32)
     a, b = _quadrants(_cosine_short(r), sine(r), odd + (1 << 29))
-    return radius * a, radius * b
+    return [code.shuffle(z, z, range(k, k + n)) for k in (0, n) for z in (radius * a, radius * b)]
+
+
+def _beside(parts: list[V]) -> V:
+    """One or two vectors as one."""
+    if len(parts) == 1:
+        return parts[0]
+    a, b = parts
+    return a.code.shuffle(a, b, range(2 * a.n))
 
 
 def _cosine_short(r: V) -> V:
@@ -156,7 +165,7 @@ def _minus_two_log(u: V) -> V:
     moved = u.bits("i4") - 0x3F3504F3
     g = ((moved & 0x7FFFFF) + 0x3F3504F3).bits("f4") - 1.0
     e = (moved >> 23).to("f4")
-    q = polynomial(g, [-2.0 * c for c in LOG4])
+    q = polynomial(g, [-2.0 * c for c in RADIUS4])
     tail = code.fma(e, -2.0 * 0.6931471805599453, g * g * code.fma(g, q, 1.0))
     return code.fma(g, -2.0, tail)
 
@@ -165,7 +174,8 @@ def _normal_double(words: list[V]) -> list[V]:
     """One pair of normals; the angle's number gives 2 bits of quadrant and 52 of the rest."""
     even, odd = _joined(words)
     code = even.code
-    radius = code.intrinsic("sqrt", log(_uniform_wide(even)) * -2.0)
+    u = _uniform_wide(even)
+    radius = code.intrinsic("sqrt", log_inside(u, *split_normal(u)) * -2.0)
     turned = odd + (1 << 61)
     r = (((turned << 2).lsr(12) | 0x3FF0000000000000).bits("f8") - 1.5) * (0.5 * _PI)
     a, b = _quadrants(cosine(r), sine(r), turned)

@@ -156,8 +156,8 @@ class _Writer:
             start = begin
             if n > 1:
                 start = begin + ((end - begin) & -n)
-                _counted(code, begin, start, n, lambda i: self._entries(code, n, i, bases, wide))
-            _counted(
+                counted(code, begin, start, n, lambda i: self._entries(code, n, i, bases, wide))
+            counted(
                 code, start, end, 1, lambda i: self._entries(code, 1, i, bases, narrow if n > 1 else wide)
             )
 
@@ -174,7 +174,7 @@ class _Writer:
             inside(indices)
             return
         stop = code.const(self.program.outer[depth], "i8")
-        _counted(code, code.const(0, "i8"), stop, 1, lambda i: self._outer(code, inside, [*indices, i]))
+        counted(code, code.const(0, "i8"), stop, 1, lambda i: self._outer(code, inside, [*indices, i]))
 
     def _entries(self, code: Code, n: int, lane0: V, bases: Sequence[str], scratch: list[str]) -> None:
         """The body for n entries."""
@@ -200,10 +200,10 @@ class _Writer:
             stop = stop.lt(last).select(stop, last)
             whole = start + ((stop - start) & -size)
             if not self.large:
-                _counted(code, start, whole, size, lambda g: self._group(code, g, None, bases))
-                _counted(code, whole, stop, size, lambda g: self._group(code, g, stop, bases))
+                counted(code, start, whole, size, lambda g: self._group(code, g, None, bases))
+                counted(code, whole, stop, size, lambda g: self._group(code, g, stop, bases))
             else:
-                _counted(code, start, stop, size, lambda g: self._group(code, g, stop, bases))
+                counted(code, start, stop, size, lambda g: self._group(code, g, stop, bases))
             number = code.add(f"udiv i64 {(start - first).ref}, {block.ref}", "i8", 1)
             self.frame.write(code.pointer("%sums", "f8", number * row))
 
@@ -230,7 +230,7 @@ class _Writer:
                 lanes.valid = index.lt(code.wide(stop, n))
             lanes.emit(self.program.body, write_loop)
 
-        _counted(code, code.const(0, "i8"), code.const(frame.words, "i8"), 1, one_word)
+        counted(code, code.const(0, "i8"), code.const(frame.words, "i8"), 1, one_word)
         frame.fold()
 
 
@@ -327,7 +327,7 @@ class _Frame:
             code.store(code.pointer(row, "f8", i), result)
 
 
-def _counted(code: Code, start: V, stop: V, step: int, body: Callable[[V], None]) -> None:
+def counted(code: Code, start: V, stop: V, step: int, body: Callable[[V], None]) -> None:
     """for i in start, start + step, ... while i < stop."""
     _stepped(code, start, stop, code.const(step, "i8"), body)
 
