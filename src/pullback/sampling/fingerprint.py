@@ -1,0 +1,102 @@
+"""A digest of everything that decides a study's numbers, so that a checkpoint is not continued by another one.
+
+Read `fingerprint`. A function counts by its byte code, constants, defaults, and by the values that it takes
+from its surroundings; comments and names of local variables do not count. Imports NumPy only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from pullback.graph.tensor import Tensor
+
+
+def fingerprint(*items: Any) -> str:
+    """A digest that is the same in every process, for functions, arrays, tensors, numbers and containers.
+
+    >>> fingerprint(lambda x: x + 1, 2.0) == fingerprint(lambda x: x + 1, 2.0)
+    True
+    >>> fingerprint(lambda x: x + 1) == fingerprint(lambda x: x + 2)
+    False
+    """
+    digest = hashlib.sha256()
+    seen: set[int] = set()
+    for item in items:
+        _add(digest.update, item, seen)
+    return digest.hexdigest()
+
+
+def _add(put: Callable[[bytes], None], x: Any, seen: set[int]) -> None:
+    """Feed one thing to the digest, its type first."""
+    put(f"<{type(x).__name__}>".encode())
+    if isinstance(x, Tensor):
+        x = np.asarray(x.value)
+    if isinstance(x, np.ndarray) and x.dtype != object:
+        put(f"{x.dtype.str}{x.shape}".encode())
+        put(np.ascontiguousarray(x).tobytes())
+    elif isinstance(x, str | bytes | int | float | complex | None | np.generic | np.dtype | range):
+        put(repr(x).encode())
+    elif id(x) not in seen:  # a recursive function or a ring of objects ends here
+        seen.add(id(x))
+        _add_object(put, x, seen)
+
+
+def _add_object(put: Callable[[bytes], None], x: Any, seen: set[int]) -> None:
+    parts: list[Any]
+    if isinstance(x, types.FunctionType):
+        parts = _function(x)
+    elif isinstance(x, types.MethodType):
+        parts = [x.__func__, x.__self__]
+    elif isinstance(x, types.CodeType):
+        parts = [x.co_code, x.co_consts, x.co_names]
+    elif isinstance(x, types.ModuleType | type) or callable(getattr(x, "__wrapped__", None)):
+        parts = [getattr(x, "__name__", ""), getattr(x, "__module__", "")]
+    elif isinstance(x, set | frozenset):
+        parts = sorted(map(repr, x))
+    elif isinstance(x, Mapping):
+        parts = [y for pair in x.items() for y in pair]
+    elif isinstance(x, list | tuple):
+        parts = list(x)
+    elif is_dataclass(x):
+        parts = [getattr(x, f.name) for f in fields(x)]
+    else:
+        state = getattr(x, "__dict__", None)
+        parts = [repr(type(x))] if state is None else [repr(type(x)), state]
+    for part in parts:
+        _add(put, part, seen)
+    put(b"<end>")
+
+
+def _function(f: types.FunctionType) -> list[Any]:
+    """What a function does: its code, and what it reads from outside by name."""
+    cells = [c.cell_contents for c in f.__closure__ or () if _filled(c)]
+    names = sorted(_names(f.__code__))
+    used = [f.__globals__[n] for n in names if n in f.__globals__ and not _foreign(f.__globals__[n])]
+    return [f.__code__, f.__defaults__, f.__kwdefaults__, cells, used]
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - reading an empty cell raises
+    except ValueError:
+        return False
+    return True
+
+
+def _names(code: types.CodeType) -> set[str]:
+    found = set(code.co_names)
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            found |= _names(const)
+    return found
+
+
+def _foreign(x: Any) -> bool:
+    """Modules, and what installed packages define: they count by name only, which the code holds."""
+    return isinstance(x, types.ModuleType) or str(getattr(x, "__module__", "")).startswith("pullback.")
