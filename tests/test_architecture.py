@@ -37,8 +37,12 @@ LAYERS = [
     ("autograd", "linalg", "special"),
     ("nn",),
     ("optim", "utils", "serialization"),
+    ("compiler.program",),
+    ("compiler",),
+    ("descent", "sampling"),
+    ("plot",),
     ("compat",),
-    ("cli", "__main__", ""),
+    ("cli", "cli_sensitivity", "__main__", ""),
 ]
 
 

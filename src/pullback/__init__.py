@@ -53,8 +53,12 @@ __version__ = "0.1.0"
 from pullback import autograd  # noqa: E402 - the rooms come after the names they use
 
 # rooms that are imported on first use, so that `import pullback` stays light
-_IN_ROOMS = {"vmap": "func", "dropout": "nn.functional", "save": "serialization", "load": "serialization"}
-_ROOMS = ("compat", "func", "linalg", "nn", "optim", "random", "special", "utils")
+_IN_ROOMS = {
+    "vmap": "func", "dropout": "nn.functional", "save": "serialization", "load": "serialization",
+    "minimize": "descent", "sensitivity": "sampling", "given": "sampling", "each": "sampling",
+    "distributions": "sampling",
+}  # fmt: skip
+_ROOMS = ("compat", "func", "linalg", "nn", "optim", "plot", "random", "sampling", "special", "utils")
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ Read `build_plan`. May import `compile`'s other modules and `families`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,12 +46,18 @@ def cores() -> int:
 
 
 class NativeStep:
-    """A kernel over `extent` lanes."""
+    """A kernel over `extent` lanes, for `parts` slices of the first outer dimension."""
 
-    def __init__(self, program: Program, reads: list[Var], writes: list[Var], extent: int) -> None:
+    def __init__(
+        self, program: Program, reads: list[Var], writes: list[Var], extent: int, parts: int = 1
+    ) -> None:
         """Compile a program; its arrays are `reads`, then `writes`."""
         self.program, self.reads, self.writes, self.extent = program, reads, writes, extent
         self.kernel = compile_program(program)
+        self.shifts: list[list[int]] | None = None
+        if parts > 1:
+            rows = program.outer[0]
+            self.shifts = [[k * rows * a.outer[0] for a in program.arrays] for k in range(parts)]
 
     def run(self, env: dict[Var, Any]) -> None:
         """Read arrays from env, write new ones into it."""
@@ -58,11 +65,17 @@ class NativeStep:
         for v in self.writes:
             env[v] = out = np.empty(v.shape, v.dtype)
             arrays.append(out)
-        run_lanes(self.kernel, arrays, self.extent)
+        if self.shifts is None:
+            run_lanes(self.kernel, arrays, self.extent)
+            return
+        flat = [a.reshape(-1) for a in arrays]
+        slices = [[a[at:] for a, at in zip(flat, shift, strict=True)] for shift in self.shifts]
+        list(threads().map(lambda part: self.kernel.map(part, 0, self.extent), slices))
 
     def describe(self) -> str:
         """One line for `inspect`."""
-        return f"native kernel: {len(self.program.body)} values, {self.extent} lanes"
+        around = "".join(f"{n} x " for n in self.program.outer)
+        return f"native kernel: {len(self.program.body)} values, {around}{self.extent} lanes"
 
 
 def run_lanes(kernel: Any, arrays: Sequence[np.ndarray], extent: int) -> None:
@@ -234,6 +247,9 @@ def fused(group: Group, readers: dict[Var, int]) -> Any:
     writes.sort(key=[v for e in group.eqns for v in e.outs].index)
     sizes, strides = collapsed(group.shape, [broadcast_strides(v.shape, group.shape) for v in (*reads, *writes)])
     wide = any(v.dtype.itemsize > 4 for v in (*reads, *writes, *group.made))  # noqa: PLR2004
+    parts = slices_of(sizes)
+    if parts > 1:
+        sizes[0] //= parts
     program = Program(lanes=8 if wide else 16, outer=tuple(sizes[:-1]))
     b = Builder(program)
     env: dict[Var, Any] = {}
@@ -246,7 +262,14 @@ def fused(group: Group, readers: dict[Var, int]) -> Any:
         env[e.outs[0]] = lower_eqn(b, flat, [env[a] if isinstance(a, Var) else a for a in e.args])
     for i, v in enumerate(writes):
         b.store(len(reads) + i, 0, env[v].grid[()])
-    return NativeStep(program, reads, writes, sizes[-1])
+    return NativeStep(program, reads, writes, sizes[-1], parts)
+
+
+def slices_of(sizes: Sequence[int]) -> int:
+    """Into how many equal slices the first outer dimension is cut, one for each thread."""
+    n = cores()
+    worth = len(sizes) > 1 and sizes[-1] < GRAIN * n and math.prod(sizes) >= GRAIN * n
+    return next((k for k in range(n, 1, -1) if sizes[0] % k == 0), 1) if worth else 1
 
 
 def broadcast_strides(shape: tuple[int, ...], wide: tuple[int, ...]) -> list[int]:

@@ -135,6 +135,15 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient; a closure is evaluated first and its loss returned."""
         mode, grad = modes.mode, modes.grad
+        if modes.tracer is not None:
+            raise RuntimeError(
+                message(
+                    "an optimizer's step cannot be recorded in a compiled function",
+                    f"{type(self).__name__} keeps counters and buffers that change from call to call",
+                    "compile the loss and its gradient and call step() outside, or write the update with "
+                    "tensors: p -= lr * p.grad under torch.no_grad()",
+                )
+            )
         loss: Any = None
         for hook in list(self._before.values()):
             hook(self, (closure,), {})

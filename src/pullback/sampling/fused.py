@@ -29,7 +29,6 @@ from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor
 
 BUDGET = 60_000  # values that a kernel may have
-LARGEST_CONSTANT = 1 << 14  # entries of a fixed tensor that a kernel keeps as constants
 
 
 @dataclass
@@ -41,16 +40,19 @@ class Source:
     shape      of the argument for one sample
     base       "normal" or "uniform", first slot and shape of the standard numbers (kind "draws")
     bounds     what is known of the array's values: (lowest, highest), None if some are not finite
+    row        the distance of an entry's neighbours in a "lanes" array, in samples
     value      the tensor (kind "fixed")
     """
 
     kind: str
     shape: tuple[int, ...]
+    dtype: Any
     base: str = ""
     first_slot: int = 0
     slot_shape: tuple[int, ...] = ()
     transform: Callable[[Tensor], Tensor] | None = None
     bounds: tuple[float, float] | None = None
+    row: int = 0
     value: Any = None
 
 
@@ -69,15 +71,13 @@ class Recorded:
     shapes: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
 
 
-def record(
-    f: Callable[..., Any], sources: Sequence[Source], wrt: Sequence[int], dtype: Any, upstream: Any
-) -> Recorded:
+def record(f: Callable[..., Any], sources: Sequence[Source], wrt: Sequence[int], upstream: Any) -> Recorded:
     """Trace one sample of v . f(x) and its gradient.
 
     upstream   an array (k, *output shape) of all upstream vectors, or None for scalar f
     """
     inputs = [s for s in sources if s.kind != "fixed"]
-    avals = [Aval(s.slot_shape if s.kind == "draws" else s.shape, np.dtype(dtype)) for s in inputs]
+    avals = [Aval(s.slot_shape if s.kind == "draws" else s.shape, np.dtype(s.dtype)) for s in inputs]
 
     def one(*given: Tensor) -> list[Tensor]:
         fresh = iter(given)
@@ -135,13 +135,13 @@ class SampleProgram:
     arrays   of the program, in order: one for each source that is no draw, the upstream vector
     """
 
-    def __init__(self, recorded: Recorded, dtype: Any, upstream: Any, row: int) -> None:
-        """Lower the graph; `row` is the distance of the entries of a lanes array, in samples."""
+    def __init__(self, recorded: Recorded, dtype: Any, upstream: Any) -> None:
+        """Lower the graph; dtype is that of the draws."""
         self.recorded = recorded
         code = code_of(dtype)
         self.program = Program(kind="samples", lanes=16 if code == "f4" else 8, draws=code)
         self.b = b = Builder(self.program, BUDGET)
-        cells = [self._source(s, code, row, dtype) for s in recorded.sources]
+        cells = [self._source(s) for s in recorded.sources]
         if recorded.upstream:
             v = recorded.graph.inputs[-1]
             cells.append(self._upstream(v, upstream))
@@ -150,18 +150,17 @@ class SampleProgram:
         self.gradients: list[Value] = [v for c in outs[1 : 1 + recorded.gradients] for v in c.flat]
         self.inputs: list[Value] = [v for c in outs[1 + recorded.gradients :] for v in c.flat]
 
-    def _source(self, s: Source, code: str, row: int, dtype: Any) -> Cells:
+    def _source(self, s: Source) -> Cells:
         b = self.b
-        shape = s.slot_shape if s.kind == "draws" else s.shape
-        grid = np.empty(shape, object)
+        grid = np.empty(s.slot_shape if s.kind == "draws" else s.shape, object)
         if s.kind == "draws":
             grid.reshape(-1)[:] = [b.draw(s.base, s.first_slot + i) for i in range(grid.size)]
         else:
             lanes = s.kind == "lanes"
-            k = b.array(Array(code, 1 if lanes else 0))
-            step = row if lanes else 1
+            k = b.array(Array(code_of(s.dtype), 1 if lanes else 0))
+            step = s.row if lanes else 1
             grid.reshape(-1)[:] = [b.load(k, i * step, s.bounds) for i in range(grid.size)]
-        return Cells(grid, dtype, b)
+        return Cells(grid, s.dtype, b)
 
     def _upstream(self, v: Var, upstream: Any) -> Cells:
         """The upstream vector of the cell; entries that are 0 in every one of them are constants."""
@@ -198,9 +197,9 @@ class Entry:
 class SumsProgram(SampleProgram):
     """Sums per block of samples: of v . f and of each gradient entry, less their centres."""
 
-    def __init__(self, recorded: Recorded, dtype: Any, upstream: Any, row: int) -> None:
+    def __init__(self, recorded: Recorded, dtype: Any, upstream: Any, omit: bool = True) -> None:
         """Build the kernel; the last array holds the centres (value first, then the gradient entries)."""
-        super().__init__(recorded, dtype, upstream, row)
+        super().__init__(recorded, dtype, upstream)
         b = self.b
         code = code_of(dtype)
         self.centres = b.array(Array(code))
@@ -209,11 +208,13 @@ class SumsProgram(SampleProgram):
         for check in checks:
             valid = b.op("and", valid, check)
         self.always_valid = valid.op == "const"
-        self.valid = self.invalid = self.first_invalid = -1
+        self.invalid = self.first_invalid = -1
         if not self.always_valid:
             wrong = b.op("not", valid)
             self.invalid = b.accumulate("count", wrong)
             self.first_invalid = b.accumulate("first", wrong)
+        if not omit:
+            valid = b.const(True, "b1")
         self.entries = [self._entry(v, i, valid, code, i == 0) for i, v in enumerate((self.value, *self.gradients))]
         self.kernel = compile_program(self.program)
 
@@ -239,9 +240,9 @@ class SumsProgram(SampleProgram):
 class RowsProgram(SampleProgram):
     """Values, gradients and inputs of every sample, as float64 arrays with one row per entry."""
 
-    def __init__(self, recorded: Recorded, dtype: Any, upstream: Any, row: int, out_row: int) -> None:
+    def __init__(self, recorded: Recorded, dtype: Any, upstream: Any, out_row: int) -> None:
         """Build the kernel; its last array takes the rows, `out_row` samples apart."""
-        super().__init__(recorded, dtype, upstream, row)
+        super().__init__(recorded, dtype, upstream)
         b = self.b
         k = b.array(Array("f8", 1, written=True))
         self.entries = [self.value, *self.gradients, *self.inputs]
