@@ -4,13 +4,13 @@
 move entries and emit nothing. What has no meaning for values that are not known yet (a Python branch on an
 entry, a function that is not in the tables) raises `NotLowered`, and the op then runs through NumPy. A
 function that makes an array of its own must make it like its argument: `np.zeros(shape, dtype, like=x)`.
-Ufuncs are in `scalars`, NumPy's functions in `cells_numpy` and `cells_linalg`. Read `Cells`. May import
+Ufuncs are in `cells_ufuncs`, NumPy's functions in `cells_numpy` and `cells_linalg`. Read `Cells`. May import
 `compile.picks` and what it may import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,12 +19,15 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from pullback.compile import picks
 from pullback.compile.build import CODES, Builder
 from pullback.compile.program import Value
-from pullback.compile.scalars import REDUCTIONS, NotLowered, fold_pairs, rule_of
+from pullback.compile.scalars import NotLowered
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-# NumPy's functions on cells, rule(builder, *args, **kwargs); `cells_numpy` and `cells_linalg` fill the table
+# what functions of NumPy and methods of ufuncs do on cells: rule(builder, *args, **kwargs), filled by the
+# modules `cells_...`
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+METHODS: dict[str, Callable[..., Any]] = {}
 BOOL, INDEX = np.dtype(bool), np.dtype("i8")
+NUMPY: Any = np  # NumPy's functions as cells see them: they take and return cells
 
 
 def implements(*functions: Any) -> Callable[[Function], Function]:
@@ -97,52 +100,56 @@ class Cells(NDArrayOperatorsMixin):
         return Cells(grid, self.dtype, self.builder)
 
     def __getitem__(self, index: Any) -> Cells:
-        dynamic = self._dynamic(index)
-        if dynamic is None:
+        if not depends(index):
             return self.like(self.grid[plain_index(index)])
-        found = mapped(lambda *at: held(picks.gather(self.builder, self.grid, at)), *dynamic)
-        rest = self.shape[len(dynamic) :]
-        out = np.empty((*found.shape, *rest), object)
-        for place in np.ndindex(*found.shape):
-            out[place] = found[place] if rest else found[place][()]
-        return self.like(out)
+        places, view, target = self._places(index)
+        out = np.empty((*places[0].shape, *view.shape[len(places) :]), object)
+        for place in np.ndindex(*places[0].shape):
+            out[place] = picks.gather(self.builder, view, [p[place] for p in places])
+        n = places[0].ndim
+        return self.like(np.moveaxis(out, range(n), range(target, target + n)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(index, Cells) and index.dtype == BOOL:
             if index.shape == self.shape and np.ndim(value) == 0:
-                self.grid[...] = np.where(index, self.cast_in(value), self).grid
+                self.grid[...] = NUMPY.where(index, self.cast_in(value), self).grid
                 return
             raise NotLowered("a write where a mask holds")
-        dynamic = self._dynamic(index)
-        if dynamic is None:
+        if not depends(index):
             # a 0-d object array would become an entry itself
             grid = self.cast_in(value).grid
             self.grid[plain_index(index)] = grid if grid.ndim else grid[()]
             return
-        self.write(dynamic, value)
+        self.write(index, value)
 
-    def write(self, index: Sequence[Any], value: Any, pair: Any = None) -> None:
-        """Write (or join with pair) at places that may depend on values.
+    def write(self, index: Any, value: Any, pair: Any = None) -> None:
+        """Write (or join with pair) at places that may depend on values."""
+        places, view, target = self._places(index)
+        n, rest = places[0].ndim, view.shape[len(places) :]
+        shape = (*rest[:target], *places[0].shape, *rest[target:])
+        values = np.broadcast_to(self.cast_in(value).grid, shape)
+        values = np.moveaxis(values, range(target, target + n), range(n))
+        for place in np.ndindex(*places[0].shape):
+            picks.scatter(self.builder, view, [p[place] for p in places], values[place], pair)
 
-        index: object arrays, one per leading dimension.
+    def _places(self, index: Any) -> tuple[list[Any], Any, int]:
+        """An index of integers and full slices, as NumPy takes it.
+
+        The broadcast object arrays of its places, the entries with the indexed dimensions in front, and where
+        the places' dimensions stand in the result.
         """
-        wide = np.broadcast_arrays(*index)
-        rest = self.shape[len(index) :]
-        values = np.broadcast_to(self.cast_in(value).grid, (*wide[0].shape, *rest))
-        for place in np.ndindex(*wide[0].shape):
-            picks.scatter(self.builder, self.grid, [w[place] for w in wide], values[place], pair)
-
-    def _dynamic(self, index: Any) -> list[Any] | None:
-        """An index that depends on values as object arrays, one per leading dimension; None for another."""
-        parts = index if isinstance(index, tuple) else (index,)
-        if not any(isinstance(p, Cells) and not p.known for p in parts):
-            return None
-        if any(isinstance(p, slice) or p is None or p is Ellipsis for p in parts):
+        parts = list(index) if isinstance(index, tuple) else [index]
+        parts += [slice(None)] * (self.ndim - len(parts))
+        axes = [i for i, p in enumerate(parts) if not isinstance(p, slice)]
+        if any(p is None or p is Ellipsis or (isinstance(p, slice) and p != slice(None)) for p in parts):
             raise NotLowered("an index that depends on values next to slices")
-        cells = [p if isinstance(p, Cells) else as_cells(p, INDEX, self.builder) for p in parts]
+        cells = [as_cells(p, joined(p), self.builder) for p in (parts[i] for i in axes)]
         if any(c.dtype.kind not in "iu" for c in cells):
             raise NotLowered("a mask that depends on values")
-        return [c.astype(INDEX).grid for c in cells]
+        places = np.broadcast_arrays(*[c.astype(INDEX).grid for c in cells])
+        side_by_side = axes[-1] - axes[0] == len(axes) - 1
+        view = np.moveaxis(self.grid, axes, range(len(axes)))
+        return list(places), view, axes[0] if side_by_side else 0
 
     @property
     def known(self) -> bool:
@@ -207,7 +214,7 @@ class Cells(NDArrayOperatorsMixin):
     conjugate = conj
 
     def entry(self, op: str, *others: Any) -> Cells:
-        """One op of the lane program on every entry, in this dtype: what an entry's own `lower` is made of."""
+        """One op of the lane program on every entry, in this dtype: for an entry's own `lower`."""
         grids = [self.cast_in(o).grid for o in others]
         return self.like(mapped(lambda *vs: self.builder.op(op, *vs), self.grid, *grids))
 
@@ -228,7 +235,7 @@ class Cells(NDArrayOperatorsMixin):
 
     def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         """Sums along axes."""
-        return np.add.reduce(self, axis, dtype, out, keepdims)
+        return NUMPY.add.reduce(self, axis, dtype, out, keepdims)
 
     def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         """Means along axes."""
@@ -237,27 +244,31 @@ class Cells(NDArrayOperatorsMixin):
 
     def prod(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         """Products along axes."""
-        return np.multiply.reduce(self, axis, dtype, out, keepdims)
+        return NUMPY.multiply.reduce(self, axis, dtype, out, keepdims)
 
     def max(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         """The largest along axes (NaN wins)."""
-        return np.maximum.reduce(self, axis, None, out, keepdims)
+        return NUMPY.maximum.reduce(self, axis, None, out, keepdims)
 
     def min(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         """The smallest along axes (NaN wins)."""
-        return np.minimum.reduce(self, axis, None, out, keepdims)
+        return NUMPY.minimum.reduce(self, axis, None, out, keepdims)
 
     def any(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         """Is one true along axes?"""
-        return np.logical_or.reduce(self, axis, None, out, keepdims)
+        return NUMPY.logical_or.reduce(self, axis, None, out, keepdims)
 
     def all(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         """Are all true along axes?"""
-        return np.logical_and.reduce(self, axis, None, out, keepdims)
+        return NUMPY.logical_and.reduce(self, axis, None, out, keepdims)
 
     def cumsum(self, axis: Any = None) -> Any:
         """Running sums."""
         return np.cumsum(self, axis)
+
+    def take(self, indices: Any, axis: Any = None) -> Any:
+        """The entries at indices along an axis."""
+        return np.take(self, indices, axis)
 
     def dot(self, other: Any) -> Any:
         """The product of matrices or vectors."""
@@ -278,16 +289,14 @@ class Cells(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         out = (kwargs.pop("out", None) or (None,))[0]
         where = kwargs.pop("where", True)
-        if method == "at" and isinstance(inputs[0], Cells):
-            return at(ufunc, *inputs)
         if method not in METHODS:
             raise NotLowered(f"NumPy's {ufunc.__name__}.{method}")
         got = METHODS[method](self.builder, ufunc, *inputs, **kwargs)
         if where is not True:
             if out is None:
                 raise NotLowered(f"NumPy's {ufunc.__name__} with where=")
-            got = np.where(where, got, out)
-        if out is None:
+            got = NUMPY.where(where, got, out)
+        if out is None or got is None:
             return got
         if not isinstance(out, Cells):
             raise NotLowered("values written into a NumPy array")
@@ -316,7 +325,7 @@ def held(x: Any) -> np.ndarray:
 
 def mapped(function: Callable[..., Any], *grids: Any) -> np.ndarray:
     """The object array of function over broadcast object arrays."""
-    wide = np.broadcast_arrays(*grids) if len(grids) > 1 else grids
+    wide: Any = np.broadcast_arrays(*grids) if len(grids) > 1 else grids
     out = np.empty(wide[0].shape, object)
     flat = [w.reshape(-1) for w in wide]
     lines = out.reshape(-1)
@@ -325,10 +334,17 @@ def mapped(function: Callable[..., Any], *grids: Any) -> np.ndarray:
     return out
 
 
+def depends(index: Any) -> bool:
+    """Does an index have cells that are no constants?"""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(p, Cells) and not p.known for p in parts)
+
+
 def plain_index(index: Any) -> Any:
     """An index whose cells are constants, as NumPy takes it."""
-    parts = [np.asarray(p) if isinstance(p, Cells) else p for p in index] if isinstance(index, tuple) else index
-    return tuple(parts) if isinstance(parts, list) else np.asarray(parts) if isinstance(parts, Cells) else parts
+    if isinstance(index, tuple):
+        return tuple(map(plain_index, index))  # pyright: ignore[reportUnknownArgumentType]
+    return np.asarray(index) if isinstance(index, Cells) else index
 
 
 def as_cells(x: Any, dtype: Any, b: Builder) -> Cells:
@@ -338,10 +354,17 @@ def as_cells(x: Any, dtype: Any, b: Builder) -> Cells:
     array = np.asarray(x)
     code = code_of(dtype)
     if array.dtype == object:
-        return Cells(mapped(lambda v: v if isinstance(v, Value) else b.const(v, code), array), dtype, b)
+        return Cells(mapped(lambda v: _entry(b, v, code), array), dtype, b)
     with np.errstate(all="ignore"):
         array = array.astype(np.dtype(dtype))
     return Cells(mapped(lambda v: b.const(v, code), array.astype(object)), dtype, b)
+
+
+def _entry(b: Builder, v: Any, code: str) -> Value:
+    """An entry of an object array: a Value, a number, or a 0-d array that NumPy put in whole."""
+    if isinstance(v, np.ndarray):
+        v = v[()]
+    return v if isinstance(v, Value) else b.const(v, code)
 
 
 def joined(*inputs: Any) -> Any:
@@ -357,118 +380,4 @@ def truth(b: Builder, x: Any) -> Cells:
     return x if x.dtype == BOOL else Cells(mapped(lambda v: b.op("ne", v, 0), x.grid), BOOL, b)
 
 
-# ---------------------------------------------------------------------- ufuncs and their methods
-
-
-def call(b: Builder, ufunc: Any, *inputs: Any, dtype: Any = None, **_options: Any) -> Cells:
-    """A ufunc entry by entry."""
-    if ufunc is np.matmul:
-        return matmul(b, *inputs)
-    rule = rule_of(ufunc)
-    if rule.operands == "truth":
-        grids = [truth(b, x).grid for x in inputs]
-        kind: Any = BOOL
-    else:
-        kind = np.dtype(dtype) if dtype is not None else joined(*inputs)
-        if (rule.operands == "float" and kind.kind != "f") or rule.operands == "wide":
-            kind = np.dtype("f8")
-        grids = [as_cells(x, kind, b).grid for x in inputs]
-    found = mapped(lambda *vs: rule.function(b, *vs), *grids)
-    return Cells(found, BOOL if rule.boolean else kind, b)
-
-
-def reduce(
-    b: Builder, ufunc: Any, x: Cells, axis: Any = 0, dtype: Any = None, keepdims: bool = False, **more: Any
-) -> Cells:
-    """A ufunc folded along axes."""
-    if ufunc not in REDUCTIONS:
-        raise NotLowered(f"NumPy's {ufunc.__name__}.reduce")
-    fold, nothing = REDUCTIONS[ufunc]
-    first = more.get("initial")
-    start = [] if first is None else [b.const(first, code_of(folding_dtype(ufunc, x.dtype, dtype)))]
-    if ufunc in {np.logical_or, np.logical_and}:
-        x = truth(b, x)
-    else:
-        x = x.astype(folding_dtype(ufunc, x.dtype, dtype), copy=False)
-
-    def line(vs: list[Value]) -> Value:
-        if vs or start:
-            return fold(start + vs)
-        if nothing is None:
-            raise NotLowered("an extreme of nothing")
-        return b.const(nothing, code_of(x.dtype))
-
-    return reduce_lines(x, axis, keepdims, line)
-
-
-def folding_dtype(ufunc: Any, have: Any, wanted: Any) -> Any:
-    """The dtype that a sum or product runs in: short integers and truth values in int64."""
-    if wanted is not None:
-        return np.dtype(wanted)
-    return INDEX if ufunc in {np.add, np.multiply} and have.kind in "biu" else have
-
-
-def reduce_lines(x: Cells, axis: Any, keepdims: bool, fold: Callable[[list[Value]], Value]) -> Cells:
-    """One value per line along axes."""
-    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = tuple(a % x.ndim for a in axes) if x.ndim else ()
-    kept = [i for i in range(x.ndim) if i not in axes]
-    lines = x.grid.transpose([*kept, *axes])
-    shape = tuple(lines.shape[: len(kept)])
-    out = np.empty(shape, object)
-    for place in np.ndindex(*shape):
-        out[place] = fold(list(lines[place].reshape(-1) if kept else lines.reshape(-1)))
-    if keepdims:
-        out = out.reshape([1 if i in axes else s for i, s in enumerate(x.shape)])
-    return x.like(out)
-
-
-def accumulate(b: Builder, ufunc: Any, x: Cells, axis: int = 0, dtype: Any = None) -> Cells:
-    """Running folds along an axis."""
-    rule = rule_of(ufunc)
-    out = np.moveaxis(x.astype(folding_dtype(ufunc, x.dtype, dtype)).grid, axis, 0)
-    for i in range(1, len(out)):
-        for place in np.ndindex(*out.shape[1:]):
-            out[(i, *place)] = rule.function(b, out[(i - 1, *place)], out[(i, *place)])
-    return Cells(np.moveaxis(out, 0, axis), folding_dtype(ufunc, x.dtype, dtype), b)
-
-
-METHODS: dict[str, Callable[..., Cells]] = {"__call__": call, "reduce": reduce, "accumulate": accumulate}
-
-
-def at(ufunc: Any, target: Cells, index: Any, values: Any) -> None:
-    """np.add.at and its kind: additions (...) at places, which may repeat."""
-    parts = index if isinstance(index, tuple) else (index,)
-    cells = [as_cells(p, INDEX, target.builder) for p in parts]
-    target.write([c.grid for c in cells], values, rule_of(ufunc).function)
-
-
-def matmul(b: Builder, x: Any, y: Any) -> Cells:
-    """NumPy's matmul, entry by entry; known zeros drop out."""
-    dtype = joined(x, y)
-    p, q = as_cells(x, dtype, b).grid, as_cells(y, dtype, b).grid
-    one, other = p.ndim == 1, q.ndim == 1
-    p, q = p[None, :] if one else p, q[:, None] if other else q
-    lead = np.broadcast_shapes(p.shape[:-2], q.shape[:-2])
-    p = np.broadcast_to(p, lead + p.shape[-2:])
-    q = np.broadcast_to(q, lead + q.shape[-2:])
-    out = np.empty((*lead, p.shape[-2], q.shape[-1]), object)
-    for place in np.ndindex(*out.shape):
-        *front, i, j = place
-        out[place] = inner(b, p[(*front, i)], q[(*front, slice(None), j)], dtype)
-    out = out[..., 0, :] if one else out
-    return Cells(out[..., 0] if other else out, dtype, b)
-
-
-def inner(b: Builder, xs: Any, ys: Any, dtype: Any) -> Value:
-    """A sum of products, without the products that are known to be zero."""
-    return total(b, [b.op("mul", x, y) for x, y in zip(xs, ys, strict=True)], dtype)
-
-
-def total(b: Builder, terms: list[Value], dtype: Any) -> Value:
-    """A sum without the terms that are known to be zero."""
-    terms = [t for t in terms if not (t.op == "const" and t.data == 0)]
-    return REDUCTIONS[np.add][0](terms) if terms else b.const(0, code_of(dtype))
-
-
-__all__ = ["FUNCTIONS", "Cells", "NotLowered", "as_cells", "code_of", "fold_pairs", "implements", "joined"]
+__all__ = ["FUNCTIONS", "METHODS", "Cells", "NotLowered", "as_cells", "code_of", "implements", "joined"]

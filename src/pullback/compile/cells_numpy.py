@@ -23,11 +23,9 @@ from pullback.compile.cells import (
     implements,
     joined,
     mapped,
-    matmul,
-    reduce_lines,
-    total,
     truth,
 )
+from pullback.compile.cells_ufuncs import matmul, reduce_lines, total
 from pullback.compile.program import Value
 from pullback.compile.scalars import NotLowered, is_nan, tree
 
@@ -52,7 +50,9 @@ def clip(_b: Builder, x: Any, low: Any = None, high: Any = None, **_kwargs: Any)
 
 
 @implements(np.nan_to_num)
-def nan_to_num(b: Builder, x: Cells, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, **_kw: Any) -> Cells:
+def nan_to_num(
+    b: Builder, x: Cells, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, **_kwargs: Any
+) -> Cells:
     """np.nan_to_num."""
     top = np.finfo(x.dtype).max
     high, low = (top if posinf is None else posinf), (-top if neginf is None else neginf)
@@ -138,7 +138,7 @@ def einsum(b: Builder, spec: str, *operands: Any, **_kwargs: Any) -> Cells:
     terms = left.split(",")
     if "." in spec or not arrow:
         raise NotLowered("einsum with an ellipsis")
-    grids = [as_cells(x, dtype, b).grid for x in operands]
+    grids: list[Any] = [as_cells(x, dtype, b).grid for x in operands]
     sizes = {c: n for t, g in zip(terms, grids, strict=True) for c, n in zip(t, g.shape, strict=True)}
     summed = [c for c in dict.fromkeys("".join(terms)) if c not in right]
     out = np.empty([sizes[c] for c in right], object)
@@ -198,7 +198,7 @@ def argsort(b: Builder, x: Cells, axis: Any = -1, kind: Any = None, **_kwargs: A
 
 
 @implements(np.sort)
-def sort(_b: Builder, x: Cells, axis: Any = -1, **_kwargs: Any) -> Any:
+def sort(_b: Builder, x: Any, axis: Any = -1, **_kwargs: Any) -> Any:
     """np.sort."""
     return np.take_along_axis(x, np.argsort(x, axis), axis)
 
@@ -225,7 +225,8 @@ def take_along_axis(b: Builder, x: Any, indices: Any, axis: Any = -1) -> Cells:
     cells = as_cells(x, x.dtype, b)
     if not isinstance(indices, Cells) or indices.known:
         return cells.like(np.take_along_axis(cells.grid, np.asarray(indices), axis))
-    lines, places = np.moveaxis(cells.grid, axis, -1), np.moveaxis(indices.grid, axis, -1)
+    lines: Any = np.moveaxis(cells.grid, axis, -1)
+    places: Any = np.moveaxis(indices.grid, axis, -1)
     lead = np.broadcast_shapes(lines.shape[:-1], places.shape[:-1])
     lines = np.broadcast_to(lines, lead + lines.shape[-1:])
     places = np.broadcast_to(places, lead + places.shape[-1:])
@@ -257,8 +258,7 @@ def put_along_axis(_b: Builder, target: Any, indices: Any, values: Any, axis: in
     shape = tuple(indices.shape)
     places: list[Any] = list(np.indices(shape, sparse=True))
     places[axis] = indices
-    cells = [as_cells(p, INDEX, target.builder).grid for p in places]
-    target.write(cells, values)
+    target.write(tuple(places), values)
 
 
 # ---------------------------------------------------------------------- names that are methods or answers
@@ -303,15 +303,22 @@ def moving(function: Any) -> Callable[..., Any]:
             if isinstance(a, Cells):
                 found.append(a)
                 return a.grid
-            return type(a)(map(bare, a)) if isinstance(a, list | tuple) else a  # pyright: ignore
+            if isinstance(a, list | tuple):
+                return [bare(x) for x in a]  # pyright: ignore[reportUnknownVariableType]
+            return a
 
-        out = function(*[bare(a) for a in args], **{k: bare(v) for k, v in kwargs.items()})
+        out: Any = function(*[bare(a) for a in args], **{k: bare(v) for k, v in kwargs.items()})
         dtype = np.result_type(*[c.dtype for c in found])
         if isinstance(out, list | tuple):
-            return [as_cells(o, dtype, b) for o in out]  # pyright: ignore
-        return as_cells(out, dtype, b)
+            return [wrapped(o, dtype, b) for o in out]  # pyright: ignore[reportUnknownVariableType]
+        return wrapped(out, dtype, b)
 
     return rule
+
+
+def wrapped(grid: Any, dtype: Any, b: Builder) -> Cells:
+    """Moved entries; a view stays a view."""
+    return Cells(grid, dtype, b) if all(isinstance(v, Value) for v in grid.flat) else as_cells(grid, dtype, b)
 
 
 for _function in MOVING:

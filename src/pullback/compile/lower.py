@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from pullback.compile import cells_linalg, cells_numpy, cells_ufuncs
 from pullback.compile.build import Builder
-from pullback.compile import cells_numpy as cells_numpy  # fills the table of NumPy functions
 from pullback.compile.cells import Cells, NotLowered, as_cells, code_of
 from pullback.compile.graph import Eqn, Graph, Var, evaluate
 from pullback.families.elementwise import Elementwise
@@ -22,6 +22,8 @@ from pullback.families.op import Absent
 from pullback.families.structural import Structural
 from pullback.graph.tensor import Tensor
 
+# importing them declares what NumPy's functions do on cells
+TABLES = (cells_ufuncs, cells_numpy, cells_linalg)
 # what a NumPy function may raise when it meets cells that it was not written for
 FAILURES = (NotLowered, TypeError, ValueError, AttributeError, IndexError, NotImplementedError, KeyError)
 
@@ -59,8 +61,11 @@ def lower_eqn(b: Builder, eqn: Eqn, args: list[Any]) -> Any:
 def _elementwise(b: Builder, op: Any, args: list[Any], params: dict[str, Any]) -> Any:
     """Promote as eager calls do, then run the entry's function."""
     dtype = compute_dtype(op, args).numpy
-    cells = [a if i < op.skip or a is None else as_cells(a, dtype, b) if isinstance(a, Cells) else dtype.type(a)
-             for i, a in enumerate(args)]  # fmt: skip
+
+    def promoted(a: Any) -> Any:
+        return as_cells(a, dtype, b) if isinstance(a, Cells) else dtype.type(a)
+
+    cells = [a if i < op.skip or a is None else promoted(a) for i, a in enumerate(args)]
     if not any(isinstance(c, Cells) for c in cells):
         raise NotLowered("no cells")
     return op.lower(*cells, **params)
@@ -81,7 +86,8 @@ def _structural(op: Structural, args: list[Any], params: dict[str, Any]) -> Any:
 def _typed(b: Builder, out: Any, outs: Sequence[Var]) -> Any:
     """The outputs in the shapes and dtypes that the graph says."""
     if isinstance(out, tuple | list):
-        return tuple(_fitted(b, o, v) for o, v in zip(out, outs, strict=True))  # pyright: ignore
+        parts: Any = out
+        return tuple(_fitted(b, o, v) for o, v in zip(parts, outs, strict=True))
     return _fitted(b, out, outs[0])
 
 

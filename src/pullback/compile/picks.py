@@ -82,7 +82,10 @@ def gather(b: Builder, grid: Any, indices: Sequence[Value]) -> Any:
 
 
 def scatter(b: Builder, grid: Any, indices: Sequence[Value], value: Any, pair: Any = None) -> None:
-    """grid[indices] = value (or pair(b, old, value)) for one index per leading axis, by a select at every place in reach."""
+    """grid[indices] = value (or pair(b, old, value)) for one index per leading axis.
+
+    A select at every place in reach.
+    """
     places = [[i.data % n] if i.op == "const" else reach(from_front(b, i, n), n)
               for i, n in zip(indices, grid.shape, strict=False)]  # fmt: skip
     bounded("a write at an index that depends on values", int(np.prod([len(p) for p in places])))
@@ -147,9 +150,8 @@ def comparators(n: int) -> list[tuple[int, int]]:
         k = p
         while k >= 1:
             for j in range(k % p, n - k, 2 * k):
-                for i in range(min(k, n - j - k)):
-                    if (i + j) // (2 * p) == (i + j + k) // (2 * p):
-                        found.append((i + j, i + j + k))
+                ends = ((i + j, i + j + k) for i in range(min(k, n - j - k)))
+                found += [(i, m) for i, m in ends if i // (2 * p) == m // (2 * p)]
             k //= 2
         p *= 2
     return found

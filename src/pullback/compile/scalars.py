@@ -1,9 +1,8 @@
 """What NumPy's ufuncs do to one entry: rules from lane values to a lane value.
 
-`UFUNCS` maps each ufunc to a `Rule`; SciPy's ufuncs are found by name in `NAMED`, so that SciPy is not imported.
-Every rule keeps NumPy's answer for NaN, infinities and zeros (the sign of a zero aside), and no integer
-division by zero is ever emitted. Read `Rule`, then `UFUNCS`. May import `compile.build` and
-`compile.program`.
+`UFUNCS` maps each ufunc to a `Rule`; SciPy's ufuncs are found by name in `NAMED`, so that SciPy is not
+imported. Every rule keeps NumPy's answer for NaN, infinities and zeros (the sign of a zero aside). Read
+`Rule`, then `UFUNCS`. May import `compile.build` and `compile.program`.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def one(op: str) -> Scalar:
 def tree(op: str, values: Sequence[Value]) -> Value:
     """A fold of an associative op over halves, so that chains are short."""
     n = len(values)
-    if n > 8:  # noqa: PLR2004
+    if n > 8:
         half = n // 2
         return values[0].builder.op(op, tree(op, values[:half]), tree(op, values[half:]))
     v = values[0]
@@ -94,23 +93,6 @@ def smallest(b: Builder, x: Value, y: Value) -> Value:
     return b.select(b.op("ne", x, x), x, r) if x.nan else r
 
 
-def quotient(b: Builder, x: Value, y: Value) -> Value:
-    """Integer division towards zero; by zero it is 0, as in NumPy."""
-    safe = b.select(b.op("or", b.op("eq", y, 0), b.op("eq", y, -1)), 1, y) if y.op != "const" or y.data in (0, -1) else y
-    q = b.op("div", x, safe)
-    if safe is y:
-        return q
-    return b.select(b.op("eq", y, -1), b.op("neg", x), b.select(b.op("eq", y, 0), 0, q))
-
-
-def remainder(b: Builder, x: Value, y: Value) -> Value:
-    """The remainder with the dividend's sign (C's); integers by zero give 0."""
-    if x.type in FLOATS:
-        return b.op("rem", x, y)
-    zero = b.op("eq", y, 0)
-    return b.select(zero, 0, b.op("sub", x, b.op("mul", quotient(b, x, y), y)))
-
-
 def unlike(b: Builder, x: Value, y: Value) -> Value:
     """Is x not zero and of the other sign than y?"""
     return b.op("and", b.op("ne", x, 0), b.op("xor", b.op("lt", x, 0), b.op("lt", y, 0)))
@@ -120,14 +102,14 @@ def floor_divide(b: Builder, x: Value, y: Value) -> Value:
     """Floor division; for floats NumPy's definition through fmod."""
     if x.type in FLOATS:
         return floor_quotient(b, x, y)
-    q = quotient(b, x, y)
+    q = b.op("div", x, y)  # by zero it is 0, as in NumPy
     off = b.op("and", b.op("ne", y, 0), unlike(b, b.op("sub", x, b.op("mul", q, y)), y))
     return b.select(off, b.op("sub", q, 1), q)
 
 
 def modulus(b: Builder, x: Value, y: Value) -> Value:
     """Python's modulus: the divisor's sign."""
-    r = remainder(b, x, y)
+    r = b.op("rem", x, y)
     fixed = b.select(unlike(b, r, y), b.op("add", r, y), r)
     return b.select(b.op("eq", r, 0), b.op("copysign", r, y), fixed) if x.type in FLOATS else fixed
 
@@ -163,7 +145,7 @@ def power(b: Builder, x: Value, y: Value) -> Value:
         return POWERS[y.data](b, x)
     if x.type in FLOATS:
         return b.op("pow", x, y)
-    if y.op == "const" and 0 <= y.data <= 64:  # noqa: PLR2004
+    if y.op == "const" and 0 <= y.data <= 64:
         return tree("mul", [x] * int(y.data))
     raise NotLowered("an integer power that depends on values")
 
@@ -274,7 +256,7 @@ UFUNCS: dict[Any, Rule] = {
     np.positive: Rule(same), np.conjugate: Rule(same),
     np.square: Rule(lambda b, x: b.op("mul", x, x)), np.reciprocal: Rule(lambda b, x: b.op("div", 1, x)),
     np.maximum: Rule(largest), np.minimum: Rule(smallest), np.fmax: Rule(fmax), np.fmin: Rule(fmin),
-    np.power: Rule(power), np.float_power: Rule(power, "wide"), np.fmod: Rule(remainder),
+    np.power: Rule(power), np.float_power: Rule(power, "wide"), np.fmod: Rule(one("rem")),
     np.floor_divide: Rule(floor_divide), np.remainder: Rule(modulus), np.heaviside: Rule(heaviside, "float"),
     np.logaddexp: Rule(log_add(0), "float"), np.logaddexp2: Rule(log_add(2), "float"),
     np.isnan: Rule(is_nan, boolean=True), np.isinf: Rule(is_inf, boolean=True),

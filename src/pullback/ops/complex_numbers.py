@@ -18,9 +18,12 @@ import numpy as np
 from pullback import dtypes
 from pullback.errors import message
 from pullback.families.elementwise import Elementwise, conjugate, elementwise
+from pullback.families.op import absent
 from pullback.graph.tensor import Tensor
 from pullback.ops.select import choose
 from pullback.ops.special import sign
+
+NO_LANES = absent("lanes have no complex numbers, and the result is complex")
 
 
 def is_complex_value(x: Any) -> bool:
@@ -143,13 +146,13 @@ def _complex(x: Any, y: Any) -> Any:
 
 make_complex = elementwise(
     "complex", _complex, d=[1, lambda _out, _x, _y: 1j], result="complex", scalars=False,
-    names=("real", "imag"), check=_same_real("complex")
+    names=("real", "imag"), check=_same_real("complex"), facets={"lower": NO_LANES},
 )
 polar = elementwise(
     "polar", lambda r, a: _complex(r * np.cos(a), r * np.sin(a)),
     d=[lambda out, r, _a: out / r, lambda out, _r, _a: out * 1j],
     result="complex", scalars=False, names=("abs", "angle"), check=_same_real("polar"),
-    domain=["positive", "real"], zero="the radius is zero",
+    domain=["positive", "real"], zero="the radius is zero", facets={"lower": NO_LANES},
 )  # fmt: skip
 
 

@@ -115,6 +115,25 @@ def _index_put(x: Any, values: Any, *indices: Any, places: tuple[int, ...], accu
     return out
 
 
+def _spread_entries(g: Any, *indices: Any, places: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """The loop body of spread: indices may depend on values."""
+    out = np.zeros(shape, g.dtype, like=g)
+    np.add.at(out, full_index(len(shape), places, indices), g)
+    return out
+
+
+def _put_entries(
+    x: Any, values: Any, *indices: Any, places: tuple[int, ...], accumulate: bool = False
+) -> Any:
+    """The loop body of index_put: indices may depend on values."""
+    out, items = x.copy(), full_index(x.ndim, places, indices)
+    if accumulate:
+        np.add.at(out, items, values)
+    else:
+        out[items] = values
+    return out
+
+
 def _index_put_back_x(
     g: Any, _out: Any, _x: Any, _values: Any, *indices: Any, places: Any, accumulate: bool = False
 ) -> Any:
@@ -176,6 +195,7 @@ spread_op = Indexed(
     keeps=(),
     backward="IndexPutBackward0",
     samples=[((3, 4), _I, {"places": (0,), "shape": (3, 4)})],
+    facets={"lower": _spread_entries},
 )
 index_put_op = Indexed(
     "index_put",
@@ -188,6 +208,7 @@ index_put_op = Indexed(
         ((3, 4), (), _I[:2], {"places": (0,)}),
         ((3, 4), (3, 4), _I, {"places": (0,), "accumulate": True}),
     ],
+    facets={"lower": _put_entries},
 )
 index_put_op.first = 2
 

@@ -35,6 +35,25 @@ def _spread_mask(g: Any, mask: Any, *, shape: tuple[int, ...]) -> Any:
     return out
 
 
+def _in_turn(src: Any, mask: Any) -> Any:
+    """The entries of src one after the other at the places of the mask; at the others something else."""
+    turn = np.cumsum(mask.reshape(-1)).reshape(mask.shape)
+    return src.reshape(-1)[np.minimum(np.maximum(turn, 1), src.size) - 1]
+
+
+def _scatter_entries(x: Any, mask: Any, src: Any) -> Any:
+    """The loop body of masked_scatter."""
+    shape = np.broadcast_shapes(x.shape, mask.shape)
+    mask = np.broadcast_to(mask, shape)
+    return np.where(mask, _in_turn(src, mask), np.broadcast_to(x, shape))
+
+
+def _spread_entries(g: Any, mask: Any, *, shape: tuple[int, ...]) -> Any:
+    """The loop body of spread_mask."""
+    mask = np.broadcast_to(mask, shape)
+    return np.where(mask, _in_turn(g, mask), g.dtype.type(0))
+
+
 def _first_of(c: Any, shape: tuple[int, ...]) -> Any:
     """A cotangent of the first entries of a source, padded with zeros to its shape."""
     n = int(np.prod(shape))
@@ -58,6 +77,7 @@ masked_select_op = structural(
     samples=[((2, 3), _M, {}), ((3,), _M, {})],
     facets={
         "type": absent("how many entries come out depends on the values of the mask"),
+        "lower": absent("how many entries come out depends on the values of the mask"),
         "batch": lambda size, dims, args, params: _refuse_batch("masked_select"),  # noqa: ARG005
     },
 )
@@ -66,7 +86,7 @@ spread_mask_op = structural(
     _spread_mask,
     vjp=[lambda g, _out, _x, mask, *, shape: masked_select_op(g, mask), None],  # noqa: ARG005
     backward="MaskedScatterBackward0",
-    facets={"type": lambda g, _mask, *, shape: Aval(tuple(shape), g.dtype)},
+    facets={"type": lambda g, _mask, *, shape: Aval(tuple(shape), g.dtype), "lower": _spread_entries},
     samples=[((3,), _M, {"shape": (2, 3)})],
 )
 masked_scatter_op = structural(
@@ -82,6 +102,7 @@ masked_scatter_op = structural(
     ],
     data=(0, 2),
     samples=[((2, 3), _M, (4,), {})],
+    facets={"lower": _scatter_entries},
 )
 
 

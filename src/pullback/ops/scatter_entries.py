@@ -63,7 +63,6 @@ def _gather(x: Any, index: Any, *, dim: int) -> Any:
 
 def corner(src: Any, shape: tuple[int, ...]) -> Any:
     """The part of a source that an index of this shape reads."""
-    src = np.asarray(src)
     return src if src.shape == shape else src[tuple(slice(0, n) for n in shape)] if src.ndim else src
 
 
@@ -141,6 +140,49 @@ def pairs_of_added(op: Any) -> Any:
     return pairs
 
 
+# ---------------------------------------------------------------------- loop bodies
+# for indices whose entries may depend on values: one place per dimension, no flat numbers
+
+
+def reached(x: Any, index: Any, dim: int) -> Any:
+    """The part of x that an index along dim can name (a view)."""
+    return x[tuple(slice(None) if k == dim else slice(0, n) for k, n in enumerate(index.shape))]
+
+
+def place_arrays(index: Any, dim: int) -> tuple[Any, ...]:
+    """NumPy's index of the places that an index along dim names."""
+    places: list[Any] = list(np.indices(tuple(index.shape), sparse=True))
+    places[dim] = index
+    return tuple(places)
+
+
+def _gather_entries(x: Any, index: Any, *, dim: int) -> Any:
+    if not x.ndim:
+        return np.broadcast_to(x, index.shape)
+    return np.take_along_axis(reached(x, index, dim), index, dim)
+
+
+def _written_entries(ufunc: Any = None) -> Any:
+    """Write a source at the places that an index names along a dimension, or join it with a ufunc."""
+
+    def lower(x: Any, index: Any, src: Any, *, dim: int) -> Any:
+        out = np.atleast_1d(x).copy()
+        index = np.atleast_1d(index)
+        part = reached(out, index, dim)
+        places = place_arrays(index, dim)
+        src = corner(src, tuple(index.shape)) if src.ndim else src
+        if ufunc is None:
+            part[places] = src
+        else:
+            ufunc.at(part, places, src)
+        return out.reshape(x.shape)
+
+    return lower
+
+
+_filled_entries = _written_entries()
+
+
 # ---------------------------------------------------------------------- entries: gather and scatter
 
 INDEX = np.array([[0, 1, 1], [1, 0, 0]])
@@ -148,6 +190,7 @@ gather_op = structural(
     "gather",
     _gather,
     vjp=[lambda g, _out, _x, index, *, dim: scatter_add_op(zeros_for(_x.shape, g), index, g, dim=dim), None],
+    facets={"lower": _gather_entries},
     samples=[((2, 3), INDEX, {"dim": 0}), ((2, 3), INDEX[:, :2], {"dim": 1}), ((), np.array(0), {"dim": 0})],
 )
 scatter_op = structural(
@@ -163,6 +206,7 @@ scatter_op = structural(
         ((2, 3), INDEX[:1], (1, 3), {"dim": 0}),
         ((2, 3), np.array([[2, 0], [1, 0]]), (2, 3), {"dim": 1}),
     ],
+    facets={"lower": _written_entries()},
 )
 scatter_value_op = structural(
     "scatter_value",
@@ -171,6 +215,7 @@ scatter_value_op = structural(
     constants={"value": 0},
     backward="ScatterBackward1",
     samples=[((2, 3), INDEX, {"dim": 0, "value": 2.5})],
+    facets={"lower": lambda x, index, *, dim, value: _filled_entries(x, index, np.asarray(value), dim=dim)},
 )
 scatter_add_op = structural(
     "scatter_add",
@@ -182,6 +227,7 @@ scatter_add_op = structural(
     ],
     data=(0, 2),
     samples=[((2, 3), INDEX, (2, 3), {"dim": 0}), ((2, 3), INDEX[:, :1], (3, 2), {"dim": 1})],
+    facets={"lower": _written_entries(np.add)},
 )
 scatter_add_op.places = lambda numbers, index, params: _gather(numbers, index, dim=params["dim"])
 scatter_add_op.pairs = pairs_of_added(scatter_add_op)

@@ -22,7 +22,9 @@ from pullback.ops.scatter_entries import (
     corner,
     gather_op,
     lifted,
+    place_arrays,
     places_of,
+    reached,
     scatter_add_op,
     scatter_value_op,
     zeros_for,
@@ -38,12 +40,7 @@ def _scatter_reduce(x: Any, index: Any, src: Any, *, dim: int, reduce: str, incl
     ids = places_of(index, dim, x.shape).reshape(-1)
     values = corner(src, np.shape(index)).reshape(-1)
     if not include_self:
-        neutral = _NEUTRAL[reduce]
-        flat[ids] = (
-            neutral
-            if flat.dtype.kind in "fc" or np.isfinite(neutral)
-            else (np.iinfo(flat.dtype).min if neutral < 0 else np.iinfo(flat.dtype).max)
-        )
+        flat[ids] = _neutral(reduce, flat.dtype)
     _REDUCERS[reduce].at(flat, ids, values)
     if reduce == "mean":
         count = np.full(flat.shape, int(include_self))
@@ -51,6 +48,32 @@ def _scatter_reduce(x: Any, index: Any, src: Any, *, dim: int, reduce: str, incl
         count = np.maximum(count, 1)
         flat[...] = flat / count if flat.dtype.kind in "fc" else np.floor_divide(flat, count)
     return flat.reshape(x.shape)
+
+
+def _reduce_entries(
+    x: Any, index: Any, src: Any, *, dim: int, reduce: str, include_self: bool = True
+) -> Any:
+    """The loop body: indices may depend on values."""
+    out, index = np.atleast_1d(x).copy(), np.atleast_1d(index)
+    part, ufunc = reached(out, index, dim), _REDUCERS[reduce]
+    places = place_arrays(index, dim)
+    if not include_self:
+        part[places] = _neutral(reduce, out.dtype)
+    ufunc.at(part, places, corner(src, tuple(index.shape)) if src.ndim else src)
+    if reduce == "mean":
+        count = np.full(tuple(out.shape), int(include_self), like=out)
+        np.add.at(reached(count, index, dim), places, 1)
+        count = np.maximum(count, 1)
+        out = (out / count).astype(x.dtype) if x.dtype.kind in "fc" else np.floor_divide(out, count)
+    return out.reshape(x.shape)
+
+
+def _neutral(reduce: str, dtype: Any) -> Any:
+    """What changes nothing."""
+    neutral = _NEUTRAL[reduce]
+    if dtype.kind in "fc" or np.isfinite(neutral):
+        return neutral
+    return np.iinfo(dtype).min if neutral < 0 else np.iinfo(dtype).max
 
 
 def _reduce_back(
@@ -121,6 +144,7 @@ scatter_reduce_op = structural(
         ((2, 3), INDEX, (2, 3), {"dim": 0, "reduce": "amin", "include_self": False}),
     ],
     facets={
+        "lower": _reduce_entries,
         "jvp": absent("no forward rule: PyTorch has none for its reductions either; scatter_add has one"),
         "zero": absent(
             "its local derivative depends on the reduction; the composite of gather and where says more"

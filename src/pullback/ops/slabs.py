@@ -74,6 +74,17 @@ def _index_fill(x: Any, index: Any, *, dim: int, value: Any) -> Any:
     return out
 
 
+def _slabs(x: Any, index: Any, src: Any, dim: int, ufunc: Any = None) -> Any:
+    """The loop body: write slabs, or join them with a ufunc; indices may depend on values."""
+    out = np.atleast_1d(x).copy()
+    places = ((slice(None),) * dim) + (index.reshape(-1),)
+    if ufunc is None:
+        out[places] = src
+    else:
+        ufunc.at(out, places, src)
+    return out.reshape(x.shape)
+
+
 def _index_places(numbers: Any, index: Any, params: dict[str, Any]) -> Any:
     return _index_select(numbers, index, dim=params["dim"])
 
@@ -84,6 +95,7 @@ index_select_op = structural(
     _index_select,
     vjp=[lambda g, _out, _x, index, *, dim: index_add_op(zeros_for(_x.shape, g), index, g, dim=dim), None],
     samples=[((3, 2), _I1, {"dim": 0}), ((2, 3), _I1, {"dim": 1})],
+    facets={"lower": lambda x, index, *, dim: np.take(x, index.reshape(-1), dim)},
 )
 index_add_op = structural(
     "index_add",
@@ -95,6 +107,7 @@ index_add_op = structural(
     ],
     data=(0, 2),
     samples=[((3, 2), _I1, (3, 2), {"dim": 0}), ((2, 3), _I1, (2, 3), {"dim": 1, "alpha": 2.0})],
+    facets={"lower": lambda x, index, src, *, dim, alpha=1: _slabs(x, index, src * alpha, dim, np.add)},
 )
 index_add_op.places = _index_places
 index_add_op.pairs = pairs_of_added(index_add_op)
@@ -108,6 +121,7 @@ index_copy_op = structural(
     ],
     data=(0, 2),
     samples=[((3, 2), _I1[:2], (2, 2), {"dim": 0})],
+    facets={"lower": lambda x, index, src, *, dim: _slabs(x, index, src, dim)},
 )
 index_fill_op = structural(
     "index_fill",
@@ -115,6 +129,7 @@ index_fill_op = structural(
     vjp=[lambda g, _out, _x, index, *, dim, value: index_fill_op(g, index, dim=dim, value=0), None],  # noqa: ARG005
     constants={"value": 0},
     samples=[((3, 2), _I1, {"dim": 0, "value": 1.5})],
+    facets={"lower": lambda x, index, *, dim, value: _slabs(x, index, value, dim)},
 )
 
 

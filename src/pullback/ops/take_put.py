@@ -40,6 +40,16 @@ def _put(x: Any, index: Any, src: Any, *, accumulate: bool = False) -> Any:
     return out
 
 
+def _put_entries(x: Any, index: Any, src: Any, *, accumulate: bool = False) -> Any:
+    """The loop body: indices may depend on values, so nothing checks them."""
+    flat, values = x.reshape(-1).copy(), src.reshape(-1)
+    if accumulate:
+        np.add.at(flat, index.reshape(-1), values)
+    else:
+        flat[index.reshape(-1)] = values
+    return flat.reshape(x.shape)
+
+
 def _put_back_x(g: Any, _out: Any, _x: Any, index: Any, _src: Any, *, accumulate: bool = False) -> Any:
     return g if accumulate else put_op(g, index, zeros_for(index.shape, g))
 
@@ -49,6 +59,7 @@ take_op = structural(
     _take,
     vjp=[lambda g, _out, _x, index: put_op(zeros_for(_x.shape, g), index, g, accumulate=True), None],
     samples=[((2, 3), np.array([[0, 5], [-1, 2]]), {})],
+    facets={"lower": lambda x, index: x.reshape(-1)[index]},
 )
 put_op = structural(
     "put",
@@ -60,6 +71,7 @@ put_op = structural(
     ],
     data=(0, 2),
     samples=[((2, 3), np.array([0, 4]), (2,), {}), ((2, 3), np.array([0, 4, 4]), (3,), {"accumulate": True})],
+    facets={"lower": _put_entries},
 )
 put_op.places = lambda numbers, index, _params: _take(numbers, index).reshape(-1)
 

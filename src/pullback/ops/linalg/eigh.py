@@ -15,6 +15,7 @@ from pullback.errors import LinAlgError, message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
 from pullback.families.calls import write_out
+from pullback.families.op import absent
 from pullback.ops.linalg.common import Sample, add, from_diagonal, matrices, mH, phase_free, row, spd
 from pullback.ops.linalg.svd import gaps
 
@@ -66,6 +67,7 @@ eigh_op = by_hand(
     keeps_out=True,
     outputs=2,
     core=((2,), (1, 2)),
+    facets={"lower": absent("an iterative decomposition: the number of its sweeps depends on the values")},
     samples=lambda: [_symmetric(spd(3, 3)), _symmetric(spd(2, 2, 2))],
 )
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.by_hand import by_hand
+from pullback.families.op import absent
 from pullback.families.structural import structural
 from pullback.ops.linalg.common import matrices, mH, noise, same_params, sample, scipy_linalg
 
@@ -84,6 +85,7 @@ expm_op = by_hand(
     vjp=[lambda g, _out, a: _directional(mH(a), g)],
     jvp=lambda tangents, _out, a: _directional(a, tangents[0]),
     core=((2,), (2,)),
+    facets={"lower": absent("the number of squarings depends on the norm of the matrix")},
     samples=lambda: [
         sample(noise(3, 3)),
         sample(noise(2, 2, 2)),

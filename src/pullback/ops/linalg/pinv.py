@@ -15,7 +15,7 @@ from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
 from pullback.families.calls import write_out
 from pullback.families.contraction import named
-from pullback.families.op import unbroadcast
+from pullback.families.op import absent, unbroadcast
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.linalg.common import mH, need_square, noise, sample, well
 from pullback.ops.linalg.solve import by_columns
@@ -78,6 +78,7 @@ pinv_op = by_hand(
     vjp=[_pull],
     jvp=_push,
     core=((2,), (2,)),
+    facets={"lower": absent("made of the singular value decomposition, which is iterative")},
     samples=lambda: [sample(noise(4, 2)), sample(noise(2, 4)), sample(well(3, 3)), sample(noise(2, 3, 2))],
 )
 
@@ -164,6 +165,7 @@ lstsq_op = by_hand(
     linear=(1,),
     couples=by_columns,
     core=((2, 2), (2,)),
+    facets={"lower": absent("the rank, and with it the method, depends on the values")},
     samples=lambda: [
         sample(noise(4, 2), noise(4, 3, seed=2), rtol=1e-15),
         sample(noise(2, 4), noise(2, 1, seed=2), rtol=1e-15),

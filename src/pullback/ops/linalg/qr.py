@@ -16,6 +16,7 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
+from pullback.families.op import absent
 from pullback.families.structural import structural
 from pullback.ops.linalg.common import (
     add,
@@ -111,6 +112,7 @@ qr_op = by_hand(
     keeps_out=True,
     outputs=2,
     core=((2,), (2, 2)),
+    facets={"lower": absent("LAPACK chooses the reflections; they are not unrolled")},
     couples=_couples,
     samples=lambda: [
         sample(noise(2, 2), mode="reduced"),

@@ -16,6 +16,7 @@ from pullback.errors import LinAlgError, message
 from pullback.families.arguments import named_result
 from pullback.families.by_hand import by_hand
 from pullback.families.calls import write_out
+from pullback.families.op import absent
 from pullback.graph.tensor import Tensor
 from pullback.ops.linalg.common import (
     add,
@@ -113,6 +114,7 @@ svd_op = by_hand(
     keeps_out=True,
     outputs=3,
     core=((2,), (2, 1, 2)),
+    facets={"lower": absent("an iterative decomposition: the number of its sweeps depends on the values")},
     samples=lambda: [
         sample(_distinct(3, 3), full_matrices=False),
         sample(_distinct(4, 2), full_matrices=False),
