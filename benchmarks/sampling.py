@@ -1,6 +1,6 @@
 """Averaged gradients and compiled programs: pullback beside PyTorch, JAX, Numba, NumPy and C, in one process.
 
-    python benchmarks/sampling.py [--quick] [--only ROW] [--skip NAME] [--repeat N] [--long] [--list] [--json FILE]
+  python benchmarks/sampling.py [--quick] [--only ROW] [--skip NAME] [--repeat N] [--long] [--list] [--json F]
 
 Every repeat runs each contender once, in turn, so that whatever else the machine does meets them alike; the
 table shows medians, and apart from them what the first call takes longer (compilation, mostly). Answers are

@@ -28,10 +28,10 @@ def asian(size: Size) -> Run:
     """Paths of one trade at a time; the derivatives of the mean are means over the dates themselves."""
     count, paths, steps = size
     t, parameters = times(steps), trades(count)
-    brownian = np.cumsum(normals(paths, steps), axis=1) / np.sqrt(steps)
+    z = normals(paths, steps)
 
     def run() -> np.ndarray:
-        out = np.empty((count, 4))
+        brownian, out = np.cumsum(z, axis=1) / np.sqrt(steps), np.empty((count, 4))
         for k, (spot, rate, volatility) in enumerate(parameters):
             path = spot * np.exp((rate - volatility**2 / 2) * t + volatility * brownian)
             mean, discount = path.mean(axis=1), np.exp(-rate)
@@ -50,10 +50,10 @@ def price_only(size: Size) -> Run:
     """The same paths without gradients."""
     count, paths, steps = size
     t, parameters = times(steps), trades(count)
-    brownian = np.cumsum(normals(paths, steps), axis=1) / np.sqrt(steps)
+    z = normals(paths, steps)
 
     def run() -> np.ndarray:
-        out = np.empty((count, 1))
+        brownian, out = np.cumsum(z, axis=1) / np.sqrt(steps), np.empty((count, 1))
         for k, (spot, rate, volatility) in enumerate(parameters):
             path = spot * np.exp((rate - volatility**2 / 2) * t + volatility * brownian)
             out[k] = np.exp(-rate) * np.maximum(path.mean(axis=1) - STRIKE, 0).mean()

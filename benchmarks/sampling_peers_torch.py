@@ -45,17 +45,16 @@ def cumulated(size: Size, *, gradients: bool) -> Run:
     t, parameters = torch.tensor(times(steps)), torch.tensor(trades(count))
     z = torch.tensor(normals(paths, steps))
 
-    def price(p: Any) -> Any:
+    def price(p: Any, brownian: Any) -> Any:
         spot, rate, volatility = p
-        brownian = torch.cumsum(z, 1) / steps**0.5
         path = spot * torch.exp((rate - volatility**2 / 2) * t + volatility * brownian)
         return torch.exp(-rate) * torch.relu(path.mean(1) - STRIKE).mean()
 
     def run() -> np.ndarray:
-        rows = []
+        rows, brownian = [], torch.cumsum(z, 1) / steps**0.5
         for p in parameters:
             leaf = p.clone().requires_grad_(gradients)
-            value = price(leaf)
+            value = price(leaf, brownian)
             if gradients:
                 value.backward()
             rows.append([value.item(), *(leaf.grad.tolist() if gradients else ())])
