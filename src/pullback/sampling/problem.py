@@ -2,7 +2,7 @@
 
 Read `Problem`, then `values`. A *cell* is one combination of the `each` values and one upstream vector; cells
 are numbered with the upstream vector fastest. Threads, workers and chunks are no part of a problem: it can be
-pickled and rebuilt elsewhere, and gives the same numbers there. May import `inputs`, `distributions`, `random`,
+pickled and rebuilt elsewhere, and gives the same numbers there. May import `inputs`, `distributions`, `compile`,
 `graph`.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from pullback.errors import message
 from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor, wrap
-from pullback.random.philox import fill
+from pullback.compile.native_draws import fill
 from pullback.sampling.inputs import Each, Fixed, Given, Random
 from pullback.sampling.sums import BLOCK
 
@@ -171,4 +171,4 @@ class Problem:
 def _converted(array: Any, dtype: Any) -> Any:
     """Floating-point values in the study's dtype; integers and booleans as they are."""
     a = np.asarray(array)
-    return np.ascontiguousarray(a, dtype) if a.dtype.kind == "f" else a
+    return np.asarray(a, dtype, order="C") if a.dtype.kind == "f" else a

@@ -102,7 +102,8 @@ def sensitivity(
                 done = run.go(crew)
         except InvalidSample as found:
             raise _invalid_error(problem, found.cell, found.sample) from None
-    return _finish(_Study(problem, kernel, described, stacked, single, confidence, _names(f, problem)), done)
+    names = _parameters(f, len(problem.arguments))
+    return _finish(_Study(problem, kernel, described, stacked, single, confidence, names), done)
 
 
 # ---------------------------------------------------------------------- what the arguments mean
@@ -229,20 +230,18 @@ def _parameters(f: Callable[..., Any], n: int) -> list[str]:
     return named[:n] if len(named) >= n else [f"x{i}" for i in range(n)]
 
 
-def _names(f: Callable[..., Any], problem: Problem) -> tuple[str, ...]:
+def _labels(names: list[str], problem: Problem) -> tuple[str, ...]:
     """A name for every gradient entry: the input's labels, or the parameter's name with the index."""
-    parameters = _parameters(f, len(problem.arguments))
-    names: list[str] = []
+    found: list[str] = []
     for i in problem.wrt:
-        labels = problem.arguments[i].labels
-        shape = problem.shape(i)
+        labels, shape = problem.arguments[i].labels, problem.shape(i)
         if labels is not None:
-            names += labels
+            found += labels
         elif not shape:
-            names.append(parameters[i])
+            found.append(names[i])
         else:
-            names += [f"{parameters[i]}[{', '.join(map(str, at))}]" for at in np.ndindex(shape)]
-    return tuple(names)
+            found += [f"{names[i]}[{','.join(map(str, at))}]" for at in np.ndindex(shape)]
+    return tuple(found)
 
 
 def _widths(smooth: Any, wrt: tuple[int, ...], arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -384,7 +383,7 @@ class _Study:
     stacked: bool
     single: bool
     confidence: float
-    names: tuple[str, ...]
+    names: list[str]
 
 
 def _finish(s: _Study, done: Done) -> Sensitivity:
@@ -397,7 +396,7 @@ def _finish(s: _Study, done: Done) -> Sensitivity:
         """(cells, m) as one array of the result's axes, or a tuple of them."""
         edges = np.cumsum(p.wrt_sizes)[:-1]
         parts = np.split(a, edges, axis=1)
-        arrays = [x.reshape(*axes, *p.shape(i)) for x, i in zip(parts, p.wrt, strict=True)]
+        arrays = [x.reshape((*axes, *p.shape(i))) for x, i in zip(parts, p.wrt, strict=True)]
         return arrays[0] if s.single else tuple(arrays)
 
     def rows(cell: int = 0) -> Iterator[tuple[Any, Any, Any]]:
@@ -422,8 +421,10 @@ def _finish(s: _Study, done: Done) -> Sensitivity:
         invalid=_invalid(p, done),
         jumps=(),
         method=p.method,
-        names=s.names,
+        names=tuple(s.names),
+        labels=_labels(s.names, p),
         wrt=p.wrt,
+        stacked=s.stacked,
         upstream=None if p.upstream is None else (p.upstream if s.stacked else p.upstream[0]),
         each=tuple(np.asarray(a.values) for a in p.arguments if isinstance(a, Each)),
         dtype=str(p.dtype),

@@ -19,6 +19,7 @@ from typing import Any
 
 from pullback.errors import message
 from pullback.families.parallel import cores
+from pullback.sampling import native as _native
 from pullback.sampling.kernel import Kernel, choose_kernel
 from pullback.sampling.problem import Problem
 from pullback.sampling.sums import Sums
