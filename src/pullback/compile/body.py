@@ -27,8 +27,11 @@ from pullback.transform.custom import run_custom
 
 
 class Body(Tracer):
-    """The recording of a body: `operands` are the tensors of the surroundings that it reads, `seen` their
-    variables.
+    """The recording of a body.
+
+    operands   the tensors of the surroundings that it reads
+    seen       what stands for each of them inside
+    arrays     a tensor for each NumPy array that it reads
     """
 
     def __init__(self) -> None:
@@ -36,6 +39,7 @@ class Body(Tracer):
         super().__init__(lines=state.tracer.lines if state.tracer is not None else False)
         self.operands: list[Tensor] = []
         self.seen: dict[Any, TracedTensor] = {}
+        self.arrays: dict[int, Tensor] = {}
         self.number = Level(1, "error", run_custom).number
 
     def own(self, a: Any) -> bool:
@@ -46,6 +50,8 @@ class Body(Tracer):
 
     def inside(self, a: Any) -> Any:
         """An argument as the body sees it: what comes from the surroundings becomes an input."""
+        if isinstance(a, np.ndarray):
+            a = self.arrays.setdefault(id(a), wrap(a))
         if self.own(a):
             return a
         # tensors that share a value but not a place in the record are different operands
@@ -138,7 +144,9 @@ def record_body(
         outs = function(*inputs)
     body.graph.outputs = [body.result(o) for o in outs]
     body.graph.inputs = [*(t.value.var for t in body.seen.values()), *places]
-    return body.graph, body.operands
+    # what is left of the body holds on to nothing
+    operands, body.operands, body.arrays = body.operands, [], {}
+    return body.graph, operands
 
 
 def closed_body(function: Callable[..., Sequence[Tensor]], avals: Sequence[Any]) -> Graph:
