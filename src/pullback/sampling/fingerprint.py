@@ -98,5 +98,8 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _foreign(x: Any) -> bool:
-    """Modules, and what installed packages define: they count by name only, which the code holds."""
-    return isinstance(x, types.ModuleType) or str(getattr(x, "__module__", "")).startswith("pullback.")
+    """Modules, and functions and classes of this package: they count by name only, which the code holds."""
+    if isinstance(x, types.ModuleType):
+        return True
+    defined = isinstance(x, type | types.FunctionType | types.BuiltinFunctionType)
+    return defined and str(getattr(x, "__module__", "")).startswith("pullback.")

@@ -77,7 +77,8 @@ class Checkpoint:
 
     def _read(self) -> tuple[dict[str, Any], Sums]:
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            # opened here, because np.load leaves a damaged file open
+            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 header: dict[str, Any] = json.loads(str(file["header"]))
                 if header["format"] != FORMAT:
                     raise ValueError(f"format {header['format']}")

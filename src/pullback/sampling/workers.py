@@ -70,11 +70,11 @@ def crew_of(workers: Any, kernel: Kernel, problem: Problem) -> Iterator[Crew]:
         held = workers.scatter(payload, broadcast=True, hash=False)
         executor: Any = workers.get_executor(pure=False)
         size = max(1, sum(workers.ncores().values()))
-        yield Crew(lambda *task: executor.submit(remote, held, key, *task), size, 0.5)
+        yield Crew(lambda *task: executor.submit(remote, held, key, kernel.name, *task), size, 0.5)
     elif isinstance(workers, Executor):
         payload, key = pack(problem)
         size = int(getattr(workers, "_max_workers", 4))
-        yield Crew(lambda *task: workers.submit(remote, payload, key, *task), size, 0.2)
+        yield Crew(lambda *task: workers.submit(remote, payload, key, kernel.name, *task), size, 0.2)
     else:
         raise TypeError(
             message(
@@ -131,8 +131,11 @@ _kernels: OrderedDict[str, Kernel] = OrderedDict()
 _lock = threading.Lock()
 
 
-def remote(payload: bytes, key: str, cells: range, first_block: int, count: int) -> Answer:
-    """Some blocks, in another process: its kernel is made with the first task."""
+def remote(payload: bytes, key: str, name: str, cells: range, first_block: int, count: int) -> Answer:
+    """Some blocks, in another process: its kernel is made with the first task.
+
+    RuntimeError where that is not the kernel `name`: sums of two kinds of kernels are not added up.
+    """
     with _lock:
         kernel = _kernels.get(key)
         if kernel is None:
@@ -141,6 +144,14 @@ def remote(payload: bytes, key: str, cells: range, first_block: int, count: int)
             _kernels[key] = kernel
             while len(_kernels) > _LIMIT:
                 _kernels.popitem(last=False)
+    if kernel.name != name:
+        raise RuntimeError(
+            message(
+                "a worker would compute with another kernel than this process",
+                f"kernel {kernel.name!r} there, {name!r} here",
+                "use the same versions of pullback and llvmlite, and the same kind of machine, everywhere",
+            )
+        )
     return compute(kernel, cells, first_block, count)
 
 
