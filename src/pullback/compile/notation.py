@@ -92,10 +92,11 @@ class Writer:
 
     def eqn(self, e: Eqn, indent: str) -> str:
         """An equation."""
+        outs = ", ".join(map(self.typed, e.outs))  # named before the variables of a body
         given = [self.value(a, indent) for a in e.args]
         given += [f"{k}={self.value(v, indent)}" for k, v in e.params.items()]
         line = f"  # at {e.line[0]}:{e.line[1]}" if self.lines and e.line is not None else ""
-        return f"{', '.join(map(self.typed, e.outs))} = {e.op.name}({', '.join(given)}){line}"
+        return f"{outs} = {e.op.name}({', '.join(given)}){line}"
 
     def content(self, a: np.ndarray) -> str:
         """The entries of an array: in place if they are few and text keeps their bits."""
