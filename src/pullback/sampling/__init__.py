@@ -1,5 +1,5 @@
 """Averages of gradients over random inputs.
 
-Read `distributions`, then `inputs`, then `study`. This file imports nothing, so that one room does not bring in
+Read `distributions`, then `inputs`, then `study`. This file imports nothing: one room does not bring in
 the others.
 """

@@ -8,7 +8,10 @@ its accumulators become the sums of a study. Adds itself to `kernel.MAKERS`. May
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from pullback.compile.build import TooLarge
 from pullback.compile.cells import NotLowered
 from pullback.compile.trace import TraceError
 from pullback.compile.uniform import value_of
+from pullback.sampling.fingerprint import fingerprint
 from pullback.sampling.fused import Entry, Recorded, RowsProgram, Source, SumsProgram, bounds_of, record
 from pullback.sampling.inputs import Each, Fixed, Given, Random
 from pullback.sampling.kernel import MAKERS, Unsuited
@@ -27,6 +31,19 @@ WORK = 64  # blocks that one call should compute at least, over its cells
 COMPUTED = 8  # blocks whose values NumPy computes at a time, where a distribution has no native form
 PILOT = 64  # samples whose mean is what sums are taken around
 ROW_BLOCKS = 4  # blocks of rows per call
+
+
+class Programs:
+    """What a problem's kernels are: the recorded sample, the sums, and the rows where they are asked for."""
+
+    def __init__(self, recorded: Recorded, sums: SumsProgram) -> None:
+        self.recorded, self.sums = recorded, sums
+        self.rows: RowsProgram | None = None
+        self.lock = threading.Lock()
+
+
+_known: OrderedDict[str, Programs] = OrderedDict()
+KNOWN = 32  # programs that stay in memory: a study that is repeated is not recorded again
 
 
 class Fused:
@@ -48,22 +65,38 @@ class Fused:
             range(i, min(i + together, problem.cells)) for i in range(0, problem.cells, together)
         ]
         self.sources = [self._source(i) for i in range(len(problem.arguments))]
+        self.computed = any(s.kind == "lanes" and s.row == COMPUTED * BLOCK for s in self.sources)
+        v = problem.upstream
+        self.upstream = None if v is None else np.ascontiguousarray(v, self.dtype)
         self.arrays = self._arrays()
-        try:
-            self.upstream = self._upstream()
-            self.recorded: Recorded = record(problem.f, self.sources, problem.wrt, self.upstream)
-            self.sums = SumsProgram(self.recorded, self.dtype, self.upstream, problem.omit)
-        except (NotLowered, TraceError) as e:
-            raise Unsuited(str(e).partition("\n")[0]) from None
-        except TooLarge:
-            raise Unsuited("f is too large for one kernel") from None
+        self.programs = self._programs()
+        self.sums = self.programs.sums
         self.entries: list[Entry] = self.sums.entries
-        self._centres: dict[int, Any] = {}
-        self._rows: RowsProgram | None = None
-        self._lock = threading.Lock()
+        # only entries that are summed need a centre
+        self.summed = np.array([e.constant is None and e.sides is None for e in self.entries])
+        _ = self.centres
 
     def prepare(self) -> None:
         """Everything is ready."""
+
+    def _programs(self) -> Programs:
+        p = self.problem
+        key = fingerprint(p.f, [replace(s, transform=None) for s in self.sources],
+                          [getattr(a, "distribution", None) for a in p.arguments], p.wrt, p.upstream,
+                          str(self.dtype), p.omit)  # fmt: skip
+        programs = _known.get(key)
+        if programs is None:
+            try:
+                recorded = record(p.f, self.sources, p.wrt, self.upstream)
+                programs = Programs(recorded, SumsProgram(recorded, self.dtype, self.upstream, p.omit))
+            except (NotLowered, TraceError) as e:
+                raise Unsuited(str(e).partition("\n")[0]) from None
+            except TooLarge:
+                raise Unsuited("f is too large for one kernel") from None
+            _known[key] = programs
+            while len(_known) > KNOWN:
+                _known.popitem(last=False)
+        return programs
 
     # ------------------------------------------------------------------ what the kernel reads
 
@@ -100,19 +133,15 @@ class Fused:
                 out.append(None)
         return out
 
-    def _upstream(self) -> Any:
-        v = self.problem.upstream
-        return None if v is None else np.ascontiguousarray(v, self.dtype)
-
     def _table(self, cell: int, first: int, count: int, last: Any) -> tuple[Any, list[Any]]:
-        """The addresses of the kernel's arrays for a cell and samples from `first`, and what keeps them alive."""
+        """The arrays that the kernel reads for a cell and samples from `first`: their addresses, themselves."""
         p = self.problem
         each, k = divmod(cell, p.sweep)
         combination = iter(np.unravel_index(each, p.each_shape) if p.each_shape else ())
         addresses: list[int] = []
         held: list[Any] = []
         for s, a, array in zip(self.sources, p.arguments, self.arrays, strict=True):
-            if s.kind == "fixed" or s.kind == "draws":
+            if s.kind in {"fixed", "draws"}:
                 continue
             start = 0
             if isinstance(a, Random):
@@ -137,88 +166,93 @@ class Fused:
         rows[:, :count] = np.asarray(d.ppf(u.reshape(count, *d.slot_shape)), s.dtype).reshape(count, -1).T
         return rows
 
-    def _span(self) -> int:
-        """How many blocks one kernel call may have."""
-        return COMPUTED if any(s.kind == "lanes" and s.row == COMPUTED * BLOCK for s in self.sources) else 1 << 30
-
     # ------------------------------------------------------------------ sums
 
     def blocks(self, cells: range, first_block: int, count: int) -> Sums:
         """The sums of consecutive blocks for the cells of one group."""
-        p, step = self.problem, self._span()
-        out = Sums.zeros(len(cells), count, p.entries)
-        for c, cell in enumerate(cells):
-            centres = self._centre(cell)
-            for b in range(0, count, step):
-                n = min(step, count - b)
-                first = (first_block + b) * BLOCK
-                last = min(first + n * BLOCK, p.samples)
-                table, held = self._table(cell, first, last - first, centres)
-                found = self._run(cell, table, first, last, BLOCK)
-                sizes = np.full(n, BLOCK, np.float64)
-                sizes[-1] = last - first - (n - 1) * BLOCK
-                self._fill(out, c, slice(b, b + n), found, sizes, held)
-        return out
+        p = self.problem
+        last = min((first_block + count) * BLOCK, p.samples)
+        centres = self.centres[cells.start : cells.stop]
+        found, uniform = self._run(cells, first_block * BLOCK, last, BLOCK, centres)
+        sizes = np.full(count, BLOCK, np.float64)
+        sizes[-1] = last - (first_block + count - 1) * BLOCK
+        return self._sums(found, sizes, centres, uniform)
 
     def centre(self, cell: int) -> tuple[Any, Any]:
         """(value, gradient): what the cell's sums are taken around."""
-        c = self._centre(cell).astype(np.float64)
+        c = self.centres[cell].astype(np.float64)
         return c[0], c[1:]
 
-    def _centre(self, cell: int) -> Any:
-        """The mean of the first samples, by the kernel itself around zero."""
-        found = self._centres.get(cell)
-        if found is None:
-            n = min(PILOT, self.problem.samples)
-            zero = np.zeros(1 + self.problem.entries, self.dtype)
-            table, held = self._table(cell, 0, n, zero)
-            out = Sums.zeros(1, 1, self.problem.entries)
-            self._fill(out, 0, slice(0, 1), self._run(cell, table, 0, n, PILOT), np.array([float(n)]), held)
-            row = out.table[0, 0]
-            mean = np.concatenate([row[2:3], out.entries[0, 0, 0]]) / max(row[0], 1.0)
-            found = np.where(np.isfinite(mean) & (np.abs(mean) < 1e30), mean, 0.0).astype(self.dtype)  # noqa: PLR2004
-            self._centres[cell] = found
-        return found
+    @cached_property
+    def centres(self) -> Any:
+        """Per cell, the mean of the first samples by the kernel itself; zero for what is not summed."""
+        cells = range(self.problem.cells)
+        zero = np.zeros((len(cells), 1 + self.problem.entries), self.dtype)
+        if not self.summed.any():
+            return zero
+        n = min(PILOT, self.problem.samples)
+        raw, uniform = self._run(cells, 0, n, PILOT, zero)
+        sums = self._sums(raw, np.array([float(n)]), zero, uniform)
+        mean = np.concatenate([sums.values[:, 0, :1], sums.entries[:, 0, 0]], axis=1)
+        mean /= np.maximum(sums.counts[:, 0, :1], 1.0)
+        keep = self.summed & np.isfinite(mean) & (np.abs(mean) < 1e30)  # noqa: PLR2004
+        return np.where(keep, mean, 0.0).astype(self.dtype)
 
-    def _run(self, cell: int, table: Any, first: int, last: int, block: int) -> Any:
-        """The accumulators, one row per block."""
-        program = self.sums.kernel.program
-        out = np.zeros((-(-(last - first) // block), max(len(program.accumulators), 1)))
-        if program.accumulators:
-            p = self.problem
-            self.sums.kernel.run_samples(
-                table.ctypes.data, first, last, block, out.ctypes.data, p.seed, p.stream(cell % p.sweep)
-            )
-        return out
+    def _run(self, cells: range, first: int, last: int, block: int, centres: Any) -> tuple[Any, list[Any]]:
+        """The accumulators (cells, blocks, .), and the arrays that are the same for all samples, cell by cell."""
+        p, kernel = self.problem, self.sums.kernel
+        step = COMPUTED * block if self.computed else last - first
+        blocks = -(-(last - first) // block)
+        width = max(len(kernel.program.accumulators), 1)
+        out = np.zeros((len(cells), blocks, width))
+        kept: list[list[Any]] = []
+        for c, cell in enumerate(cells):
+            held: list[Any] = []
+            stream = p.stream(cell % p.sweep)
+            for start in range(first, last, step):
+                stop = min(start + step, last)
+                table, held = self._table(cell, start, stop - start, centres[c])
+                if kernel.program.accumulators:
+                    place = out[c].ctypes.data + (start - first) // block * width * 8
+                    kernel.run_samples(table.ctypes.data, start, stop, block, place, p.seed, stream)
+            kept.append(held)
+        return out, [np.stack(arrays) if arrays[0].ndim == 1 else None for arrays in zip(*kept, strict=True)]
 
-    def _fill(self, out: Sums, c: int, at: slice, found: Any, sizes: Any, held: list[Any]) -> None:
+    def _sums(self, found: Any, sizes: Any, centres: Any, uniform: list[Any]) -> Sums:
         """Accumulators to sums: constants and two-valued entries are counted, not summed."""
-        sums, rows = self.sums, out.table[c, at]
-        wrong = np.zeros_like(sizes) if sums.always_valid else found[:, sums.invalid]
-        rows[:, 0], rows[:, 1] = sizes - wrong, wrong
-        if not sums.always_valid:
-            first = found[:, sums.first_invalid]
+        sums = self.sums
+        out = Sums.zeros(len(found), len(sizes), self.problem.entries)
+        if sums.always_valid:
+            wrong: Any = 0.0
+        else:
+            wrong = found[..., sums.invalid]
+            first = found[..., sums.first_invalid]
             seen = np.isfinite(first)
-            out.first[c, at][seen] = first[seen].astype(np.int64)
-        n = rows[:, 0] if self.problem.omit else sizes
-        entries = out.entries[c, at]
+            out.first[seen] = first[seen].astype(np.int64)
+        out.counts[..., 0], out.counts[..., 1] = sizes - wrong, wrong
+        n = out.counts[..., 0] if self.problem.omit else np.broadcast_to(sizes, found.shape[:2])
+        entries = out.entries
         for i, entry in enumerate(self.entries):
-            four = _four(entry, found, n, float(held[-1][i]), held)
+            if entry.constant == 0 and i:
+                continue
+            four = _four(entry, found, n, centres[:, i].astype(np.float64)[:, None], uniform)
             if i == 0:
-                rows[:, 2], rows[:, 3] = four[0], four[1]
+                out.table[..., 2], out.table[..., 3] = four[0], four[1]
             else:
                 for j in range(4):
-                    entries[:, j, i - 1] = four[j]
+                    entries[:, :, j, i - 1] = four[j]
+        return out
 
     # ------------------------------------------------------------------ rows
 
     def rows(self, cell: int, first_sample: int, count: int) -> tuple[Any, Any, Any]:
         """Values (n,), gradients (n, m) and wrt arguments (n, m) of consecutive samples, in float64."""
         width = ROW_BLOCKS * BLOCK
-        with self._lock:
-            if self._rows is None:
-                self._rows = RowsProgram(self.recorded, self.dtype, self.upstream, width)
-        kernel, m = self._rows.kernel, self.problem.entries
+        programs = self.programs
+        with programs.lock:
+            if programs.rows is None:
+                programs.rows = RowsProgram(programs.recorded, self.dtype, self.upstream, width)
+        kernel, m = programs.rows.kernel, self.problem.entries
         parts: list[Any] = []
         for start in range(first_sample // 64 * 64, first_sample + count, width):
             stop = min(start + width, first_sample + count)
@@ -233,29 +267,30 @@ class Fused:
         return all_rows[0], all_rows[1 : 1 + m].T, all_rows[1 + m :].T
 
 
-def _four(entry: Entry, found: Any, n: Any, centre: float, held: list[Any]) -> tuple[Any, Any, Any, Any]:
-    """sum(g - c), sum((g - c)^2), sum|g|, count(g != 0) of one entry, per block."""
+def _four(entry: Entry, found: Any, n: Any, centre: Any, uniform: list[Any]) -> tuple[Any, Any, Any, Any]:
+    """sum(g - c), sum((g - c)^2), sum|g|, count(g != 0) of one entry, per cell and block."""
     if entry.constant is not None:
-        return _counted(((n, entry.constant),), centre)
+        return _counted(((n, np.float64(entry.constant)),), centre)
     if entry.sides is not None:
-        k = found[:, entry.first]
-        values = [float(value_of(v, held)) for v in entry.sides]
-        return _counted(((k, values[0]), (n - k, values[1])), centre)
-    first, second = found[:, entry.first], found[:, entry.second]
+        k = found[..., entry.first]
+        one, other = (np.asarray(value_of(v, uniform), np.float64).reshape(-1, 1) for v in entry.sides)
+        return _counted(((k, one), (n - k, other)), centre)
+    first, second = found[..., entry.first], found[..., entry.second]
     if entry.active < 0:
         return first, second, first, n
-    magnitude = found[:, entry.magnitude] if not entry.sign else entry.sign * (first + n * centre)
-    return first, second, magnitude, found[:, entry.active]
+    magnitude = found[..., entry.magnitude] if not entry.sign else entry.sign * (first + n * centre)
+    return first, second, magnitude, found[..., entry.active]
 
 
-def _counted(cases: Sequence[tuple[Any, float]], centre: float) -> tuple[Any, Any, Any, Any]:
-    """The four sums where each of a few values was counted."""
+def _counted(cases: Sequence[tuple[Any, Any]], centre: Any) -> tuple[Any, Any, Any, Any]:
+    """The four sums where each of a few values was counted; what never occurred counts as nothing."""
+    total: list[Any] = [0.0] * 4
     with np.errstate(all="ignore"):
-        parts = [
-            np.array([np.where(k > 0, k * x, 0.0) for x in (v - centre, (v - centre) ** 2, abs(v), float(v != 0))])
-            for k, v in cases
-        ]
-    total = sum(parts[1:], parts[0])
+        for k, v in cases:
+            finite = np.isfinite(v).all()
+            off = v - centre
+            for j, x in enumerate((off, off * off, np.abs(v), v != 0)):
+                total[j] = total[j] + (k * x if finite else np.where(k > 0, k * x, 0.0))
     return total[0], total[1], total[2], total[3]
 
 
