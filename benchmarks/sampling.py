@@ -101,11 +101,20 @@ def start(contender: Contender, size: Size) -> tuple[Run, float, np.ndarray]:
     return run, time.perf_counter() - begin, result
 
 
+def complaint(row: Row, size: Size, found: Result, answer: np.ndarray, before: dict[str, np.ndarray]) -> str:
+    """Return what is wrong with an answer, "" if nothing; `before` holds the first answer of each role."""
+    reference = next((a for role, a in before.items() if role != "part"), None)
+    text = "" if reference is None else row.wrong(size, answer, reference)
+    if not text and row.twins is not None and found.role == "own" and "bar" in before:
+        text = row.twins(size, answer, before["bar"])
+    return text
+
+
 def ready(row: Row, size: Size, skip: list[str]) -> tuple[dict[str, Run], dict[str, Result]]:
     """Make, warm up and check all contenders; return those that can be timed, and a result for each one."""
     runs: dict[str, Run] = {}
     results: dict[str, Result] = {}
-    reference = None
+    answers: dict[str, np.ndarray] = {}
     for name, contender in contenders(row, skip).items():
         results[name] = found = Result(contender.role)
         try:
@@ -114,14 +123,13 @@ def ready(row: Row, size: Size, skip: list[str]) -> tuple[dict[str, Run], dict[s
             traceback.print_exc()
             found.word = "failed"
             continue
-        if contender.role != "part" and reference is None:
-            reference = answer
-        complaint = "" if reference is None else row.wrong(size, answer, reference)
-        if complaint:
-            print(f"{row.name}, {name}: {complaint}", file=sys.stderr)
+        text = complaint(row, size, found, answer, answers)
+        if text:
+            print(f"{row.name}, {name}: {text}", file=sys.stderr)
             found.word = "wrong"
         else:
             runs[name] = run
+            answers.setdefault(contender.role, answer)
     return runs, results
 
 

@@ -41,7 +41,7 @@ def fresh(*arguments: object, cache: str | None = None) -> dict[str, Any]:
     environment = dict(os.environ)
     if cache is not None:
         environment |= {
-            "PULLBACK_CACHE_DIR": cache,
+            "PULLBACK_CACHE": cache,
             "XDG_CACHE_HOME": cache,
             "JAX_COMPILATION_CACHE_DIR": cache,
         }
@@ -174,8 +174,9 @@ def many(samples: int) -> dict[str, float]:
 
 def normals(dtype: str, count: int) -> dict[str, Any]:
     """Test pullback's normal numbers: Kolmogorov-Smirnov, standardised moments, tails up to 6 sigma."""
-    from pullback.compile.native_draws import fill
     from scipy import special, stats
+
+    from pullback.compile.native_draws import fill
 
     x = np.sort(fill("normal", np.dtype(dtype), 2024, 0, 0, 0, count))
     statistic, part = 0.0, 1 << 20

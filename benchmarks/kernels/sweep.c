@@ -148,6 +148,8 @@ INLINE u32 lanes(void)
     return q;
 }
 
+#define BLOCK (1 << 20) /* groups whose counts fit into 32 bits */
+
 /* out[k][6]: mean gradients for upstream[k][4]; only entries 2 and 3 of each vector may differ from zero. */
 void sweep(const float *upstream, int64_t vectors, int64_t samples, uint64_t seed, double *out)
 {
@@ -155,22 +157,20 @@ void sweep(const float *upstream, int64_t vectors, int64_t samples, uint64_t see
     const int64_t groups = samples / 64;
     memset(out, 0, (size_t)vectors * 6 * sizeof *out);
     for (int64_t k = 0; k < vectors; k++) {
-        double total[2] = {0, 0};
-        const float *v = upstream + 4 * k;
-        const f32 g[2] = {(f32){} + v[2] * weight[0], (f32){} + v[3] * weight[1]};
-        for (int64_t first = 0; first < groups; first += 128) { /* float32 sums of one block, then float64 */
-            f32 sum[2] = {{}, {}};
-            int64_t last = first + 128 < groups ? first + 128 : groups;
+        int64_t total[2] = {0, 0}; /* samples whose gradient is w v; it is 0 for the others */
+        for (int64_t first = 0; first < groups; first += BLOCK) {
+            i32 count[2] = {{}, {}};
+            int64_t last = first + BLOCK < groups ? first + BLOCK : groups;
             for (int64_t q0 = 16 * first; q0 < 16 * last; q0 += LANES)
 _Pragma("GCC unroll 2") /* two independent chains hide each other's latency */
                 for (int j = 0; j < 2; j++) {
                     f32 x[4];
                     normals(lanes() + (uint32_t)q0, (uint32_t)j + 2, (uint32_t)k, seed, x);
                     for (int w = 0; w < 4; w++)
-                        sum[j] += (f32)((i32)g[j] & (weight[j] * x[w] > 0.0f));
+                        count[j] -= (i32)(weight[j] * x[w] > 0.0f);
                 }
             for (int j = 0; j < 2; j++)
-                for (int i = 0; i < LANES; i++) total[j] += sum[j][i];
+                for (int i = 0; i < LANES; i++) total[j] += count[j][i];
         }
         for (int64_t q0 = 16 * groups; q0 < 16 * groups + 16; q0 += LANES) /* the group that is not full */
             for (int j = 0; j < 2; j++) {
@@ -178,10 +178,10 @@ _Pragma("GCC unroll 2") /* two independent chains hide each other's latency */
                 normals(lanes() + (uint32_t)q0, (uint32_t)j + 2, (uint32_t)k, seed, x);
                 for (int w = 0; w < 4; w++)
                     for (int64_t i = 0; i < LANES; i++)
-                        if (64 * groups + 16 * w + q0 % 16 + i < samples && x[w][i] > 0.0f) total[j] += g[j][i];
+                        if (64 * groups + 16 * w + q0 % 16 + i < samples && weight[j] * x[w][i] > 0.0f) total[j]++;
             }
-        out[6 * k + 2] = total[0] / (double)samples;
-        out[6 * k + 3] = total[1] / (double)samples;
+        for (int j = 0; j < 2; j++)
+            out[6 * k + 2 + j] = (double)(upstream[4 * k + 2 + j] * weight[j]) * (double)total[j] / (double)samples;
     }
 }
 
