@@ -1,27 +1,29 @@
 """Averages against closed forms.
 
-Every comparison allows FIVE standard errors: a right estimator fails one with probability 5.7e-7 over the choice
-of the seed, so a run of all of them (about 120 numbers) gives a false alarm for one seed in 15,000. Seeds are fixed.
+Every comparison allows FIVE standard errors: a right estimator fails one with probability 5.7e-7 over the
+choice of the seed, so a run of all of them (about 120 numbers) gives a false alarm for one seed in 15,000.
+Seeds are fixed.
 """
 
 import math
 
 import numpy as np
 import pytest
-from sampling.functions import call_option, digital, geometric_asian, ishigami, workshop
 from scipy.stats import norm
 
 import pullback as torch
 from pullback.sampling.distributions import Exponential, LogNormal, MultivariateNormal, Normal, Uniform
 from pullback.sampling.inputs import each, given
 from pullback.sampling.study import sensitivity
+from sampling.functions import call_option, digital, geometric_asian, ishigami, workshop
 
 FIVE = 5.0
 
 
 def close(mean, stderr, truth):
     mean, stderr, truth = np.broadcast_arrays(mean, stderr, truth)
-    assert np.isfinite(mean).all() and np.isfinite(stderr).all()
+    assert np.isfinite(mean).all()
+    assert np.isfinite(stderr).all()
     assert (np.abs(mean - truth) <= FIVE * stderr + 1e-12).all(), (mean, stderr, truth)
 
 

@@ -1,11 +1,10 @@
-"""`sensitivity`: what its arguments mean, what it refuses, and what it says about samples that are not finite."""
+"""`sensitivity`: what its arguments mean, what it refuses, what it says about samples that are not finite."""
 
 import sys
 import types
 
 import numpy as np
 import pytest
-from sampling.functions import W, mixed, rooted, workshop
 
 import pullback as torch
 from pullback.sampling import engine, kernel
@@ -14,6 +13,7 @@ from pullback.sampling.inputs import each, given
 from pullback.sampling.progress import progress_of
 from pullback.sampling.study import sensitivity
 from pullback.sampling.sums import BLOCK, Sums, averages, fold, sums_of
+from sampling.functions import W, mixed, rooted, workshop
 
 LAW = Normal(0.0, 1.0).expand(6)
 SMALL = {"samples": 300}
@@ -153,7 +153,11 @@ def test_dtype_follows_the_default_dtype(which):
 def test_target(which):
     looks = []
     r = sensitivity(
-        lambda x: x**2, Normal(0.0, 1.0), samples=BLOCK * 40, target_stderr=0.009, progress=lambda *d: looks.append(d)
+        lambda x: x**2,
+        Normal(0.0, 1.0),
+        samples=BLOCK * 40,
+        target_stderr=0.009,
+        progress=lambda *d: looks.append(d),
     )
     assert r.stderr <= 0.009
     assert not r.partial
@@ -250,9 +254,21 @@ def test_an_op_whose_rule_alone_is_not_finite(which):
         (lambda: sensitivity(lambda x: 3.0, LAW), TypeError, "f must return a tensor, got float"),
         (lambda: sensitivity(lambda x: (x, x), LAW), TypeError, "f must return a tensor, got tuple"),
         (lambda: sensitivity(lambda x: x.sum().long(), LAW), RuntimeError, "real floating-point tensor"),
-        (lambda: sensitivity(workshop, LAW), RuntimeError, "grad can be implicitly created only for scalar outputs"),
-        (lambda: sensitivity(workshop, LAW, upstream=[1.0, 2.0]), RuntimeError, "Mismatch in shape: grad_output[0]"),
-        (lambda: sensitivity(workshop, LAW, upstream=[1.0, 2.0]), RuntimeError, "a stack of k of them of shape (k, 4)"),
+        (
+            lambda: sensitivity(workshop, LAW),
+            RuntimeError,
+            "grad can be implicitly created only for scalar outputs",
+        ),
+        (
+            lambda: sensitivity(workshop, LAW, upstream=[1.0, 2.0]),
+            RuntimeError,
+            "Mismatch in shape: grad_output[0]",
+        ),
+        (
+            lambda: sensitivity(workshop, LAW, upstream=[1.0, 2.0]),
+            RuntimeError,
+            "a stack of k of them of shape (k, 4)",
+        ),
         (lambda: sensitivity(mixed, (LAW, 1.0), wrt=2), IndexError, "wrt=2 names no argument"),
         (lambda: sensitivity(mixed, (LAW, 1.0), wrt="z"), ValueError, "f takes 2: x, y"),
         (lambda: sensitivity(mixed, (LAW, 1.0), wrt=(0, "x")), ValueError, "each once"),
@@ -279,7 +295,9 @@ def test_an_op_whose_rule_alone_is_not_finite(which):
             "vanishes at the ends",
         ),
         (
-            lambda: sensitivity(lambda x, t: x * t, (Normal(0.0, 1.0), 2.0), wrt=1, method="likelihood_ratio"),
+            lambda: sensitivity(
+                lambda x, t: x * t, (Normal(0.0, 1.0), 2.0), wrt=1, method="likelihood_ratio"
+            ),
             ValueError,
             "applies to random arguments only",
         ),

@@ -5,13 +5,13 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from sampling.functions import mixed, workshop
 
 from pullback.sampling import engine, kernel
 from pullback.sampling.batched import Batched
 from pullback.sampling.distributions import Gamma, Normal
 from pullback.sampling.inputs import each
 from pullback.sampling.study import sensitivity
+from sampling.functions import mixed, workshop
 
 FIELDS = ("mean", "stderr", "abs_mean", "second_moment", "active", "value_mean", "value_stderr")
 INPUTS = (Normal(0.0, 1.0).expand(6), each([0.1, 0.5, 0.7]))

@@ -8,7 +8,6 @@ import time
 
 import numpy as np
 import pytest
-from sampling.functions import W, mixed
 
 import pullback as torch
 from pullback.sampling import resume
@@ -18,6 +17,7 @@ from pullback.sampling.fingerprint import fingerprint
 from pullback.sampling.native import Fused
 from pullback.sampling.study import sensitivity
 from pullback.sampling.sums import BLOCK
+from sampling.functions import W, mixed
 
 INPUTS = (Normal(0.0, 1.0).expand(6), Normal(0.0, 0.1))
 
@@ -71,7 +71,9 @@ study.sensitivity(mixed, (Normal(0.0, 1.0).expand(6), Normal(0.0, 0.1)), samples
 def test_kill_and_resume(tmp_path):
     path = tmp_path / "study.npz"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(path)], env=environment, stdout=subprocess.PIPE) as p:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(path)], env=environment, stdout=subprocess.PIPE
+    ) as p:
         for _ in range(5):
             assert p.stdout.readline()
         p.send_signal(signal.SIGKILL)
@@ -119,7 +121,9 @@ def test_more_samples_later(tmp_path):
     path = tmp_path / "study.npz"
     sensitivity(mixed, INPUTS, samples=4 * BLOCK, checkpoint=path)
     seen = []
-    more = sensitivity(mixed, INPUTS, samples=6 * BLOCK + 1, checkpoint=path, progress=lambda *d: seen.append(d))
+    more = sensitivity(
+        mixed, INPUTS, samples=6 * BLOCK + 1, checkpoint=path, progress=lambda *d: seen.append(d)
+    )
     assert seen[0][0] > 4 * BLOCK
     same(more, sensitivity(mixed, INPUTS, samples=6 * BLOCK + 1))
     with pytest.raises(ValueError, match="which cannot become"):

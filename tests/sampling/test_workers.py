@@ -5,11 +5,11 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from sampling.functions import workshop
 
 from pullback.sampling import workers
 from pullback.sampling.distributions import Normal
 from pullback.sampling.study import sensitivity, set_up
+from sampling.functions import workshop
 
 LAW = Normal(0.0, 1.0).expand(6)
 V = [1.0, 2.0, 3.0, 4.0]
@@ -27,7 +27,7 @@ class Far(Executor):
         try:
             function, args = pickle.loads(pickle.dumps((function, args)))
             future.set_result(pickle.loads(pickle.dumps(function(*args))))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as executors do
             future.set_exception(error)
         return future
 

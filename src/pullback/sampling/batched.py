@@ -141,7 +141,7 @@ class Batched:
         return out
 
     def _base(self, cells: range, each: int, vs: list[Any]) -> Any:
-        """The mean of f over samples that are no part of the average: a constant that makes the noise small."""
+        """The mean of f over samples that are no part of the average; it makes the noise small."""
         if cells.start not in self._bases:
             p = self.problem
             args: list[Tensor] = p.values(each, PILOT, 0, min(PILOT_SAMPLES, p.samples))

@@ -88,7 +88,7 @@ class Run:
         return self.before + time.perf_counter() - self.started
 
     def go(self, crew: Crew) -> Done:
-        """All blocks, or as many as the target or Ctrl-C lets be; the state after a whole number of blocks."""
+        """All blocks, or as many as the target or Ctrl-C lets be."""
         waiting: deque[tuple[range, int, bool, Future[Answer]]] = deque()
         try:
             if not self._enough(self.state):
@@ -171,7 +171,7 @@ class Run:
             checkpoint.save(state.total, self.samples(state.blocks), self.seconds, now=now)
 
     def _enough(self, state: Done) -> bool:
-        """Is the target reached? Asked at fixed numbers of blocks only, so the answer depends on nothing else."""
+        """Is the target reached? Asked at fixed numbers of blocks, so that timing has no part in it."""
         target = self.settings.target
         if target is None or not state.blocks or state.blocks not in _until(state.blocks):
             return False

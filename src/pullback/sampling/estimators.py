@@ -1,9 +1,9 @@
 """Estimators: from the arguments of some samples to v . f and its gradient, sample by sample.
 
-`pathwise` differentiates f (func.vmap over func.vjp). `likelihood_ratio` multiplies values of f by the score
-of the inputs' densities, and `smoothed` by that of a small added noise: they need no derivative of f, so jumps
-of f count. Read `pathwise` first. All return values (k, n) and gradients (k, n, m) in float64, for k upstream
-vectors. May import `func`, `problem`.
+`pathwise` differentiates f (func.vmap over func.vjp). `likelihood_ratio` multiplies values of f by the
+score of the inputs' densities, and `smoothed` by that of a small added noise: they need no derivative of f,
+so jumps of f count. Read `pathwise` first. All return values (k, n) and gradients (k, n, m) in float64, for k
+upstream vectors. May import `func`, `problem`.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def check_likelihood_ratio(problem: Problem) -> None:
         if law is None:
             raise ValueError(
                 message(
-                    'method="likelihood_ratio" differentiates densities, so it applies to random arguments only',
+                    'method="likelihood_ratio" differentiates densities: it applies to random arguments only',
                     f"wrt argument {i} is {type(problem.arguments[i]).__name__.lower()}, not a distribution",
                     "use smooth=width for this argument",
                 )

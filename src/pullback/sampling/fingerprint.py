@@ -1,4 +1,4 @@
-"""A digest of everything that decides a study's numbers, so that a checkpoint is not continued by another one.
+"""A digest of what decides a study's numbers, so that no other study continues its checkpoint.
 
 Read `fingerprint`. A function counts by its byte code, constants, defaults, and by the values that it takes
 from its surroundings; comments and names of local variables do not count. Imports NumPy only.

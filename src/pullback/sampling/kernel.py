@@ -17,7 +17,7 @@ class Kernel(Protocol):
     """Computes sums over blocks of samples, for any thread at any time.
 
     name    what the result says about how it was computed
-    groups  the cells, in order, as ranges that are computed together (for instance because they share samples)
+    groups  the cells, in order, as ranges that are computed together, for instance because they share samples
     span    the largest number of blocks that one call should get
     """
 

@@ -1,9 +1,9 @@
 """`Problem`: everything that decides the numbers of a study, and the values of its arguments for any samples.
 
-Read `Problem`, then `values`. A *cell* is one combination of the `each` values and one upstream vector; cells
-are numbered with the upstream vector fastest. Threads, workers and chunks are no part of a problem: it can be
-pickled and rebuilt elsewhere, and gives the same numbers there. May import `inputs`, `distributions`, `compile`,
-`graph`.
+Read `Problem`, then `values`. A *cell* is one combination of the `each` values and one upstream vector;
+cells are numbered with the upstream vector fastest. Threads, workers and chunks are no part of a problem: it
+can be pickled and rebuilt elsewhere, and gives the same numbers there. May import `inputs`, `distributions`,
+`compile`, `graph`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from pullback.compile.native_draws import fill
 from pullback.errors import message
 from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor, wrap
-from pullback.compile.native_draws import fill
 from pullback.sampling.inputs import Each, Fixed, Given, Random
 from pullback.sampling.sums import BLOCK
 

@@ -1,8 +1,8 @@
 """Checkpoints: the totals so far in a file, so that a study that was killed goes on where it stopped.
 
-Read `Checkpoint`. The file is an .npz archive with the totals after some whole number of blocks and a digest of
-the problem. It is replaced in one step, so a kill at any moment leaves the old or the new one. May import
-`fingerprint`, `sums`.
+Read `Checkpoint`. The file is an .npz archive with the totals after some whole number of blocks and a digest
+of the problem. It is replaced in one step, so a kill at any moment leaves the old or the new one. May import
+`sums`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import numpy as np
 from pullback.errors import message
 from pullback.sampling.sums import BLOCK, Sums
 
-FORMAT = 1
 PAUSE = 2.0  # seconds between two writings
 
 
@@ -59,8 +58,8 @@ class Checkpoint:
             raise ValueError(
                 message(
                     f"checkpoint: {self.path} belongs to another problem",
-                    "the function, its inputs, wrt, upstream, seed, dtype, method or kernel differ from those "
-                    "it was written for",
+                    "the function, its inputs, wrt, upstream, seed, dtype, method or kernel differ from "
+                    "those it was written for",
                     "use another file name, or delete the file to start anew",
                 )
             )
@@ -80,9 +79,7 @@ class Checkpoint:
             # opened here, because np.load leaves a damaged file open
             with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 header: dict[str, Any] = json.loads(str(file["header"]))
-                if header["format"] != FORMAT:
-                    raise ValueError(f"format {header['format']}")
-                return header, Sums(file["table"], file["first"])
+                found = Sums(file["table"], file["first"])
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(
                 message(
@@ -91,12 +88,13 @@ class Checkpoint:
                     "delete the file to start anew",
                 )
             ) from error
+        return header, found
 
     def save(self, total: Sums, samples: int, seconds: float, *, now: bool = False) -> None:
         """Replace the file, unless it was written a moment ago and `now` is False."""
         if not now and time.monotonic() - self._written < self.pause:
             return
-        header = {"format": FORMAT, "digest": self.digest, "samples": samples, "seconds": seconds}
+        header = {"digest": self.digest, "samples": samples, "seconds": seconds}
         handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:

@@ -74,8 +74,8 @@ def sensitivity(
                    for f with jumps, and noisier
     smooth         a width (or one per wrt argument, in the argument's units): the gradient of f averaged over
                    normal noise of that width. Right for jumps up to a bias that falls with its square.
-    on_invalid     a sample with a non-finite value or gradient: "raise" (ArithmeticError that shows it), "omit"
-                   (left out and counted), "propagate" (part of the sums)
+    on_invalid     a sample with a non-finite value or gradient: "raise" (ArithmeticError that shows it),
+                   "omit" (left out and counted), "propagate" (part of the sums)
 
     Ctrl-C returns what is done so far (`partial` is True). Results are bit-identical for any workers, and
     after resuming. Sums are float64, whatever the dtype.
@@ -283,7 +283,9 @@ def _dtype(dtype: Any) -> Any:
     numpy = found.numpy if isinstance(found, Dtype) else np.dtype(found)
     if numpy not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(
-            message("sensitivity: dtype must be float32 or float64", f"dtype={dtype!r}", "dtype=torch.float64")
+            message(
+                "sensitivity: dtype must be float32 or float64", f"dtype={dtype!r}", "dtype=torch.float64"
+            )
         )
     return numpy
 
@@ -292,12 +294,16 @@ def _check_numbers(confidence: Any, target: Any) -> None:
     if not 0 < confidence < 1:
         raise ValueError(
             message(
-                "sensitivity: confidence must lie between 0 and 1", f"confidence={confidence!r}", "0.95 is 95 %"
+                "sensitivity: confidence must lie between 0 and 1",
+                f"confidence={confidence!r}",
+                "0.95 is 95 %",
             )
         )
     if target is not None and not target > 0:
         raise ValueError(
-            message("sensitivity: target_stderr must be positive", f"target_stderr={target!r}", "leave it out")
+            message(
+                "sensitivity: target_stderr must be positive", f"target_stderr={target!r}", "leave it out"
+            )
         )
 
 
@@ -343,10 +349,12 @@ def _upstream(upstream: Any, out: Tensor) -> tuple[Any, bool]:
         return v, True
     raise RuntimeError(
         message(
-            f"Mismatch in shape: grad_output[0] has a shape of torch.Size({list(v.shape)}) and output[0] has a "
-            f"shape of torch.Size({list(shape)}).",
+            f"Mismatch in shape: grad_output[0] has a shape of torch.Size({list(v.shape)}) and output[0] has "
+            f"a shape of torch.Size({list(shape)}).",
             "v^T J needs one weight per entry of f's output",
-            f"pass upstream of shape {shape}, or a stack of k of them of shape {('k', *shape)}".replace("'", ""),
+            f"pass upstream of shape {shape}, or a stack of k of them of shape {('k', *shape)}".replace(
+                "'", ""
+            ),
         )
     )
 
@@ -367,6 +375,7 @@ def _digest(problem: Problem, kernel: Kernel) -> str:
         p.omit,
         kernel.name,
         BLOCK,
+        "layout 1",  # of the totals
     )
 
 

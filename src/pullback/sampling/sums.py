@@ -20,8 +20,8 @@ NEVER = np.iinfo(np.int64).max  # the "first invalid sample" of a block that has
 class Sums:
     """The sums of some cells over some blocks; g is a gradient entry, f the value, c and d their centres.
 
-    table   float64 (cells, blocks, 4 + 4 m): valid samples, invalid samples, sum(f - d), sum((f - d)^2), and m
-            entries each of sum(g - c), sum((g - c)^2), sum|g|, count(g != 0)
+    table   float64 (cells, blocks, 4 + 4 m): valid samples, invalid samples, sum(f - d), sum((f - d)^2), and
+            m entries each of sum(g - c), sum((g - c)^2), sum|g|, count(g != 0)
     first   int64 (cells, blocks): number of the first invalid sample, or `NEVER`
     """
 

@@ -98,7 +98,8 @@ def _watch_backward(f: Any, args: Sequence[Tensor], wrt: Sequence[int], v: Any, 
         state.update(lines=before)
     if out.node is None or out.node is LEAF:
         return
-    waiting, seen = [grad_fn_of(out)], set[int]()
+    waiting: list[Any] = [grad_fn_of(out)]
+    seen = set[int]()
     while waiting:
         handle = waiting.pop()
         node = getattr(handle, "node", None)

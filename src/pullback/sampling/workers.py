@@ -11,7 +11,7 @@ import pickle
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ from typing import Any
 
 from pullback.errors import message
 from pullback.families.parallel import cores
-from pullback.sampling import native as _native
+
+# imported for its kernel, which it adds to the ones that are tried; a worker process starts here
+from pullback.sampling import native as _native  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from pullback.sampling.kernel import Kernel, choose_kernel
 from pullback.sampling.problem import Problem
 from pullback.sampling.sums import Sums
@@ -55,12 +57,12 @@ def _now(work: Callable[..., Answer], *args: Any) -> Future[Answer]:
 
 
 @contextmanager
-def crew_of(workers: Any, kernel: Kernel, problem: Problem) -> Iterator[Crew]:
+def crew_of(workers: Any, kernel: Kernel, problem: Problem) -> Generator[Crew]:
     """The crew that `workers` means, while it is open; pools that were passed in stay open.
 
     workers   None (a thread per core), a number of threads, an executor, or a Dask client
     """
-    if workers is None or (isinstance(workers, int) and not isinstance(workers, bool)):
+    if workers is None or type(workers) is int:
         yield from _threads(cores() if workers is None else workers, kernel)
     elif isinstance(workers, ThreadPoolExecutor):
         yield Crew(lambda *task: workers.submit(compute, kernel, *task), workers._max_workers, 0.05)
@@ -86,7 +88,7 @@ def crew_of(workers: Any, kernel: Kernel, problem: Problem) -> Iterator[Crew]:
         )
 
 
-def _threads(n: int, kernel: Kernel) -> Iterator[Crew]:
+def _threads(n: int, kernel: Kernel) -> Generator[Crew]:
     if n < 1:
         raise ValueError(
             message("workers must be at least 1", f"workers={n}", "workers=None takes all cores")
