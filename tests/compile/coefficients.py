@@ -8,6 +8,7 @@ error is weighted by.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import mpmath as mp
 
@@ -67,6 +68,41 @@ half = mp.log(2) / 2
 quarter = mp.pi / 4
 s2 = mp.sqrt(2)
 
+
+
+def small_erf(z):
+    """erf(x) / x where z = x^2."""
+    return mp.erf(mp.sqrt(z)) / mp.sqrt(z) if z > 0 else 2 / mp.sqrt(mp.pi)
+
+
+def erfc_place(x):
+    return (mp.mpf(x) - 2) / (mp.mpf(x) + 2)
+
+
+def erfcx(q):
+    """exp(x^2) erfc(x) (1 + 2 x) at the x of this q."""
+    x = 2 * (1 + q) / (1 - q)
+    return mp.exp(x * x) * mp.erfc(x) * (1 + 2 * x)
+
+
+def inverse(w):
+    """erfinv(x) / x where w = -log(1 - x^2)."""
+    if w < mp.mpf("1e-20"):
+        return mp.sqrt(mp.pi) / 2
+    x = mp.sqrt(-mp.expm1(-w))
+    rest = mp.exp(-w) / (1 + x)  # 1 - x
+    y = mp.sqrt(w) * mp.mpf("0.9") if w > 1 else x
+    for _ in range(60):  # Newton's steps on log erfc, which is nearly a parabola
+        if w > 1:
+            step = mp.erfc(y) * mp.log(mp.erfc(y) / rest) / (2 / mp.sqrt(mp.pi) * mp.exp(-y * y))
+        else:
+            step = (x - mp.erf(y)) / (2 / mp.sqrt(mp.pi) * mp.exp(-y * y))
+        y += step
+        if abs(step) < mp.mpf(10) ** -44:
+            break
+    return y / x
+
+
 # name: (function, low, high, degree, weight), the weight such that the error is one of the final result in relative terms
 FITS = {
     # exp(r) = 1 + r + r^2 P(r)
@@ -86,13 +122,37 @@ FITS = {
     "LOG8": (
         root(lambda s: (2 * mp.atanh(s) - 2 * s) / s**3), 0, (s2 - 1) ** 2 / (s2 + 1) ** 2, 6, lambda z: z + mp.mpf("1e-9")
     ),
+    # log(1 + f) = 2 s + s z (2/3 + z P(z)), to more digits than a float64 has
+    "POW8": (
+        root(lambda s: ((2 * mp.atanh(s) - 2 * s) / s**3 - mp.mpf(2) / 3) / s**2), 0,
+        (s2 - 1) ** 2 / (s2 + 1) ** 2, 7, lambda z: z * z + mp.mpf("1e-9"),
+    ),
     # sin(r) = r + r z S(z), cos(r) = 1 - z/2 + z^2 C(z), z = r^2
     "SIN4": (root(lambda r: (mp.sin(r) - r) / r**3), 0, quarter**2, 2, lambda z: z + mp.mpf("1e-9")),
     "COS4": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), 0, quarter**2, 2, lambda z: z * z + mp.mpf("1e-9")),
     "SIN8": (root(lambda r: (mp.sin(r) - r) / r**3), 0, quarter**2, 5, lambda z: z + mp.mpf("1e-9")),
     "COS8": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), 0, quarter**2, 5, lambda z: z * z + mp.mpf("1e-9")),
-    # tanh(x) = x + x z T(z), z = x^2, on |x| <= 0.625
-    "TANH4": (root(lambda x: (mp.tanh(x) / x - 1) / x**2), 0, 0.625**2, 4, lambda z: z + mp.mpf("1e-9")),
+    # tanh(x) = x + x z T(z), z = x^2, |x| <= 0.625
+    "TANH4": (root(lambda x: (mp.tanh(x) / x - 1) / x**2), 0, 0.625**2, 5, lambda z: z + mp.mpf("1e-9")),
+    "TANH8": (root(lambda x: (mp.tanh(x) / x - 1) / x**2), 0, 0.625**2, 12, lambda z: z + mp.mpf("1e-9")),
+    # asin(x) = x + x z A(z), z = x^2, |x| <= 1/2
+    "ASIN4": (root(lambda x: (mp.asin(x) / x - 1) / x**2), 0, 0.25, 5, lambda z: z + mp.mpf("1e-9")),
+    "ASIN8": (root(lambda x: (mp.asin(x) / x - 1) / x**2), 0, 0.25, 12, lambda z: z + mp.mpf("1e-9")),
+    # atan(t) = t + t z A(z), z = t^2, |t| <= tan(pi/8)
+    "ATAN4": (root(lambda x: (mp.atan(x) / x - 1) / x**2), 0, (s2 - 1) ** 2, 4, lambda z: z + mp.mpf("1e-9")),
+    "ATAN8": (root(lambda x: (mp.atan(x) / x - 1) / x**2), 0, (s2 - 1) ** 2, 11, lambda z: z + mp.mpf("1e-9")),
+    # erf(x) = x E(x^2), |x| <= 1; for float32 a result in float64 that is good to 2^-32
+    "ERF4": (small_erf, 0, 1, 6, lambda z: 1),
+    "ERF8": (small_erf, 0, 1, 11, lambda z: 1),
+    # erfc(x) = exp(-x^2) C(q) / (1 + 2 x), q = (x - 2) / (x + 2), 0 <= x <= 28
+    "ERFC4": (erfcx, erfc_place(0), erfc_place(28), 13, lambda q: 1),
+    "ERFC8": (erfcx, erfc_place(0), erfc_place(28), 27, lambda q: 1),
+    # erfinv(x) = x I(w - 3) for w = -log(1 - x^2) < 6, x I(sqrt(w) - 3.25) for w < 16, x I(sqrt(w) - 5) beyond
+    "ERFINV4A": (lambda u: inverse(u + 3), -3, 3, 12, lambda u: 1),
+    "ERFINV4B": (lambda u: inverse((u + 3.25) ** 2), mp.sqrt(6) - 3.25, 0.75, 10, lambda u: 1),
+    "ERFINV8A": (lambda u: inverse(u + 3), -3, 3, 24, lambda u: 1),
+    "ERFINV8B": (lambda u: inverse((u + 3.25) ** 2), mp.sqrt(6) - 3.25, 0.75, 21, lambda u: 1),
+    "ERFINV8C": (lambda u: inverse((u + 5) ** 2), -1, mp.sqrt(37) - 5, 20, lambda u: 1),
 }  # fmt: skip
 
 
@@ -101,8 +161,26 @@ def table(name):
     return remez(f, low, high, degree, weight)
 
 
-if __name__ == "__main__":
-    for name in sys.argv[1:] or FITS:
+HEADER = '"""Coefficients of the elementary functions, lowest power first: made by tests/compile/coefficients.py, not by hand.\n\n\
+What each table approximates stands there, and where it is used. Imports nothing.\n"""\n'
+TARGET = Path(__file__).resolve().parents[2] / "src/pullback/compile/functions/tables.py"
+
+
+def main(arguments):
+    """Print the named tables; with --write make all of them and write the module."""
+    lines = [HEADER]
+    for name in [a for a in arguments if not a.startswith("-")] or FITS:
         p, worst = table(name)
-        print(f"# error {mp.nstr(worst, 3)} = 2^{mp.nstr(mp.log(worst, 2), 4)}")
-        print(f"{name} = ({', '.join(repr(float(c)) for c in p)})")
+        bits = int(mp.floor(-mp.log(worst, 2)))
+        lines.append(f"# error 2**-{bits}\n{name} = (")
+        lines += [f"    {float(c)!r}," for c in p]
+        lines.append(")")
+    text = "\n".join(lines) + "\n"
+    if "--write" in arguments:
+        TARGET.write_text(text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

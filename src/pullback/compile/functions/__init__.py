@@ -1,19 +1,30 @@
 """Elementary functions for compiled programs, written in LLVM for any number of lanes.
 
 Holds `call`, which writes a call of an elementary function and, once a module, the function itself, and
-`ELEMENTARY`, their names. The rooms: `exponential`, `trigonometric`, `calls` (library functions, lane by
-lane), `kit` (tools). Read `call`. May import `compile.text`.
+`ELEMENTARY`, their names. The rooms: `exponential`, `trigonometric`, `inverse`, `hyperbolic`, `error`, `power`;
+`calls` (library functions, lane by lane), `kit` (tools), `tables` (coefficients). Read `call`. May import
+`compile.text`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pullback.compile.functions import exponential, trigonometric
+from pullback.compile.functions import error, exponential, hyperbolic, inverse, power, trigonometric
 from pullback.compile.functions.calls import LIBRARY, called
 from pullback.compile.text import Code, V, suffix
 
-WRITERS: dict[str, Callable[..., V]] = {**exponential.TABLE, **trigonometric.TABLE}
+_ROOMS = (exponential, trigonometric, inverse, hyperbolic, error, power)
+WRITERS: dict[str, Callable[..., V]] = {name: write for room in _ROOMS for name, write in room.TABLE.items()}
+# largest error in units in the last place of the exact result, (float32, float64), where it is no denormal: what
+# tests/compile/test_functions.py holds them to. erfinv beyond 1 - 2**-40 is as steep as its argument is coarse.
+ULP: dict[str, tuple[float, float]] = {
+    "exp": (1.0, 1.0), "exp2": (1.0, 1.0), "expm1": (1.5, 1.5), "log": (1.0, 1.0), "log2": (1.0, 1.0),
+    "log10": (1.0, 1.0), "log1p": (1.0, 1.0), "sin": (1.0, 1.0), "cos": (1.0, 1.0), "tan": (2.0, 2.0),
+    "asin": (1.0, 1.0), "acos": (1.0, 1.0), "atan": (1.5, 1.5), "atan2": (2.0, 2.0), "sinh": (2.0, 2.0),
+    "cosh": (1.5, 1.5), "tanh": (1.5, 1.5), "asinh": (2.0, 2.0), "acosh": (2.0, 2.0), "atanh": (2.0, 2.0),
+    "erf": (0.6, 2.0), "erfc": (0.6, 3.0), "erfinv": (0.6, 3.0), "pow": (0.6, 1.0), "hypot": (0.6, 1.0),
+}  # fmt: skip
 ELEMENTARY = frozenset({*WRITERS, *LIBRARY})
 
 

@@ -9,18 +9,9 @@ from __future__ import annotations
 
 from pullback.compile.functions.calls import lane_by_lane
 from pullback.compile.functions.kit import absolute, format_of, polynomial, with_sign
+from pullback.compile.functions.tables import COS4, COS8, SIN4, SIN8
 from pullback.compile.text import V
 
-SIN4 = (-0.1666665494369069, 0.008332178145579692, -0.00019517298915936422)
-COS4 = (0.04166664686646532, -0.0013887367516614453, 2.443845167410315e-05)
-SIN8 = (
-    -0.16666666666666632, 0.008333333333322425, -0.00019841269829816977, 2.7557313695235133e-06,
-    -2.5050758654497365e-08, 1.5896827993473603e-10,
-)  # fmt: skip
-COS8 = (
-    0.0416666666666666, -0.0013888888888874138, 2.480158728949182e-05, -2.7557314355240513e-07,
-    2.0875723684281063e-09, -1.135966986073904e-11,
-)  # fmt: skip
 LIMIT = {"f4": 2.0**16, "f8": 2.0**21}
 
 
@@ -49,23 +40,34 @@ def _reduced(x: V) -> tuple[V, V, V]:
     code, f = x.code, format_of(x)
     k = code.intrinsic("roundeven", x * 0.6366197723675814)
     a, b, c = f.half_pi
-    first = code.fma(-k, a, x)
-    r = code.fma(-k, b, first)
-    low = code.fma(-k, c, code.fma(-k, b, first - r))
+    first = code.fma(-k, a, x)  # exact
+    product = k * b
+    r = first - product
+    back = r - first
+    lost = (first - (r - back)) - (product + back)  # exact, also where most of `first` has cancelled
+    low = lost - code.fma(k, b, -product) - k * c
     return k.to(f.whole), r, low
 
 
 def _turned(x: V, quarter: int, name: str) -> V:
     """sin(x + quarter pi/2)."""
-    f = format_of(x)
-    big = absolute(x).gt(LIMIT[x.t])
-    inside = big.select(0.0, x)
+    big, inside = _within(x)
     q, r, low = _reduced(inside)
     q = q + quarter if quarter else q
-    top = f.mantissa + (8 if x.t == "f4" else 11)
     value = (q & 1).ne(0).select(cosine(r, low), sine(r, low))
-    value = with_sign(value, (q & 2) << (top - 1))
+    value = with_sign(value, (q & 2) << (_top(x) - 1))
     return lane_by_lane(name, big, [x], value)
+
+
+def _within(x: V) -> tuple[V, V]:
+    """Where x is beyond the limit (or NaN), and x with 0 in these places."""
+    big = ~absolute(x).le(LIMIT[x.t])
+    return big, big.select(0.0, x)
+
+
+def _top(x: V) -> int:
+    """The number of the sign bit."""
+    return 31 if x.t == "f4" else 63
 
 
 def sin(x: V) -> V:
@@ -78,4 +80,14 @@ def cos(x: V) -> V:
     return _turned(x, 1, "cos")
 
 
-TABLE = {"sin": sin, "cos": cos}
+def tan(x: V) -> V:
+    """Tangent of x in radians; keeps -0."""
+    big, inside = _within(x)
+    q, r, low = _reduced(inside)
+    s, c = sine(r, low), cosine(r, low)
+    odd = (q & 1).ne(0)
+    value = with_sign(odd.select(c, s), (q & 1) << _top(x)) / odd.select(s, c)
+    return x.eq(0.0).select(x, lane_by_lane("tan", big, [x], value))
+
+
+TABLE = {"sin": sin, "cos": cos, "tan": tan}

@@ -14,18 +14,14 @@ from __future__ import annotations
 
 from pullback.compile.functions.exponential import log_inside, split_normal
 from pullback.compile.functions.kit import polynomial
-from pullback.compile.functions.trigonometric import COS4, cosine, sine
+from pullback.compile.functions.tables import COS4, RADIUS4
+from pullback.compile.functions.trigonometric import cosine, sine
 from pullback.compile.text import SIZES, Code, Module, V
 from pullback.random.philox import MULTIPLIERS, ROUNDS, WEYL
 
 GROUP = {"f4": (4, 16), "f8": (2, 8)}  # words x lanes of a group of samples
 _LOW = 0xFFFFFFFF
 _SIDE = 8  # calls of the generator side by side
-# log(1 + g) = g - g^2/2 + g^3 Q(g) to 1 part in 2^24: tests/compile/coefficients.py
-RADIUS4 = (
-    0.33333910731606997, -0.25001337058852563, 0.19963064024348992, -0.16577584085066427, 0.14914765079225234,
-    -0.14267490765689764, 0.08700448456612747,
-)  # fmt: skip
 _PI = 3.141592653589793
 
 
@@ -160,7 +156,7 @@ def _cosine_short(r: V) -> V:
 
 
 def _minus_two_log(u: V) -> V:
-    """-2 ln(u) for a float32 in [2**-33, 1 - 2**-24]: `log` without edges, the factor in its coefficients."""
+    """-2 ln(u) for a float32 in [2**-33, 1 - 2**-24] to 1 part in 2**23, the factor in the coefficients."""
     code = u.code
     moved = u.bits("i4") - 0x3F3504F3
     g = ((moved & 0x7FFFFF) + 0x3F3504F3).bits("f4") - 1.0
