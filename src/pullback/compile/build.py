@@ -322,13 +322,32 @@ def _select(b: Builder, c: Value, x: Value, y: Value) -> Value | None:
     if x.type == "b1" and (x.op == "const" or y.op == "const"):
         return _choice(b, c, x, y)
     # a strong zero, where(g == 0, 0, g * p): with a finite p the product is a zero anyway
-    if c.op == "eq" and is_const(c.args[1], 0) and is_const(x, 0) and y.op in {"mul", "div"}:
-        g = c.args[0]
-        if y.args[0] is g and (y.args[1].finite if y.op == "mul" else _nonzero(y.args[1])):
-            return y
-        if y.op == "mul" and y.args[1] is g and y.args[0].finite:
-            return y
+    if is_const(x, 0) and x.type in FLOATS and zero_when(c, y):
+        return y
     return None
+
+
+def zero_when(c: Value, y: Value, depth: int = 4) -> bool:
+    """Is y proven to be a zero (of either sign) wherever c holds?"""
+    if is_const(y, 0) or (c.op == "eq" and c.args[0] is y and is_const(c.args[1], 0)):
+        return True
+    if not depth:
+        return False
+    if c.op == "or" and all(zero_when(part, y, depth - 1) for part in c.args):
+        return True
+    if y.op in {"neg", "abs"}:
+        return zero_when(c, y.args[0], depth - 1)
+    if y.op == "mul":
+        p, q = y.args
+        return (q.finite and zero_when(c, p, depth - 1)) or (p.finite and zero_when(c, q, depth - 1))
+    if y.op == "div":
+        return _nonzero(y.args[1]) and zero_when(c, y.args[0], depth - 1)
+    if y.op == "select":
+        chosen_by, u, w = y.args
+        if chosen_by is c:
+            return zero_when(c, u, depth - 1)
+        return zero_when(c, u, depth - 1) and zero_when(c, w, depth - 1)
+    return False
 
 
 def _choice(b: Builder, c: Value, x: Value, y: Value) -> Value:

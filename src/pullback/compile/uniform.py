@@ -27,19 +27,17 @@ def computable(v: Value) -> bool:
 
 
 def value_of(v: Value, arrays: Sequence[Any]) -> Any:
-    """The value, as a NumPy number; arrays are those that the kernel is called with."""
+    """The value, as a NumPy number or, for arrays with leading axes (one row per call), one per row."""
     kind: Any = numpy_type(v.type)
     if v.op == "const":
         return kind(v.data)
     if v.op == "load":
-        return kind(arrays[v.data][v.args[0].data])
+        return arrays[v.data][..., v.args[0].data].astype(kind)
     args = [value_of(a, arrays) for a in v.args]
     with np.errstate(all="ignore"):
         if v.op == "select":
-            return args[1] if args[0] else args[2]
+            return np.where(args[0], args[1], args[2])
         if v.op == "cast":
-            return kind(args[0])
-        if v.op == "div":
-            return kind(args[0] / args[1])
-        function: Any = BINARY.get(v.op) or UNARY[v.op]
-        return kind(function(*args))
+            return np.asarray(args[0]).astype(kind)
+        function: Any = np.divide if v.op == "div" else BINARY.get(v.op) or UNARY[v.op]
+        return function(*args)

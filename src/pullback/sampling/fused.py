@@ -39,7 +39,7 @@ class Source:
                "cell": one value for all samples of a cell; "fixed": a tensor
     shape      of the argument for one sample
     base       "normal" or "uniform", first slot and shape of the standard numbers (kind "draws")
-    bounds     what is known of the array's values: (lowest, highest), None if some are not finite
+    bounds     what is known of the array's entries: (lowest, highest) each, None if some are not finite
     row        the distance of an entry's neighbours in a "lanes" array, in samples
     value      the tensor (kind "fixed")
     """
@@ -51,7 +51,7 @@ class Source:
     first_slot: int = 0
     slot_shape: tuple[int, ...] = ()
     transform: Callable[[Tensor], Tensor] | None = None
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[tuple[float, float] | None, ...] = ()
     row: int = 0
     value: Any = None
 
@@ -159,7 +159,9 @@ class SampleProgram:
             lanes = s.kind == "lanes"
             k = b.array(Array(code_of(s.dtype), 1 if lanes else 0))
             step = s.row if lanes else 1
-            grid.reshape(-1)[:] = [b.load(k, i * step, s.bounds) for i in range(grid.size)]
+            grid.reshape(-1)[:] = [
+                b.load(k, i * step, s.bounds[i] if s.bounds else None) for i in range(grid.size)
+            ]
         return Cells(grid, s.dtype, b)
 
     def _upstream(self, v: Var, upstream: Any) -> Cells:

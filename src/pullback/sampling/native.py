@@ -113,7 +113,8 @@ class Fused:
         dtype = self.dtype if array.dtype.kind == "f" else array.dtype
         if dtype.kind not in "fib" or dtype.itemsize not in {1, 4, 8}:
             raise Unsuited(f"arrays of {dtype} have no native form")
-        bounds = bounds_of(array) if dtype.kind == "f" else None
+        flat = array.reshape(len(array), -1)
+        bounds = tuple(map(bounds_of, flat.T)) if dtype.kind == "f" else ()
         if isinstance(a, Given):
             return Source("lanes", shape, dtype, bounds=bounds, row=-(-p.samples // 64) * 64)
         return Source("cell", shape, dtype, bounds=bounds)
