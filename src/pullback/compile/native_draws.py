@@ -79,7 +79,7 @@ def _text(kind: str, t: str) -> str:
         slot, stream = (V(f"%{name}", "i8", 1, code).to("i4") for name in ("slot", "stream"))
 
         def one(g: V) -> None:
-            name = group_function(module, kind, t, inline=True)
+            name = group_function(module, kind, t)
             out = code.pointer("%out", t, g * size)
             code.do(
                 f"call void @{name}(ptr {out}, {(first + g).typed}, {slot.typed}, {stream.typed}, i64 %key)"

@@ -25,7 +25,7 @@ _SIDE = 8  # calls of the generator side by side
 _PI = 3.141592653589793
 
 
-def group_function(module: Module, kind: str, t: str, inline: bool) -> str:
+def group_function(module: Module, kind: str, t: str) -> str:
     """The name of the function (ptr out, i64 group, i32 slot, i32 stream, i64 key) for this kind and type.
 
     It writes words x lanes numbers to `out` (aligned to one vector of lanes), samples in order.
@@ -43,9 +43,9 @@ def group_function(module: Module, kind: str, t: str, inline: bool) -> str:
             code.store(code.pointer("%out", t, w * lanes), numbers, align=SIZES[t] * lanes)
         code.do("ret void")
 
-    attributes = "nounwind alwaysinline" if inline else "nounwind noinline"
+    # never in place: the call costs nothing beside its 64 numbers, and it is compiled once
     parameters = "ptr noalias %out, i64 %group, i32 %slot, i32 %stream, i64 %key"
-    module.function(name, "internal void", parameters, attributes, write)
+    module.function(name, "internal void", parameters, "nounwind noinline", write)
     return name
 
 

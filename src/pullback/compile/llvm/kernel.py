@@ -242,7 +242,6 @@ class _Frame:
         self.slots, self.module = writer.slots, writer.module
         self.terms = [writer.terms.get(i, "f8") for i in range(len(self.program.accumulators))]
         self.row = len(self.program.accumulators)
-        self.inline = len(self.slots) <= _SMALL_USES and not writer.large
         n = self.program.lanes
         self.numbers = [writer._memory(code, self.program.draws, words, n) for _ in self.slots]
         self.scratch = writer._scratch(code, n)
@@ -266,7 +265,7 @@ class _Frame:
         group = start.lsr((words * n).bit_length() - 1)
         stream = code.add("trunc i64 %stream to i32", "i4", 1)
         for (kind, slot), address in zip(self.slots, self.numbers, strict=True):
-            name = group_function(self.module, kind, self.program.draws, self.inline)
+            name = group_function(self.module, kind, self.program.draws)
             given = f"ptr {address}, {group.typed}, i32 {slot}, {stream.typed}, i64 %key"
             code.do(f"call void @{name}({given})")
 
