@@ -255,7 +255,7 @@ def main() -> int:
     fresh = {name: job for name, job in others(options, repeats).items() if wanted(name)}
     if options.list:
         print(
-            "\n".join([*(f"{row.name}: {', '.join(contenders(row, options.skip))}" for row in rows), *fresh])
+            "\n".join([*(f"{row.name}: {'; '.join(contenders(row, options.skip))}" for row in rows), *fresh])
         )
         return 0
     print(heading(repeats), flush=True)
