@@ -8,20 +8,28 @@ from __future__ import annotations
 import numpy as np
 import scipy.special as sp
 
+from pullback.ops import special
+
 DTYPES = {t: np.dtype(t) for t in ("f4", "f8", "i1", "i2", "i4", "i8", "u1")} | {"b1": np.dtype(bool)}
 FUNCTIONS = {
     "neg": np.negative, "abs": np.abs, "sqrt": np.sqrt, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc,
     "rint": np.rint, "not": np.invert, "add": np.add, "sub": np.subtract, "mul": np.multiply,
-    "copysign": np.copysign, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+    "div": np.divide, "copysign": np.copysign, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
     "shl": np.left_shift, "shr": np.right_shift, "eq": np.equal, "ne": np.not_equal, "lt": np.less,
     "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "rem": np.fmod,
     "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2, "log10": np.log10,
     "log1p": np.log1p, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos,
     "atan": np.arctan, "atan2": np.arctan2, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
     "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "erf": sp.erf, "erfc": sp.erfc,
-    "erfinv": sp.erfinv, "lgamma": sp.gammaln, "digamma": sp.digamma, "pow": np.power, "hypot": np.hypot,
-    "fma": lambda x, y, z: x * y + z, "select": np.where,
+    "erfinv": sp.erfinv, "lgamma": special.lgamma.eval, "digamma": sp.digamma, "pow": np.power,
+    "hypot": np.hypot, "fma": lambda x, y, z: x * y + z, "select": np.where,
 }  # fmt: skip
+
+
+def divided(x, y):
+    """Integer division towards zero; by zero it is 0."""
+    safe = np.where(y == 0, 1, y).astype(x.dtype)
+    return np.where(y == 0, 0, (x - np.fmod(x, safe)) // safe).astype(x.dtype)
 
 
 class Machine:
@@ -62,9 +70,8 @@ class Machine:
             self.scratch[v.data][args[0][active], np.arange(self.n)[active]] = args[1][active]
         elif v.op == "cast":
             self.env[id(v)] = args[0].astype(DTYPES[v.type])
-        elif v.op == "div":
-            x, y = args
-            self.env[id(v)] = x / y if v.type in {"f4", "f8"} else np.fix(x / np.where(y == 0, 1, y)).astype(x.dtype)
+        elif v.op == "div" and v.type not in {"f4", "f8"}:
+            self.env[id(v)] = divided(*args)
         else:
             r = FUNCTIONS[v.op](*args)
             self.env[id(v)] = np.asarray(r).astype(DTYPES[v.type], copy=False)

@@ -7,7 +7,7 @@ first. May import `compile.program`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
+from math import ceil, floor, inf
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from pullback.compile.program import Value
 
 Interval = tuple[float, float, bool]  # lo, hi, may be NaN
 LARGEST = {"f4": 3.4e38, "f8": 1.79e308}
+SMALLEST = {"f4": 1.2e-38, "f8": 2.3e-308}
 RISING: dict[str, Any] = {
     "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "tanh": np.tanh, "sinh": np.sinh, "atan": np.arctan,
     "asinh": np.arcsinh, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "rint": np.rint,
@@ -40,12 +41,14 @@ def bound(v: Value) -> None:
     if lo != lo or hi != hi or lo > hi:
         return
     if v.type in LARGEST:
-        # a bound is rounded outwards; beyond the largest number a value may be infinite
+        # a bound is rounded outwards; beyond the largest number a value may be infinite, below the smallest
+        # one zero
         lo, hi = lo - 1e-6 * abs(lo), hi + 1e-6 * abs(hi)
-        top = LARGEST[v.type]
+        top, tiny = LARGEST[v.type], SMALLEST[v.type]
+        lo, hi = (0.0 if 0 < lo < tiny else lo), (0.0 if -tiny < hi < 0 else hi)
         v.lo, v.hi, v.nan = (lo if lo > -top else -inf), (hi if hi < top else inf), nan
-    elif v.type in {"i4", "i8"} and max(abs(lo), abs(hi)) < 2**31:
-        v.lo, v.hi, v.nan = lo, hi, False
+    elif v.type in {"i4", "i8"} and max(abs(lo), abs(hi)) < 2**31 and not nan:
+        v.lo, v.hi, v.nan = float(floor(lo)), float(ceil(hi)), False  # a quotient is cut
 
 
 def _add(v: Value) -> Interval:
@@ -80,6 +83,9 @@ def _infinite(x: Value) -> bool:
 
 def _div(v: Value) -> Interval:
     x, y = v.args
+    if v.type not in LARGEST and y.lo <= 0 <= y.hi:  # division by zero gives 0
+        size = max(abs(x.lo), abs(x.hi))
+        return -size, size, False
     if y.lo <= 0 <= y.hi or y.nan or not x.finite or not y.finite:
         nan = x.nan or y.nan or (x.lo <= 0 <= x.hi and y.lo <= 0 <= y.hi) or (_infinite(x) and _infinite(y))
         return -inf, inf, nan
@@ -97,7 +103,7 @@ def _select(v: Value) -> Interval:
     c, x, y = v.args
     lo, hi = min(x.lo, y.lo), max(x.hi, y.hi)
     if c.op in {"le", "lt"} and c.args[0] is y and x.op == "const" and c.args[1].op == "const":
-        lo = max(y.lo, min(x.data, c.args[1].data))  # where(y <= k, x, y): relu and its kin
+        lo = max(lo, min(x.data, c.args[1].data))  # where(y <= k, x, y): relu and its kin
     return lo, hi, x.nan or y.nan
 
 

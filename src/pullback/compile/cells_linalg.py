@@ -22,12 +22,12 @@ MOST = 4
 Rows = list[list[Value]]
 
 
-def eliminated(b: Builder, rows: Rows, n: int) -> Value:
+def eliminated(b: Builder, rows: Rows, n: int, dtype: Any) -> Value:
     """Gaussian elimination with partial pivoting of the first n columns, in place; the permutation's sign.
 
     The rows are the matrix with right-hand sides behind it. A pivot that is zero eliminates nothing.
     """
-    sign = b.const(1, rows[0][0].type) if rows else b.const(1, "f8")
+    sign = b.const(1, code_of(dtype))
     for k in range(n):
         for i in range(k + 1, n):
             larger = b.op("gt", b.op("abs", rows[i][k]), b.op("abs", rows[k][k]))
@@ -45,11 +45,11 @@ def eliminated(b: Builder, rows: Rows, n: int) -> Value:
     return sign
 
 
-def solved(b: Builder, a: Any, rhs: Any) -> Any:
+def solved(b: Builder, a: Any, rhs: Any, dtype: Any) -> Any:
     """x of a x = rhs for object arrays of shapes (n, n) and (n, m)."""
     n = len(a)
     rows = [[*a[i], *rhs[i]] for i in range(n)]
-    eliminated(b, rows, n)
+    eliminated(b, rows, n, dtype)
     x = np.empty(rhs.shape, object)
     for j in range(rhs.shape[1]):
         for i in reversed(range(n)):
@@ -86,7 +86,7 @@ def solve(b: Builder, a: Any, rhs: Any) -> Cells:
     dtype = floats(a, rhs)
     left, right = as_cells(a, dtype, b).grid, as_cells(rhs, dtype, b).grid
     vector = right.ndim == 1
-    x = stacked(lambda m, r: solved(b, m, r), dtype, b, left, right[:, None] if vector else right)
+    x = stacked(lambda m, r: solved(b, m, r, dtype), dtype, b, left, right[:, None] if vector else right)
     return x[..., 0] if vector else x
 
 
@@ -95,25 +95,26 @@ def inv(b: Builder, a: Any) -> Cells:
     """np.linalg.inv."""
     dtype = floats(a)
     one = as_cells(np.eye(a.shape[-1]), dtype, b).grid
-    return stacked(lambda m, r: solved(b, m, r), dtype, b, as_cells(a, dtype, b).grid, one)
+    return stacked(lambda m, r: solved(b, m, r, dtype), dtype, b, as_cells(a, dtype, b).grid, one)
 
 
-def diagonal(b: Builder, a: Any) -> tuple[Value, list[Value]]:
+def diagonal(b: Builder, a: Any, dtype: Any) -> tuple[Value, list[Value]]:
     """The sign of the permutation and the pivots."""
     rows = [list(row) for row in a]
-    sign = eliminated(b, rows, len(a))
+    sign = eliminated(b, rows, len(a), dtype)
     return sign, [rows[i][i] for i in range(len(a))]
 
 
 @implements(np.linalg.det)
 def det(b: Builder, a: Any) -> Cells:
     """np.linalg.det."""
+    dtype = floats(a)
 
     def one(m: Any) -> Value:
-        sign, pivots = diagonal(b, m)
+        sign, pivots = diagonal(b, m, dtype)
         return tree("mul", [sign, *pivots])
 
-    return stacked(one, floats(a), b, as_cells(a, floats(a), b).grid)
+    return stacked(one, dtype, b, as_cells(a, dtype, b).grid)
 
 
 @implements(np.linalg.slogdet)
@@ -123,14 +124,14 @@ def slogdet(b: Builder, a: Any) -> tuple[Cells, Cells]:
     zero = b.const(0, code_of(dtype))
 
     def sign_of(m: Any) -> Value:
-        sign, pivots = diagonal(b, m)
+        sign, pivots = diagonal(b, m, dtype)
         for p in pivots:
             turned = b.select(b.op("lt", p, 0), b.op("neg", sign), sign)
             sign = b.select(b.op("eq", p, 0), zero, turned)
         return sign
 
     def logarithm(m: Any) -> Value:
-        return tree("add", [zero, *[b.op("log", b.op("abs", p)) for p in diagonal(b, m)[1]]])
+        return tree("add", [zero, *[b.op("log", b.op("abs", p)) for p in diagonal(b, m, dtype)[1]]])
 
     grid = as_cells(a, dtype, b).grid
     return stacked(sign_of, dtype, b, grid), stacked(logarithm, dtype, b, grid)

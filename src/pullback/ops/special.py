@@ -306,7 +306,7 @@ digamma = elementwise(
 lgamma = elementwise(
     "lgamma", _lgamma, d=[lambda _out, x: digamma(x)], result="float", domain="positive",
     zero="x is the minimum, near 1.4616", refuse=_kernel("lgamma_vml_cpu", "c"),
-    nonfinite="x is a pole (0, -1, -2, ...)", facets={"lower": lambda x: x.entry("lgamma")},
+    nonfinite="x is a pole (0, -1, -2, ...)", facets={"lower": lambda x: np.where(x == -np.inf, np.inf, x.entry("lgamma")).astype(x.dtype)},
 )  # fmt: skip
 
 
