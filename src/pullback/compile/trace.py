@@ -311,10 +311,10 @@ def trace(function: Callable[..., Any], avals: Sequence[Any], lines: bool = True
     """
     tracer = Tracer(lines)
     inputs = [tracer.input(a.shape, a.dtype) for a in avals]
-    before = default_generator.get_state()
+    before = default_generator.place()
     with tracer.running():
         outs = function(*inputs)
-    if not np.array_equal(default_generator.get_state(), before):
+    if default_generator.place() != before:
         raise TraceError(
             message(
                 "a compiled function cannot draw random numbers",

@@ -86,6 +86,10 @@ class Numbers(WordStream):
         self._pairs: list[Any] = [None, None, None, None]
         self._blocks: dict[tuple[bool, int], Any] = {}
 
+    def place(self) -> tuple[Any, ...]:
+        """Something that differs after any draw: cheaper than the state."""
+        return self._seed, id(self._buf), self._pos, self._next, self._cache
+
     def take(self, words: int) -> Any:
         """The next words, shape (words,), uint32; read-only for the caller."""
         if self._end >= 0:

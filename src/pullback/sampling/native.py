@@ -65,7 +65,9 @@ class Fused:
             range(i, min(i + together, problem.cells)) for i in range(0, problem.cells, together)
         ]
         self.sources = [self._source(i) for i in range(len(problem.arguments))]
-        self.computed = any(s.kind == "lanes" and s.row == COMPUTED * BLOCK for s in self.sources)
+        self.computed = any(
+            isinstance(a, Random) and s.kind == "lanes" for s, a in zip(self.sources, problem.arguments, strict=True)
+        )
         v = problem.upstream
         self.upstream = None if v is None else np.ascontiguousarray(v, self.dtype)
         self.arrays = self._arrays()
@@ -105,7 +107,7 @@ class Fused:
         if isinstance(a, Random):
             d = a.distribution
             if d.transform is None:
-                return Source("lanes", shape, self.dtype, row=COMPUTED * BLOCK)
+                return Source("lanes", shape, self.dtype, row=padded(COMPUTED * BLOCK, self.dtype.itemsize))
             return Source("draws", shape, self.dtype, d.base, a.first_slot, tuple(d.slot_shape), d.transform)
         if isinstance(a, Fixed):
             return Source("fixed", shape, a.tensor.value.dtype, value=a.tensor)
@@ -116,7 +118,7 @@ class Fused:
         flat = array.reshape(len(array), -1)
         bounds = tuple(map(bounds_of, flat.T)) if dtype.kind == "f" else ()
         if isinstance(a, Given):
-            return Source("lanes", shape, dtype, bounds=bounds, row=-(-p.samples // 64) * 64)
+            return Source("lanes", shape, dtype, bounds=bounds, row=padded(p.samples, dtype.itemsize))
         return Source("cell", shape, dtype, bounds=bounds)
 
     def _arrays(self) -> list[Any]:
@@ -134,30 +136,46 @@ class Fused:
                 out.append(None)
         return out
 
-    def _table(self, cell: int, first: int, count: int, last: Any) -> tuple[Any, list[Any]]:
-        """The arrays that the kernel reads for a cell and samples from `first`: their addresses, themselves."""
+    def _tables(self, cells: range, centres: Any) -> tuple[Any, list[Any]]:
+        """The addresses of the kernel's arrays, one row per cell, and the arrays that are the same for all samples.
+
+        The places of computed values are filled in later.
+        """
         p = self.problem
-        each, k = divmod(cell, p.sweep)
-        combination = iter(np.unravel_index(each, p.each_shape) if p.each_shape else ())
-        addresses: list[int] = []
-        held: list[Any] = []
+        numbers = np.arange(cells.start, cells.stop)
+        combination = iter(np.unravel_index(numbers // p.sweep, p.each_shape) if p.each_shape else ())
+        columns: list[Any] = []
+        uniform: list[Any] = []
         for s, a, array in zip(self.sources, p.arguments, self.arrays, strict=True):
             if s.kind in {"fixed", "draws"}:
                 continue
-            start = 0
-            if isinstance(a, Random):
-                block = self._computed(a, s, p.stream(k), first, count)
-                start = -first * block.itemsize
+            if isinstance(a, Each):
+                rows = next(combination)
+                columns.append(_address(array) + rows * array.strides[0])
+                uniform.append(array[rows])
             else:
-                block = array[int(next(combination))] if isinstance(a, Each) else array
-            held.append(block)
-            addresses.append(block.ctypes.data + start)
+                columns.append(np.full(len(numbers), 0 if array is None else _address(array)))
+                uniform.append(None)
         if self.upstream is not None:
-            held.append(self.upstream[k].reshape(-1))
-            addresses.append(held[-1].ctypes.data)
-        held.append(last)
-        addresses.append(last.ctypes.data)
-        return np.array([x % (1 << 64) for x in addresses], np.uint64), held
+            flat = self.upstream.reshape(p.sweep, -1)
+            columns.append(_address(flat) + numbers % p.sweep * flat.strides[0])
+            uniform.append(flat[numbers % p.sweep])
+        columns.append(_address(centres) + np.arange(len(numbers)) * centres.strides[0])
+        uniform.append(centres)
+        return np.stack(columns, axis=1).astype(np.uint64), uniform
+
+    def _compute(self, row: Any, stream: int, first: int, count: int) -> list[Any]:
+        """Fill the addresses of computed values in for some samples; the arrays, to be kept alive."""
+        held: list[Any] = []
+        place = 0
+        for s, a in zip(self.sources, self.problem.arguments, strict=True):
+            if s.kind in {"fixed", "draws"}:
+                continue
+            if isinstance(a, Random):
+                held.append(self._computed(a, s, stream, first, count))
+                row[place] = (_address(held[-1]) - first * held[-1].itemsize) % (1 << 64)
+            place += 1
+        return held
 
     def _computed(self, a: Random, s: Source, stream: int, first: int, count: int) -> Any:
         """The values of a distribution without native form, entry by entry."""
@@ -203,21 +221,20 @@ class Fused:
         """The accumulators (cells, blocks, .), and the arrays that are the same for all samples, cell by cell."""
         p, kernel = self.problem, self.sums.kernel
         step = COMPUTED * block if self.computed else last - first
-        blocks = -(-(last - first) // block)
         width = max(len(kernel.program.accumulators), 1)
-        out = np.zeros((len(cells), blocks, width))
-        kept: list[list[Any]] = []
-        for c, cell in enumerate(cells):
-            held: list[Any] = []
-            stream = p.stream(cell % p.sweep)
-            for start in range(first, last, step):
-                stop = min(start + step, last)
-                table, held = self._table(cell, start, stop - start, centres[c])
-                if kernel.program.accumulators:
-                    place = out[c].ctypes.data + (start - first) // block * width * 8
-                    kernel.run_samples(table.ctypes.data, start, stop, block, place, p.seed, stream)
-            kept.append(held)
-        return out, [np.stack(arrays) if arrays[0].ndim == 1 else None for arrays in zip(*kept, strict=True)]
+        out = np.zeros((len(cells), -(-(last - first) // block), width))
+        tables, uniform = self._tables(cells, centres)
+        at, sums = _address(tables), _address(out)
+        if kernel.program.accumulators:
+            for c, cell in enumerate(cells):
+                stream = p.stream(cell % p.sweep)
+                for start in range(first, last, step):
+                    stop = min(start + step, last)
+                    held = self._compute(tables[c], stream, start, stop - start) if self.computed else None
+                    place = sums + c * out.strides[0] + (start - first) // block * width * 8
+                    kernel.run_samples(at + c * tables.strides[0], start, stop, block, place, p.seed, stream)
+                    del held
+        return out, uniform
 
     def _sums(self, found: Any, sizes: Any, centres: Any, uniform: list[Any]) -> Sums:
         """Accumulators to sums: constants and two-valued entries are counted, not summed."""
@@ -258,14 +275,28 @@ class Fused:
         for start in range(first_sample // 64 * 64, first_sample + count, width):
             stop = min(start + width, first_sample + count)
             block = np.zeros((1 + 2 * m, width))
-            table, held = self._table(cell, start, stop - start, block)
-            table[-1] = np.uint64((block.ctypes.data - 8 * start) % (1 << 64))
+            table, _uniform = self._tables(range(cell, cell + 1), block)
             p = self.problem
-            kernel.run_samples(table.ctypes.data, start, stop, width, 0, p.seed, p.stream(cell % p.sweep))
+            stream = p.stream(cell % p.sweep)
+            held = self._compute(table[0], stream, start, stop - start)
+            table[0, -1] = (_address(block) - 8 * start) % (1 << 64)
+            kernel.run_samples(_address(table), start, stop, width, 0, p.seed, stream)
             del held
             parts.append(block[:, max(first_sample - start, 0) : stop - start])
         all_rows = np.concatenate(parts, axis=1)
         return all_rows[0], all_rows[1 : 1 + m].T, all_rows[1 + m :].T
+
+
+def _address(array: Any) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def padded(samples: int, itemsize: int) -> int:
+    """The length of a row that holds so many samples: whole groups, and one cache line more.
+
+    Rows that lie a power of two apart would all fall into the same few places of the cache.
+    """
+    return -(-samples // 64) * 64 + 64 // itemsize
 
 
 def _four(entry: Entry, found: Any, n: Any, centre: Any, uniform: list[Any]) -> tuple[Any, Any, Any, Any]:

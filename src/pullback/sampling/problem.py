@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from pullback.compile.native_draws import fill
 from pullback.errors import message
 from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor, wrap
+from pullback.random.philox import fill as reference
 from pullback.sampling.inputs import Each, Fixed, Given, Random
 from pullback.sampling.sums import BLOCK
 
+FEW = 1  # samples of which the last digit may differ from that of the same sample among others
 PILOT = 0xFFFFFFFF  # the stream of samples that choose constants and are no part of any average
 
 
@@ -149,6 +152,8 @@ class Problem:
         self, kind: str, dtype: Any, stream: int, slot: int, slots: int, first: int, count: int
     ) -> Any:
         """Standard numbers (count, slots) of consecutive samples, from consecutive slots."""
+        if count <= FEW:
+            return _few(kind, np.dtype(dtype), self.seed, stream, slot, slots, first, count).copy()
         out = np.empty((count, slots), dtype)
         for j in range(slots):
             out[:, j] = fill(kind, dtype, self.seed, stream, slot + j, first, count)
@@ -166,6 +171,15 @@ class Problem:
                 )
             )
         return out
+
+
+@lru_cache(64)
+def _few(
+    kind: str, dtype: Any, seed: int, stream: int, slot: int, slots: int, first: int, count: int
+) -> Any:
+    """A few standard numbers, which are asked for again and again and not worth compiling anything."""
+    made = [reference(kind, dtype, seed, stream, slot + j, first, count) for j in range(slots)]
+    return np.stack(made, axis=1) if made else np.empty((count, 0), dtype)
 
 
 def _converted(array: Any, dtype: Any) -> Any:
