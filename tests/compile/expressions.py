@@ -73,23 +73,25 @@ def written(builder_type, steps, type, ranges):
         k = b.array(Array(type, lane_stride=1))
         numbers.append(b.load(k, 0, r) if builder_type is Builder else b.load(k, 0))
     for op, *what in steps:
-        at = [numbers[w % len(numbers)] if op != "const" else w for w in what]
         if op == "const":
             numbers.append(b.const(what[0], type))
-        elif op in COMPARE:
-            truths.append(b.op(op, *at))
-        elif op in LOGICAL or op == "not":
-            if truths:
-                truths.append(b.op(op, *[truths[w % len(truths)] for w in what]))
-        elif op == "cast":
-            if truths:
-                numbers.append(b.cast(truths[what[0] % len(truths)], type))
-        elif op == "select":
-            if truths:
-                numbers.append(b.op("select", truths[what[0] % len(truths)], *at[1:]))
-        else:
-            numbers.append(b.op(op, *at))
+        elif op not in LOGICAL and op not in {"not", "cast", "select"}:
+            at = [numbers[w % len(numbers)] for w in what]
+            (truths if op in COMPARE else numbers).append(b.op(op, *at))
+        elif truths:
+            asked(b, op, what, type, numbers, truths)
     return b, numbers, truths
+
+
+def asked(b, op, what, type, numbers, truths):
+    """One step that reads truth values."""
+    facts = [truths[w % len(truths)] for w in what]
+    if op == "cast":
+        numbers.append(b.cast(facts[0], type))
+    elif op == "select":
+        numbers.append(b.op(op, facts[0], *[numbers[w % len(numbers)] for w in what[1:]]))
+    else:
+        truths.append(b.op(op, *facts))
 
 
 def computed(b, values, type, inputs):

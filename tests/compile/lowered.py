@@ -19,7 +19,8 @@ from pullback.compile.jit import Kernel
 from pullback.compile.llvm.kernel import kernel_text
 from pullback.compile.lower import lower_graph
 from pullback.compile.program import Program
-from pullback.compile.trace import Tracer
+from pullback.compile.trace import Tracer, trace
+from pullback.func import vjp
 from pullback.graph.tensor import wrap
 
 
@@ -169,6 +170,42 @@ def _worst(got, want, scale):
     size = np.maximum(np.abs(want), np.maximum(scale, np.finfo(got.dtype).tiny)).astype(got.dtype)
     unit = np.broadcast_to(np.spacing(size).astype(np.float64), got.shape)
     return float(np.max(np.abs(wide - exact)[regular] / unit[regular], initial=0.0))
+
+
+class Cotangents:
+    """The vector-Jacobian products of one sample: eager, and as part of a program."""
+
+    def __init__(self, op, sample):
+        self.op, self.sample, self.args = op, sample, arguments(sample, "f8")
+        self.places = [
+            i for i, a in enumerate(self.args)
+            if isinstance(a, np.ndarray) and a.dtype.kind == "f" and (sample.diff is None or i in sample.diff)
+        ]  # fmt: skip
+
+    def forward(self, *given):
+        """The op's floating outputs as a function of the differentiated arguments."""
+        args = [wrap(a) if isinstance(a, np.ndarray) else a for a in self.args]
+        for i, x in zip(self.places, given, strict=True):
+            args[i] = x
+        return tuple(o for o in outputs(self.op(*args, **self.sample.params)) if o.dtype.is_floating_point)
+
+    def cotangents(self, *given):
+        """What comes back for cotangents of 0.5, 0.6, ..."""
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            out, pull = vjp(self.forward, *given)
+            return pull(tuple(wrap(0.5 + 0.1 * np.arange(o.numel()).reshape(o.shape)) for o in out))
+
+    def eager(self):
+        """As arrays."""
+        return [np.asarray(t.value) for t in self.cotangents(*[wrap(self.args[i]) for i in self.places])]
+
+    def write(self, table):
+        """Record them and append their loop body to the program."""
+        arrays = [self.args[i] for i in self.places]
+        graph = trace(self.cotangents, arrays).graph
+        cells = lower_graph(table.builder, graph, [table.input(a) for a in arrays])
+        self.results = [table.output(c) for c in cells]
 
 
 ENGINES = {"interpreted": interpreted, "native": native}

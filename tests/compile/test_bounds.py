@@ -1,4 +1,4 @@
-"""Bounds hold: no value of a random program leaves the interval that is stated for it, NaN only where it may."""
+"""Bounds hold: no value of a random program leaves its stated interval, and NaN comes only where it may."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Folding changes no value: random programs with and without the rules, infinities and NaN included.
 
-The one liberty is the sign of a zero. Copysign reads it and division turns it into the sign of an infinity, so
-the random programs of floats do without these two.
+The one liberty is the sign of a zero. Copysign reads it and division turns it into the sign of an infinity,
+so the random programs of floats do without these two.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pullback.func
 import pullback.linalg
 import pullback.nn
 import pullback.optim  # noqa: F401 - the rooms fill the table
-from compile.lowered import ENGINES, Table, is_complex, worst_ulp
+from compile.lowered import ENGINES, Cotangents, Table, is_complex, worst_ulp
 from pullback.compile.build import Array, Builder
 from pullback.compile.cells import Cells, NotLowered, as_cells
 from pullback.compile.program import Program
@@ -157,3 +157,42 @@ def test_constants_stay_plain():
     assert np.median(x) == 2.0  # no rule of its own: NumPy runs at once
     assert bool(x[0] > 2)
     assert not b.program.body
+
+
+# ---------------------------------------------------------------------- derivatives
+
+# derivatives that need what no lane program has: what the error names
+UNRECORDED = {"spread_mask": "masked_select", "masked_scatter": "masked_select"}
+# derivatives that do not exist, of samples that eager code refuses too; and those without a loop body
+REFUSING = (RuntimeError, NotImplementedError)
+
+
+@pytest.mark.parametrize("name", sorted(n for n, op in LOWERED.items() if op.differentiable))
+def test_derivatives(name):
+    """The cotangents of every argument, recorded and lowered, are those of eager code."""
+    op = LOWERED[name]
+    table = Table(op, [])
+    samples = [s for s in op.samples() if not is_complex(s)]
+    if name == "polygamma":
+        samples = [s for s in samples if s.params["n"] == 1]  # order 3 has no loop body
+    found = [d for d in (Cotangents(op, s) for s in samples) if d.places]
+    if name in UNRECORDED:
+        with pytest.raises(RuntimeError, match=UNRECORDED[name]):
+            found[0].write(table)
+        return
+    for d in found:
+        try:
+            d.eager()
+        except REFUSING as e:
+            with pytest.raises(type(e), match="derivative"):
+                d.write(table)
+            return
+        d.write(table)
+    arrays = ENGINES["interpreted"](table.program, table.arrays, table.copies)
+    for d in found:
+        for (k, shape), want in zip(d.results, d.eager(), strict=True):
+            got = arrays[k].reshape(table.copies, *shape)[0]
+            assert (got.shape, got.dtype) == (want.shape, want.dtype)
+            scale = 1e-12 * (largest(want) + largest(*d.args))
+            same = np.allclose(got, want, rtol=1e-12, atol=scale, equal_nan=True)
+            assert same, f"{d.sample}\n{got}\n{want}"

@@ -20,7 +20,6 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.calls import call_with
 from pullback.families.elementwise import elementwise
-from pullback.families.op import absent
 from pullback.graph.tensor import Tensor
 from pullback.ops.select import choose
 
@@ -283,6 +282,34 @@ def _lgamma_near_two(e: Any) -> Any:
     return (total * e + (1 - np.euler_gamma)) * e
 
 
+# B_2k / (2k)! of the Bernoulli numbers B_2 .. B_18
+_BERNOULLI = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000,
+              1 / 74724249600, -3617 / 10670622842880000, 43867 / 5109094217170944000)  # fmt: skip
+
+
+def _polygamma_entries(x: Any, n: int) -> Any:
+    """The loop body: n! (-1)^(n + 1) zeta(n + 1, x), reflected for x <= 0.
+
+    The Hurwitz zeta function by ten terms and Euler-Maclaurin's formula for the rest (DLMF 25.11.5); the
+    reflections are the derivatives of digamma(1 - x) - digamma(x) = pi cot(pi x) (DLMF 5.5.4).
+    """
+    if n > 2:
+        raise NotImplementedError(f"polygamma of order {n}: its reflection is written for orders 1 and 2")
+    s = n + 1
+    q = np.where(x > 0, x, 1 - x)
+    total = sum((1 / (q + i)) ** s for i in range(10))
+    w = 1 / (q + 10)
+    rest, power, rising = w / 2 + 1 / n, w * w, s
+    for j, c in enumerate(_BERNOULLI):
+        rest = rest + power * (c * rising)
+        power, rising = power * w * w, rising * (s + 2 * j + 1) * (s + 2 * j + 2)
+    positive = (total + rest * w**n) * (math.factorial(n) * (-1) ** (n + 1))
+    part = np.where(x == -np.inf, 0.0, x - np.rint(x)) * math.pi  # -inf counts as a pole
+    sine = np.sin(part)
+    other = math.pi**2 / (sine * sine) if n == 1 else -2 * math.pi**3 * np.cos(part) / (sine * sine * sine)
+    return np.where(x > 0, positive, other + positive * (-1) ** n)
+
+
 erf = elementwise("erf", _scipy("erf"), d=[lambda _out, x: exp(-(x * x)) * (2 / ROOT_PI)], result="float",
 zero=SATURATED, refuse=_kernel("erf_vml_cpu", "c"))
 erfc = elementwise("erfc", _scipy("erfc"), d=[lambda _out, x: exp(-(x * x)) * (-2 / ROOT_PI)], result="float",
@@ -296,7 +323,7 @@ polygamma_op = elementwise(
     d=[lambda _out, x, *, n: polygamma_op(x, n=n + 1)],
     result="float", domain="positive", variants=[{"n": 1}, {"n": 2}], zero="x is huge",
     nonfinite="x is a pole (0, -1, -2, ...)", refuse=_kernel("polygamma", "c"),
-    facets={"lower": absent("a series whose length depends on the value (the Hurwitz zeta function)")},
+    facets={"lower": lambda x, *, n: _polygamma_entries(x.astype(np.float64), n).astype(x.dtype)},
 )  # fmt: skip
 digamma = elementwise(
     "digamma", _scipy("digamma"), d=[lambda _out, x: polygamma_op(x, n=1)], result="float", domain="positive",
@@ -306,7 +333,8 @@ digamma = elementwise(
 lgamma = elementwise(
     "lgamma", _lgamma, d=[lambda _out, x: digamma(x)], result="float", domain="positive",
     zero="x is the minimum, near 1.4616", refuse=_kernel("lgamma_vml_cpu", "c"),
-    nonfinite="x is a pole (0, -1, -2, ...)", facets={"lower": lambda x: np.where(x == -np.inf, np.inf, x.entry("lgamma")).astype(x.dtype)},
+    nonfinite="x is a pole (0, -1, -2, ...)",
+    facets={"lower": lambda x: np.where(x == -np.inf, x.dtype.type(np.inf), x.entry("lgamma"))},
 )  # fmt: skip
 
 
