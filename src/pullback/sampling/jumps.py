@@ -1,6 +1,6 @@
 """`Jump`: one place where f jumps as a function of a random input, so that the pathwise average misses it.
 
-A record only; what fills it looks at f's comparisons, `where`, floor, sign and the like. Imports nothing.
+A record only; `jump_search` fills it. Imports nothing.
 """
 
 from __future__ import annotations

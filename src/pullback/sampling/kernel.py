@@ -64,6 +64,8 @@ def choose_kernel(problem: Problem) -> tuple[Kernel, str]:
             kernel = make(problem)
         except Unsuited as reason:
             reasons.append(str(reason))
+        except Exception as error:  # noqa: BLE001 - whatever stops a fast kernel, the batched one works or says why
+            reasons.append(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
         else:
             return kernel, kernel.name
     batched = Batched(problem)

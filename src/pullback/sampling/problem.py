@@ -174,9 +174,7 @@ class Problem:
 
 
 @lru_cache(64)
-def _few(
-    kind: str, dtype: Any, seed: int, stream: int, slot: int, slots: int, first: int, count: int
-) -> Any:
+def _few(kind: str, dtype: Any, seed: int, stream: int, slot: int, slots: int, first: int, count: int) -> Any:
     """A few standard numbers, which are asked for again and again and not worth compiling anything."""
     made = [reference(kind, dtype, seed, stream, slot + j, first, count) for j in range(slots)]
     return np.stack(made, axis=1) if made else np.empty((count, 0), dtype)

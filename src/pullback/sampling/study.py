@@ -20,6 +20,7 @@ from pullback.graph.tensor import Tensor, wrap
 from pullback.sampling.engine import Done, InvalidSample, Run, Settings, averages_of
 from pullback.sampling.fingerprint import fingerprint
 from pullback.sampling.inputs import Each, Fixed, Given, Random, resolve
+from pullback.sampling.jump_search import find_jumps
 from pullback.sampling.kernel import Kernel, choose_kernel
 from pullback.sampling.problem import Problem
 from pullback.sampling.progress import progress_of
@@ -80,8 +81,7 @@ def sensitivity(
     Ctrl-C returns what is done so far (`partial` is True). Results are bit-identical for any workers, and
     after resuming. Sums are float64, whatever the dtype.
 
-    >>> import pullback as torch
-    >>> from pullback.sampling import sensitivity
+    >>> from pullback.sampling.study import sensitivity
     >>> from pullback.sampling.distributions import Normal
     >>> r = sensitivity(lambda x: (x**2).sum(), Normal(1.0, 1.0).expand(2), samples=10_000)
     >>> bool((abs(r.mean - 2.0) < 5 * r.stderr).all())
@@ -413,10 +413,14 @@ def _finish(s: _Study, done: Done) -> Sensitivity:
         for first in range(0, drawn, BLOCK):
             yield s.kernel.rows(cell, first, min(BLOCK, drawn - first))
 
+    labels = _labels(s.names, p)
+    jumps, missed = find_jumps(p, labels)
+    # no interval around a mean that misses part of the derivative
+    stderr = np.where(np.tile(missed, (p.cells // p.sweep, 1)), np.inf, found.stderr)
     laws = tuple(getattr(p.arguments[i], "distribution", None) for i in p.wrt)
     return Sensitivity(
         mean=shaped(found.mean),
-        stderr=shaped(found.stderr),
+        stderr=shaped(stderr),
         abs_mean=shaped(found.abs_mean),
         second_moment=shaped(found.second_moment),
         active=shaped(found.active),
@@ -428,10 +432,10 @@ def _finish(s: _Study, done: Done) -> Sensitivity:
         confidence=s.confidence,
         partial=done.partial,
         invalid=_invalid(p, done),
-        jumps=(),
+        jumps=jumps,
         method=p.method,
         names=tuple(s.names),
-        labels=_labels(s.names, p),
+        labels=labels,
         wrt=p.wrt,
         stacked=s.stacked,
         upstream=None if p.upstream is None else (p.upstream if s.stacked else p.upstream[0]),

@@ -5,6 +5,7 @@ Read `first_bad_op`. May import `autograd`, `families`, `graph`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -70,18 +71,24 @@ def _watched(t: Any, watch: Watch) -> Any:
     return new
 
 
+def run_watched(f: Callable[..., Any], args: Sequence[Tensor], which: Sequence[int], watch: Watch) -> bool:
+    """Run f with some of its arguments watched; False where f refuses."""
+    try:
+        f(*(_watched(a, watch) if i in which else a for i, a in enumerate(args)))
+    except Exception:  # noqa: BLE001 - a search for an explanation must not hide what it explains
+        return False
+    return True
+
+
 def first_bad_op(f: Callable[..., Tensor], args: Sequence[Tensor], wrt: Sequence[int], v: Any) -> str:
     """`log at file.py:12`, or `LogBackward0 at file.py:12` where only its rule made a non-finite number.
 
     Empty where the op cannot be found (the sample is fine alone, or f refuses to be watched).
     """
     watch = Watch()
-    try:
-        f(*(_watched(a, watch) for a in args))
-        if not watch.found:
+    if run_watched(f, args, range(len(args)), watch) and not watch.found:
+        with contextlib.suppress(Exception):
             _watch_backward(f, args, wrt, v, watch)
-    except Exception:  # noqa: BLE001 - a search for an explanation must not hide what it explains
-        return watch.found
     return watch.found
 
 
