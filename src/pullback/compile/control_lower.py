@@ -1,8 +1,9 @@
 """Loops and branches as lane values: what `lower` does for `scan`, `while_loop` and `cond`.
 
 A short loop is written out; a longer one becomes a `Loop` of the lane program. What it runs over is read
-straight from an array where its entries lie at equal steps, else from this lane's scratch memory; what it
-collects goes to scratch. Read `lower_scan`. May import `compile.lower` and what it imports.
+from where it lies, if its entries stand at equal steps: in an array, or in what another loop collected; else
+from a copy in this lane's scratch memory. What it collects goes to scratch. Read `lower_scan`. May import
+`compile.lower` and what it imports.
 """
 
 from __future__ import annotations
@@ -145,17 +146,32 @@ def _place(b: Builder, column: list[Value]) -> Callable[[Value], Value]:
     first = column[0]
     if all(v is first for v in column):
         return lambda _t: first
-    if all(v.op == "load" and v.data == first.data and v.args[0].op == "const" for v in column):
-        offsets = [int(v.args[0].data) for v in column]
-        step = offsets[1] - offsets[0]
-        if all(q - p == step for p, q in pairwise(offsets)):
+    if all(v.op == first.op and v.data == first.data for v in column) and first.op in {"load", "peek"}:
+        steps = _steps(column)
+        if steps is not None:
+            start, step = steps
             known = not any(v.nan for v in column)
             bounds = (min(v.lo for v in column), max(v.hi for v in column)) if known else None
-            return lambda t: b.load(first.data, b.op("add", b.op("mul", t, step), offsets[0]), bounds)
+
+            def read(t: Value) -> Value:
+                place = b.op("add", b.op("mul", t, step), start)
+                # memory that another loop filled stays as it is: only that loop writes there
+                return b.load(first.data, place, bounds) if first.op == "load" else b.peek(first.data, place)
+
+            return read
     memory = b.scratch(first.type, checked(len(column)))
     for t, v in enumerate(column):
         b.statement("poke", (b.const(t, "i8"), v), memory)
     return lambda t: b.peek(memory, t)
+
+
+def _steps(column: list[Value]) -> tuple[int, int] | None:
+    """(first place, step) where the values stand at equal steps."""
+    if any(v.args[0].op != "const" for v in column):
+        return None
+    places = [int(v.args[0].data) for v in column]
+    step = places[1] - places[0]
+    return (places[0], step) if all(q - p == step for p, q in pairwise(places)) else None
 
 
 def checked(size: int) -> int:
