@@ -8,11 +8,12 @@ import time
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import pullback as torch
 from pullback.sampling import resume
 from pullback.sampling.batched import Batched
-from pullback.sampling.distributions import Normal
+from pullback.sampling.distributions import Frozen, Gamma, Normal
 from pullback.sampling.fingerprint import fingerprint
 from pullback.sampling.native import Fused
 from pullback.sampling.study import sensitivity
@@ -57,7 +58,7 @@ PROGRAM = """
 import sys, time
 from pullback.sampling import batched, native, resume, study
 from sampling.functions import mixed
-from pullback.sampling.distributions import Normal
+from pullback.sampling.distributions import Frozen, Gamma, Normal
 resume.Checkpoint.__init__.__defaults__ = (0.0,)
 batched.Batched.span = native.Fused.span = 1
 def slowly(done, total):
@@ -101,6 +102,32 @@ def test_ctrl_c_returns_what_is_done(tmp_path, small_steps):
     whole = study(path)
     assert not whole.partial
     same(whole, study())
+
+
+INTERRUPTED = """
+import sys
+from pullback.sampling.study import sensitivity
+from sampling.functions import mixed
+from pullback.sampling.distributions import Frozen, Gamma, Normal
+def show(done, total):
+    print("working", flush=True)
+r = sensitivity(mixed, (Normal(0.0, 1.0).expand(6), Normal(0.0, 0.1)), samples=10**11, workers=2, progress=show)
+print("partial", r.partial, r.samples)
+"""
+
+
+def test_a_real_ctrl_c_while_threads_work():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, "-c", INTERRUPTED]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as p:
+        for _ in range(20):
+            assert p.stdout.readline() == "working\n"
+        p.send_signal(signal.SIGINT)
+        rest = p.communicate(timeout=60)[0].splitlines()
+    assert p.returncode == 0
+    word, partial, samples = rest[-1].split()
+    assert (word, partial) == ("partial", "True")
+    assert 0 < int(samples) < 10**11
 
 
 def test_ctrl_c_before_anything_is_done_is_ctrl_c(small_steps):
@@ -171,3 +198,23 @@ def test_fingerprints_see_what_a_function_uses():
         W[0, 0] = old
     assert fingerprint(mixed) == before
     assert fingerprint(Normal(0.0, 1.0)) != fingerprint(Normal(0.0, 2.0))
+
+
+def test_fingerprints_are_the_same_in_every_process():
+    law = Frozen(scipy.stats.triang(0.3, loc=1.0))
+    assert float(law.poincare) > 0  # what an object remembers does not count
+    program = (
+        "import scipy.stats; from sampling.functions import mixed; from pullback.sampling.distributions import *;"
+        "from pullback.sampling.fingerprint import fingerprint;"
+        "print(fingerprint(mixed, Frozen(scipy.stats.triang(0.3, loc=1.0)), {'a', 'b', 'c'}, Gamma(1.0, 2.0)))"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "PYTHONHASHSEED": "7",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == fingerprint(mixed, law, {"c", "b", "a"}, Gamma(1.0, 2.0))
+    assert fingerprint(law) != fingerprint(Frozen(scipy.stats.triang(0.4, loc=1.0)))

@@ -1,20 +1,22 @@
 """A digest of what decides a study's numbers, so that no other study continues its checkpoint.
 
 Read `fingerprint`. A function counts by its byte code, constants, defaults, and by the values that it takes
-from its surroundings; comments and names of local variables do not count. Imports NumPy only.
+from its surroundings; comments and names of local variables do not count. May import
+`distributions`, `graph`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from pullback.graph.tensor import Tensor
+from pullback.sampling.distributions import Frozen
 
 
 def fingerprint(*items: Any) -> str:
@@ -48,26 +50,13 @@ def _add(put: Callable[[bytes], None], x: Any, seen: set[int]) -> None:
 
 
 def _add_object(put: Callable[[bytes], None], x: Any, seen: set[int]) -> None:
-    parts: list[Any]
-    if isinstance(x, types.FunctionType):
-        parts = _function(x)
-    elif isinstance(x, types.MethodType):
-        parts = [x.__func__, x.__self__]
-    elif isinstance(x, types.CodeType):
-        parts = [x.co_code, x.co_consts, x.co_names]
-    elif isinstance(x, types.ModuleType | type) or callable(getattr(x, "__wrapped__", None)):
-        parts = [getattr(x, "__name__", ""), getattr(x, "__module__", "")]
-    elif isinstance(x, set | frozenset):
-        parts = sorted(map(repr, x))
-    elif isinstance(x, Mapping):
-        parts = [y for pair in x.items() for y in pair]
-    elif isinstance(x, list | tuple):
-        parts = list(x)
+    kind = next((k for k in _PARTS if isinstance(x, k)), None)
+    if kind is not None:
+        parts = _PARTS[kind](x)
     elif is_dataclass(x):
         parts = [getattr(x, f.name) for f in fields(x)]
     else:
-        state = getattr(x, "__dict__", None)
-        parts = [repr(type(x))] if state is None else [repr(type(x)), state]
+        parts = [repr(type(x)), getattr(x, "__dict__", None)]
     for part in parts:
         _add(put, part, seen)
     put(b"<end>")
@@ -103,3 +92,17 @@ def _foreign(x: Any) -> bool:
         return True
     defined = isinstance(x, type | types.FunctionType | types.BuiltinFunctionType)
     return defined and str(getattr(x, "__module__", "")).startswith("pullback.")
+
+
+# what a thing of each type consists of; the first type that fits
+_PARTS: dict[Any, Callable[[Any], Sequence[Any]]] = {
+    types.FunctionType: _function,
+    types.MethodType: lambda x: [x.__func__, x.__self__],
+    types.CodeType: lambda x: [x.co_code, x.co_consts, x.co_names],
+    (types.ModuleType, type, types.BuiltinFunctionType): lambda x: [x.__name__],
+    (set, frozenset): lambda x: sorted(map(repr, x)),
+    Mapping: lambda x: [y for pair in x.items() for y in pair],
+    (list, tuple): list,
+    # a SciPy object holds much more than its law
+    Frozen: lambda x: [x.rv.dist.name, x.rv.args, x.rv.kwds, tuple(x.shape)],
+}

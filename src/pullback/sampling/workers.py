@@ -7,6 +7,7 @@ send back are block sums, so they may be anywhere. Imports of dask and cloudpick
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pullback.errors import message
@@ -96,8 +98,15 @@ def _threads(n: int, kernel: Kernel) -> Generator[Crew]:
     if n == 1:
         yield Crew(lambda *task: _now(compute, kernel, *task), 1, 0.05)
         return
-    with ThreadPoolExecutor(n, thread_name_prefix="pullback") as pool:
-        yield Crew(lambda *task: pool.submit(compute, kernel, *task), n, 0.05)
+    pool = _pool(n, os.getpid())
+    yield Crew(lambda *task: pool.submit(compute, kernel, *task), n, 0.05)
+
+
+@cache
+def _pool(n: int, process: int) -> ThreadPoolExecutor:
+    """Threads, kept for the next study: starting them takes as long as a small one. Forks make their own."""
+    del process
+    return ThreadPoolExecutor(n, thread_name_prefix="pullback")
 
 
 # ---------------------------------------------------------------------- other processes
