@@ -46,6 +46,10 @@ def stop_after(samples, error):
     return report
 
 
+def environment_with_path():
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
 @pytest.fixture
 def small_steps(monkeypatch):
     """One block a task, and a file after each."""
@@ -71,7 +75,7 @@ study.sensitivity(mixed, (Normal(0.0, 1.0).expand(6), Normal(0.0, 0.1)), samples
 
 def test_kill_and_resume(tmp_path):
     path = tmp_path / "study.npz"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    environment = environment_with_path()
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(path)], env=environment, stdout=subprocess.PIPE
     ) as p:
@@ -111,13 +115,14 @@ from sampling.functions import mixed
 from pullback.sampling.distributions import Frozen, Gamma, Normal
 def show(done, total):
     print("working", flush=True)
-r = sensitivity(mixed, (Normal(0.0, 1.0).expand(6), Normal(0.0, 0.1)), samples=10**11, workers=2, progress=show)
+inputs = (Normal(0.0, 1.0).expand(6), Normal(0.0, 0.1))
+r = sensitivity(mixed, inputs, samples=10**11, workers=2, progress=show)
 print("partial", r.partial, r.samples)
 """
 
 
 def test_a_real_ctrl_c_while_threads_work():
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    environment = environment_with_path()
     command = [sys.executable, "-c", INTERRUPTED]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as p:
         for _ in range(20):
@@ -204,15 +209,13 @@ def test_fingerprints_are_the_same_in_every_process():
     law = Frozen(scipy.stats.triang(0.3, loc=1.0))
     assert float(law.poincare) > 0  # what an object remembers does not count
     program = (
-        "import scipy.stats; from sampling.functions import mixed; from pullback.sampling.distributions import *;"
+        "import scipy.stats; from sampling.functions import mixed;"
+        "from pullback.sampling.distributions import *;"
         "from pullback.sampling.fingerprint import fingerprint;"
-        "print(fingerprint(mixed, Frozen(scipy.stats.triang(0.3, loc=1.0)), {'a', 'b', 'c'}, Gamma(1.0, 2.0)))"
+        "law = Frozen(scipy.stats.triang(0.3, loc=1.0));"
+        "print(fingerprint(mixed, law, {'a', 'b', 'c'}, Gamma(1.0, 2.0)))"
     )
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        "PYTHONHASHSEED": "7",
-    }
+    environment = {**environment_with_path(), "PYTHONHASHSEED": "7"}
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
