@@ -1,4 +1,4 @@
-"""Makes the polynomial coefficients of `pullback.compile.functions`: minimax fits by Remez' exchange, in mpmath.
+"""Makes the polynomial coefficients of `pullback.compile.functions`: minimax fits in mpmath.
 
 Run as a program (`python tests/compile/coefficients.py [name ...]`) it prints the tables; a test compares
 some of them with the source. Each fit says which function it approximates, on which interval, and what the
@@ -13,10 +13,11 @@ from pathlib import Path
 import mpmath as mp
 
 mp.mp.dps = 50
+TINY = mp.mpf("1e-9")  # weights are never 0
 
 
 def remez(f, low, high, degree, weight, rounds=12, grid=1500):
-    """Coefficients p with max |weight(x) (f(x) - p(x))| as small as possible on [low, high], and that error."""
+    """Coefficients p with max |weight(x) (f(x) - p(x))| smallest on [low, high], and that error."""
     low, high = mp.mpf(low), mp.mpf(high)
     points = [low + (high - low) * (1 - mp.cos(mp.pi * i / grid)) / 2 for i in range(grid + 1)]
     values = [f(x) for x in points]
@@ -69,7 +70,6 @@ quarter = mp.pi / 4
 s2 = mp.sqrt(2)
 
 
-
 def small_erf(z):
     """erf(x) / x where z = x^2."""
     return mp.erf(mp.sqrt(z)) / mp.sqrt(z) if z > 0 else 2 / mp.sqrt(mp.pi)
@@ -103,51 +103,52 @@ def inverse(w):
     return y / x
 
 
-# name: (function, low, high, degree, weight), the weight such that the error is one of the final result in relative terms
+# name: (function, low, high, degree, weight), the weight such that errors are relative to the result
 FITS = {
     # exp(r) = 1 + r + r^2 P(r)
-    "EXP4": (series(lambda r: (mp.expm1(r) - r) / r**2, 1e-12), -half, half, 4, lambda r: r * r + mp.mpf("1e-9")),
-    "EXP8": (series(lambda r: (mp.expm1(r) - r) / r**2, 1e-12), -half, half, 10, lambda r: r * r + mp.mpf("1e-9")),
+    "EXP4": (series(lambda r: (mp.expm1(r) - r) / r**2, 1e-12), -half, half, 4, lambda r: r * r + TINY),
+    "EXP8": (series(lambda r: (mp.expm1(r) - r) / r**2, 1e-12), -half, half, 10, lambda r: r * r + TINY),
     # log(1 + f) = f - f^2/2 + f^3 Q(f)
     "LOG4": (
         series(lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, 1e-10), 1 / s2 - 1, s2 - 1, 8,
-        lambda f: abs(f**3 / mp.log1p(f)) + mp.mpf("1e-9") if f else mp.mpf("1e-9"),
+        lambda f: abs(f**3 / mp.log1p(f)) + TINY if f else TINY,
     ),
     # the same where 1 part in 2^23 is enough: the radius of a float32 normal
     "RADIUS4": (
         series(lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, 1e-10), 1 / s2 - 1, s2 - 1, 6,
-        lambda f: abs(f**3 / mp.log1p(f)) + mp.mpf("1e-9") if f else mp.mpf("1e-9"),
+        lambda f: abs(f**3 / mp.log1p(f)) + TINY if f else TINY,
     ),
     # log(1 + f) = 2 s + s z R(z), s = f / (2 + f), z = s^2
     "LOG8": (
-        root(lambda s: (2 * mp.atanh(s) - 2 * s) / s**3), 0, (s2 - 1) ** 2 / (s2 + 1) ** 2, 6, lambda z: z + mp.mpf("1e-9")
+        root(lambda s: (2 * mp.atanh(s) - 2 * s) / s**3), 0,
+        (s2 - 1) ** 2 / (s2 + 1) ** 2, 6, lambda z: z + TINY
     ),
     # log(1 + f) = 2 s + s z (2/3 + z P(z)), to more digits than a float64 has
     "POW8": (
         root(lambda s: ((2 * mp.atanh(s) - 2 * s) / s**3 - mp.mpf(2) / 3) / s**2), 0,
-        (s2 - 1) ** 2 / (s2 + 1) ** 2, 7, lambda z: z * z + mp.mpf("1e-9"),
+        (s2 - 1) ** 2 / (s2 + 1) ** 2, 7, lambda z: z * z + TINY,
     ),
     # sin(r) = r + r z S(z), cos(r) = 1 - z/2 + z^2 C(z), z = r^2
-    "SIN4": (root(lambda r: (mp.sin(r) - r) / r**3), 0, quarter**2, 2, lambda z: z + mp.mpf("1e-9")),
-    "COS4": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), 0, quarter**2, 2, lambda z: z * z + mp.mpf("1e-9")),
-    "SIN8": (root(lambda r: (mp.sin(r) - r) / r**3), 0, quarter**2, 5, lambda z: z + mp.mpf("1e-9")),
-    "COS8": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), 0, quarter**2, 5, lambda z: z * z + mp.mpf("1e-9")),
+    "SIN4": (root(lambda r: (mp.sin(r) - r) / r**3), 0, quarter**2, 2, lambda z: z + TINY),
+    "COS4": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), 0, quarter**2, 2, lambda z: z * z + TINY),
+    "SIN8": (root(lambda r: (mp.sin(r) - r) / r**3), 0, quarter**2, 5, lambda z: z + TINY),
+    "COS8": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), 0, quarter**2, 5, lambda z: z * z + TINY),
     # tanh(x) = x + x z T(z), z = x^2, |x| <= 0.625
-    "TANH4": (root(lambda x: (mp.tanh(x) / x - 1) / x**2), 0, 0.625**2, 5, lambda z: z + mp.mpf("1e-9")),
-    "TANH8": (root(lambda x: (mp.tanh(x) / x - 1) / x**2), 0, 0.625**2, 12, lambda z: z + mp.mpf("1e-9")),
+    "TANH4": (root(lambda x: (mp.tanh(x) / x - 1) / x**2), 0, 0.625**2, 5, lambda z: z + TINY),
+    "TANH8": (root(lambda x: (mp.tanh(x) / x - 1) / x**2), 0, 0.625**2, 12, lambda z: z + TINY),
     # asin(x) = x + x z A(z), z = x^2, |x| <= 1/2
-    "ASIN4": (root(lambda x: (mp.asin(x) / x - 1) / x**2), 0, 0.25, 5, lambda z: z + mp.mpf("1e-9")),
-    "ASIN8": (root(lambda x: (mp.asin(x) / x - 1) / x**2), 0, 0.25, 12, lambda z: z + mp.mpf("1e-9")),
+    "ASIN4": (root(lambda x: (mp.asin(x) / x - 1) / x**2), 0, 0.25, 5, lambda z: z + TINY),
+    "ASIN8": (root(lambda x: (mp.asin(x) / x - 1) / x**2), 0, 0.25, 12, lambda z: z + TINY),
     # atan(t) = t + t z A(z), z = t^2, |t| <= tan(pi/8)
-    "ATAN4": (root(lambda x: (mp.atan(x) / x - 1) / x**2), 0, (s2 - 1) ** 2, 4, lambda z: z + mp.mpf("1e-9")),
-    "ATAN8": (root(lambda x: (mp.atan(x) / x - 1) / x**2), 0, (s2 - 1) ** 2, 11, lambda z: z + mp.mpf("1e-9")),
+    "ATAN4": (root(lambda x: (mp.atan(x) / x - 1) / x**2), 0, (s2 - 1) ** 2, 4, lambda z: z + TINY),
+    "ATAN8": (root(lambda x: (mp.atan(x) / x - 1) / x**2), 0, (s2 - 1) ** 2, 11, lambda z: z + TINY),
     # erf(x) = x E(x^2), |x| <= 1; for float32 a result in float64 that is good to 2^-32
     "ERF4": (small_erf, 0, 1, 6, lambda z: 1),
     "ERF8": (small_erf, 0, 1, 11, lambda z: 1),
     # erfc(x) = exp(-x^2) C(q) / (1 + 2 x), q = (x - 2) / (x + 2), 0 <= x <= 28
     "ERFC4": (erfcx, erfc_place(0), erfc_place(28), 13, lambda q: 1),
     "ERFC8": (erfcx, erfc_place(0), erfc_place(28), 27, lambda q: 1),
-    # erfinv(x) = x I(w - 3) for w = -log(1 - x^2) < 6, x I(sqrt(w) - 3.25) for w < 16, x I(sqrt(w) - 5) beyond
+    # erfinv(x) / x for w = -log(1 - x^2): of w - 3 up to 6, of sqrt(w) - 3.25 up to 16, of sqrt(w) - 5 beyond
     "ERFINV4A": (lambda u: inverse(u + 3), -3, 3, 12, lambda u: 1),
     "ERFINV4B": (lambda u: inverse((u + 3.25) ** 2), mp.sqrt(6) - 3.25, 0.75, 10, lambda u: 1),
     "ERFINV8A": (lambda u: inverse(u + 3), -3, 3, 24, lambda u: 1),
@@ -161,8 +162,10 @@ def table(name):
     return remez(f, low, high, degree, weight)
 
 
-HEADER = '"""Coefficients of the elementary functions, lowest power first: made by tests/compile/coefficients.py, not by hand.\n\n\
+HEADER = (
+    '"""Coefficients, lowest power first: made by tests/compile/coefficients.py.\n\n\
 What each table approximates stands there, and where it is used. Imports nothing.\n"""\n'
+)
 TARGET = Path(__file__).resolve().parents[2] / "src/pullback/compile/functions/tables.py"
 
 

@@ -80,7 +80,7 @@ class Kernel:
     def run_samples(
         self, table: int, first: int, last: int, block: int, sums: int, seed: int, stream: int
     ) -> None:
-        """The entry point itself; `table` and `sums` are addresses (of array addresses, of rows of float64)."""
+        """The entry point itself; `table` and `sums` are addresses (of array addresses, of float64 rows)."""
         self._call(table, first, last, block, sums, _signed(seed), stream)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from pullback.compile.elf import link
 
+
 @dataclass(frozen=True)
 class Image:
     """Machine code at rest.
@@ -62,7 +63,7 @@ def _machine(level: int) -> tuple[Any, Any]:
 
 def _optimised(text: str, size: str) -> tuple[Any, Any]:
     """The module after LLVM's passes, and the target machine. Vectors are ours: no vectoriser runs."""
-    llvm, machine = _machine(2 if size == "small" else 1)
+    llvm, machine = _machine(0 if size == "huge" else 2)
     module = llvm.parse_assembly(text)
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
@@ -79,7 +80,7 @@ def _optimised(text: str, size: str) -> tuple[Any, Any]:
 
 
 def build(text: str, size: str = "small") -> Image:
-    """Compile an LLVM module with a public function "kernel"; size "large" trades speed of code for time."""
+    """Compile an LLVM module with a public function "kernel"; size is what `llvm.kernel.size_of` says."""
     module, machine = _optimised(text, size)
     code: bytes = machine.emit_object(module)
     if not is_flat():
@@ -131,7 +132,7 @@ def _load_object(image: Image) -> tuple[int, Any]:
 
 
 # SciPy's compiled special functions, by the names they have in its table of C functions
-_SCIPY = {"scipy_gammaln": "gammaln", "scipy_psi": "__pyx_fuse_1psi", "scipy_erfinv": "__pyx_fuse_0erfinv"}
+_SCIPY = {"scipy_psi": "__pyx_fuse_1psi"}
 
 
 @cache

@@ -41,9 +41,7 @@ def fill(kind: str, dtype: Any, seed: int, stream: int, slot: int, first: int, c
     out = _aligned(groups * size, dtype)
     seed &= (1 << 64) - 1
     call, _ = _function(kind, t)
-    call(
-        out.ctypes.data, start, groups, slot & 0xFFFFFFFF, stream & 0xFFFFFFFF, seed - (seed >> 63 << 64)
-    )
+    call(out.ctypes.data, start, groups, slot & 0xFFFFFFFF, stream & 0xFFFFFFFF, seed - (seed >> 63 << 64))
     return out[first - start * size :][:count]
 
 

@@ -1,9 +1,9 @@
 """Elementary functions for compiled programs, written in LLVM for any number of lanes.
 
 Holds `call`, which writes a call of an elementary function and, once a module, the function itself, and
-`ELEMENTARY`, their names. The rooms: `exponential`, `trigonometric`, `inverse`, `hyperbolic`, `error`, `power`;
-`calls` (library functions, lane by lane), `kit` (tools), `tables` (coefficients). Read `call`. May import
-`compile.text`.
+`ELEMENTARY`, their names. The rooms: `exponential`, `trigonometric`, `inverse`, `hyperbolic`, `error`,
+`power`; `calls` (library functions, lane by lane), `kit` (tools), `tables` (coefficients). Read `call`. May
+import `compile.text`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pullback.compile.text import Code, V, suffix
 
 _ROOMS = (exponential, trigonometric, inverse, hyperbolic, error, power)
 WRITERS: dict[str, Callable[..., V]] = {name: write for room in _ROOMS for name, write in room.TABLE.items()}
-# largest error in units in the last place of the exact result, (float32, float64), where it is no denormal: what
-# tests/compile/test_functions.py holds them to. erfinv beyond 1 - 2**-40 is as steep as its argument is coarse.
+# largest error in units in the last place of the exact result: (float32, float64), vectors and scalars alike;
+# tests/compile/test_functions.py holds them to it
 ULP: dict[str, tuple[float, float]] = {
     "exp": (1.0, 1.0), "exp2": (1.0, 1.0), "expm1": (1.5, 1.5), "log": (1.0, 1.0), "log2": (1.0, 1.0),
     "log10": (1.0, 1.0), "log1p": (1.0, 1.0), "sin": (1.0, 1.0), "cos": (1.0, 1.0), "tan": (2.0, 2.0),

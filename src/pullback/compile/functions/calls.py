@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pullback.compile.text import V, type_name
 
 # op: the name that `machine.address` looks up
-LIBRARY = {"lgamma": "scipy_gammaln", "digamma": "scipy_psi"}
+LIBRARY = {"lgamma": "lgamma", "digamma": "scipy_psi"}
 
 
 def _scalar(name: str, args: Sequence[V]) -> V:
@@ -27,7 +27,7 @@ def _scalar(name: str, args: Sequence[V]) -> V:
 
 
 def lane_by_lane(name: str, where: V, args: Sequence[V], otherwise: V) -> V:
-    """The library's `name` of args in lanes where a b1 holds, `otherwise` in the others; no call where none."""
+    """The library's `name` of args in lanes where a b1 holds, `otherwise` in the others."""
     code, x = otherwise.code, otherwise
     slow, after = code.name("slow"), code.name("fast")
     before = code.block

@@ -1,9 +1,9 @@
 """erf, erfc, erfinv on vectors and scalars; float32 by way of float64 with short polynomials.
 
-erf is an odd polynomial up to 1, and 1 - erfc beyond; erfc is exp(-x^2) / (1 + 2 x) times a polynomial in (x - 2) / (x + 2),
-after a form that W. J. Cody (1969) and M. M. Shepherd and J. G. Laframboise (1981) made known; erfinv follows
-M. Giles, "Approximating the erfinv function" (2012), with polynomials of our own. Read `erfc`. May import
-`exponential`, `kit`, `tables` and `compile.text`.
+erf is an odd polynomial up to 1, and 1 - erfc beyond; erfc is exp(-x^2) / (1 + 2 x) times a polynomial in
+(x - 2) / (x + 2), after a form that W. J. Cody (1969) and M. M. Shepherd and J. G. Laframboise (1981) made
+known; erfinv follows M. Giles, "Approximating the erfinv function" (2012), with polynomials of our own.
+Read `erfc`. May import `exponential`, `kit`, `tables` and `compile.text`.
 """
 
 from __future__ import annotations

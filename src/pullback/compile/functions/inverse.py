@@ -1,7 +1,8 @@
 """asin, acos, atan, atan2 on vectors and scalars.
 
-atan is a quotient turned into [-tan(pi/8), tan(pi/8)], with what the division lost; asin and acos use sqrt((1 - |x|) / 2)
-beyond 1/2. Read `_arc`, then `_near` and `_far`. May import `kit`, `tables` and `compile.text`.
+atan is a quotient turned into [-tan(pi/8), tan(pi/8)], with what the division lost; asin and acos use
+sqrt((1 - |x|) / 2) beyond 1/2. Read `_arc`, then `_near` and `_far`. May import `kit`, `tables` and
+`compile.text`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """pow and hypot on vectors and scalars.
 
-pow is exp(y log x) with the logarithm as an unevaluated sum of two numbers, because its error is multiplied by
-up to 700; float32 goes by way of float64, where one number is enough. Read `_log_two`, then `pow`. May import `exponential`,
-`kit`, `tables` and `compile.text`.
+pow is exp(y log x) with the logarithm as an unevaluated sum of two numbers, because its error is multiplied
+by up to 700; float32 goes by way of float64, where one number is enough. Read `_log_two`, then `pow`. May
+import `exponential`, `kit`, `tables` and `compile.text`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Coefficients of the elementary functions, lowest power first: made by tests/compile/coefficients.py, not by hand.
+"""Coefficients, lowest power first: made by tests/compile/coefficients.py.
 
 What each table approximates stands there, and where it is used. Imports nothing.
 """

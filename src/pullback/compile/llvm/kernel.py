@@ -29,7 +29,8 @@ from pullback.compile.llvm.vary import varying
 from pullback.compile.program import Loop, Program, Value
 from pullback.compile.text import SIZES, Code, Module, V
 
-LARGE = 1500  # values from which on a body is written once, in blocks, and passes that take long are left out
+LARGE = 1500  # values from which on a body is written once and cut into blocks
+HUGE = 8000  # values from which on a scalar body is compiled in a tenth of the time, to run twice as long
 _STACK = 1 << 16  # bytes of scratch memory that may live on the stack
 _SMALL_USES = 2  # an elementary function is written in place up to so many times
 _NEVER = (1 << 63) - 1
@@ -51,8 +52,11 @@ def kernel_text(program: Program) -> str:
 
 
 def size_of(program: Program) -> str:
-    """How `compile.machine` should treat the program's module: "small" or "large"."""
-    return "large" if sum(1 for _ in values(program.body)) > LARGE else "small"
+    """How `compile.machine` should treat the program's module: "small", "large" or "huge"."""
+    count = sum(1 for _ in values(program.body))
+    if count > HUGE and program.lanes == 1:
+        return "huge"
+    return "large" if count > LARGE else "small"
 
 
 class _Writer:
@@ -64,7 +68,7 @@ class _Writer:
         self.large = len(everything) > LARGE
         self.uses = Counter(v.op for v in everything)
         self.slots = list(dict.fromkeys(v.data for v in everything if v.op == "draw"))
-        self.varying = varying(program)
+        self.varying = varying(program) if program.lanes > 1 else set[int]()
         self.terms = {v.data: v.args[0].type for v in everything if v.op == "sum"}
         self.heap: list[str] = []
 
