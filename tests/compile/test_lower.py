@@ -39,6 +39,7 @@ SCALED = {
     "logsumexp", "var", "std", "log_softmax",
     "lgamma",  # zeros at 1 and 2: eager code has a series there, the native function an absolute bound
     "gelu",  # 1 + tanh cancels
+    "polygamma",  # below zero: SciPy is 60 ulp off at -2.5, the loop body 1
 }  # fmt: skip
 # samples that have no lane form although their op has one: what the reason says
 REFUSED = {"to_copy": "complex"}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pullback.families.facets import Dependence, Local
-from pullback.families.op import TABLE, absent
+from pullback.families.op import TABLE
 from pullback.graph.modes import QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of, wrap

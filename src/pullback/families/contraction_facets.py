@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from pullback.families.facets import Dependence, Local
-from pullback.families.op import absent
 from pullback.graph.node import Aval
 
 WHY_ZERO = (

@@ -16,7 +16,7 @@ import numpy as np
 
 from pullback import dtypes
 from pullback.families.facets import Dependence, Local, Sample, broadcast_pairs
-from pullback.families.op import absent, cast
+from pullback.families.op import cast
 from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor, wrap
 

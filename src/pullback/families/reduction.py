@@ -21,7 +21,7 @@ import numpy as np
 from pullback.families import reduction_facets
 from pullback.families.calls import write_out
 from pullback.families.fibers import choose, lifted_shape, over, put_along, spread
-from pullback.families.op import Absent, Op, Rule, absent, apply, has_nan
+from pullback.families.op import Absent, Op, Rule, apply, has_nan
 from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node
 from pullback.graph.tensor import Parameter, Tensor

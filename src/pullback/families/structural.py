@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pullback.families import structural_facets as derived
-from pullback.families.op import TABLE, Op, Rule, absent, apply
+from pullback.families.op import TABLE, Op, Rule, apply
 from pullback.graph.modes import CAREFUL, state
 from pullback.graph.node import LEAF, Aval, Counter, Node, Slot, next_number
 from pullback.graph.record import annotate

@@ -44,7 +44,8 @@ def _columns(x: Any, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, 
     if not isinstance(x, np.ndarray):  # values without memory, in a compiled program: their places move
         number = np.arange(1, math.prod(x.shape) + 1).reshape(x.shape)
         zero = np.zeros(1, x.dtype, like=x)
-        return np.concatenate([zero, x.reshape(-1)])[_columns(number, kernel, stride, padding, dilation, groups)]
+        places = _columns(number, kernel, stride, padding, dilation, groups)
+        return np.concatenate([zero, x.reshape(-1)])[places]
     sizes = tuple(map(out_size, x.shape[2:], kernel, stride, padding, dilation))
     x = _padded(x, padding)
     steps = x.strides[2:]
@@ -62,7 +63,8 @@ def _scatter(cols: Any, shape: Ints, kernel: Ints, stride: Ints, padding: Ints, 
     """The transpose of `_columns`: add every window back into an input of this shape."""
     sizes = tuple(map(out_size, shape[2:], kernel, stride, padding, dilation))
     cols = cols.reshape(shape[0], shape[1], *kernel, *sizes)
-    out = np.zeros((*shape[:2], *(n + 2 * p for n, p in zip(shape[2:], padding, strict=True))), cols.dtype, like=cols)
+    wide = (*shape[:2], *(n + 2 * p for n, p in zip(shape[2:], padding, strict=True)))
+    out = np.zeros(wide, cols.dtype, like=cols)
     for place in itertools.product(*map(range, kernel)):
         target = tuple(
             slice(i * d, i * d + s * (m - 1) + 1, s)

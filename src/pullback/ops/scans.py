@@ -22,7 +22,7 @@ from pullback.families.arguments import (
 from pullback.families.by_hand import by_hand
 from pullback.families.facets import Dependence, Local, Sample
 from pullback.families.fibers import conj, flipped, no_zero, put_along, shifted, take_along
-from pullback.families.op import absent, apply, strong
+from pullback.families.op import apply, strong
 from pullback.families.reduction import FiberOp, run, scan
 from pullback.graph.tensor import Tensor
 from pullback.ops.pointwise import exp

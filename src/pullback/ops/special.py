@@ -304,9 +304,9 @@ def _polygamma_entries(x: Any, n: int) -> Any:
         rest = rest + power * (c * rising)
         power, rising = power * w * w, rising * (s + 2 * j + 1) * (s + 2 * j + 2)
     positive = (total + rest * w**n) * (math.factorial(n) * (-1) ** (n + 1))
-    part = np.where(x == -np.inf, 0.0, x - np.rint(x)) * math.pi  # -inf counts as a pole
-    sine = np.sin(part)
-    other = math.pi**2 / (sine * sine) if n == 1 else -2 * math.pi**3 * np.cos(part) / (sine * sine * sine)
+    part = np.where(x == -np.inf, 0.0, x - np.rint(x))  # -inf counts as a pole
+    sine, cosine = np.sin(part * math.pi), np.sin((0.5 - np.abs(part)) * math.pi)
+    other = math.pi**2 / (sine * sine) if n == 1 else -2 * math.pi**3 * cosine / (sine * sine * sine)
     return np.where(x > 0, positive, other + positive * (-1) ** n)
 
 
