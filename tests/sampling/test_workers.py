@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pullback.sampling import workers
+from pullback.sampling.arguments import set_up
 from pullback.sampling.distributions import Normal
-from pullback.sampling.study import sensitivity, set_up
+from pullback.sampling.study import sensitivity
 from sampling.functions import workshop
 
 LAW = Normal(0.0, 1.0).expand(6)
