@@ -29,7 +29,8 @@ from pullback.families.op import Absent
 from pullback.graph.modes import QUIET, loud, quiet, state
 from pullback.graph.tensor import Tensor, wrap
 
-WHOLE = 4096  # entries that a graph may have in all to become one scalar program
+WHOLE = 4096  # entries that a graph may have in all to become one scalar program ...
+SCALARS = 16  # ... or per op: long graphs of numbers become one program too
 BUDGET = 60_000  # values in one program
 GRAIN = 1 << 15  # lanes that are worth a thread of their own
 
@@ -137,7 +138,7 @@ class Plan:
 def build_plan(graph: Graph) -> Plan:
     """One scalar program where the graph is small and every op has a lane form, else fused groups."""
     entries = sum(v.size for e in graph.eqns for v in e.outs) + sum(v.size for v in graph.consts)
-    if entries <= WHOLE:
+    if entries <= max(WHOLE, SCALARS * len(graph.eqns)):
         try:
             return Plan(graph, [whole(graph)])
         except NotLowered as e:
