@@ -72,8 +72,8 @@ def sensitivity(
     on_invalid     a sample with a non-finite value or gradient: "raise" (ArithmeticError that shows it),
                    "omit" (left out and counted), "propagate" (part of the sums)
 
-    Where f jumps along a differentiated argument, the pathwise mean misses part of the derivative: `jumps` says
-    which op and line, and the affected entries get an infinite standard error.
+    Where f jumps along a differentiated argument, the pathwise mean misses part of the derivative: `jumps`
+    says which op and line, and the affected entries get an infinite standard error.
     Ctrl-C returns what is done so far (`partial` is True). Results are bit-identical for any workers, and
     after resuming. Sums are float64, whatever the dtype.
 
