@@ -162,10 +162,8 @@ def table(name):
     return remez(f, low, high, degree, weight)
 
 
-HEADER = (
-    '"""Coefficients, lowest power first: made by tests/compile/coefficients.py.\n\n\
+HEADER = '"""Coefficients, lowest power first: made by tests/compile/coefficients.py.\n\n\
 What each table approximates stands there, and where it is used. Imports nothing.\n"""\n'
-)
 TARGET = Path(__file__).resolve().parents[2] / "src/pullback/compile/functions/tables.py"
 
 

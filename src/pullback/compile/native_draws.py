@@ -15,7 +15,7 @@ import numpy as np
 
 from pullback.compile import cache as disk
 from pullback.compile import machine
-from pullback.compile.llvm.draws import GROUP, group_function
+from pullback.compile.llvm.draws import GROUP, group_function, write_keys
 from pullback.compile.llvm.kernel import counted
 from pullback.compile.text import Code, Module, V
 from pullback.random import philox
@@ -76,11 +76,13 @@ def _text(kind: str, t: str) -> str:
         first, groups = V("%first", "i8", 1, code), V("%groups", "i8", 1, code)
         slot, stream = (V(f"%{name}", "i8", 1, code).to("i4") for name in ("slot", "stream"))
 
+        keys = write_keys(code, V("%key", "i8", 1, code))
+
         def one(g: V) -> None:
             name = group_function(module, kind, t)
             out = code.pointer("%out", t, g * size)
             code.do(
-                f"call void @{name}(ptr {out}, {(first + g).typed}, {slot.typed}, {stream.typed}, i64 %key)"
+                f"call void @{name}(ptr {out}, {(first + g).typed}, {slot.typed}, {stream.typed}, ptr {keys})"
             )
 
         counted(code, code.const(0, "i8"), groups, 1, one)

@@ -26,7 +26,7 @@ _PI = 3.141592653589793
 
 
 def group_function(module: Module, kind: str, t: str) -> str:
-    """The name of the function (ptr out, i64 group, i32 slot, i32 stream, i64 key) for this kind and type.
+    """The name of the function (ptr out, i64 group, i32 slot, i32 stream, ptr keys) for this kind and type.
 
     It writes words x lanes numbers to `out` (aligned to one vector of lanes), samples in order.
     """
@@ -35,30 +35,38 @@ def group_function(module: Module, kind: str, t: str) -> str:
 
     def write(code: Code) -> None:
         group = V("%group", "i8", 1, code)
-        key = V("%key", "i8", 1, code)
         slot, stream = (code.add(f"zext i32 %{n} to i64", "i8", 1) for n in ("slot", "stream"))
-        calls = [_philox(code, group * lanes + start, slot, stream, key) for start in range(0, lanes, _SIDE)]
+        calls = [
+            _philox(code, group * lanes + start, slot, stream, "%keys") for start in range(0, lanes, _SIDE)
+        ]
         joined = [_beside(list(parts)) for parts in zip(*calls, strict=True)]
         for w, numbers in enumerate(_CONVERT[kind, t](joined)):
             code.store(code.pointer("%out", t, w * lanes), numbers, align=SIZES[t] * lanes)
         code.do("ret void")
 
     # never in place: the call costs nothing beside its 64 numbers, and it is compiled once
-    parameters = "ptr noalias %out, i64 %group, i32 %slot, i32 %stream, i64 %key"
+    parameters = "ptr noalias %out, i64 %group, i32 %slot, i32 %stream, ptr noalias readonly %keys"
     module.function(name, "internal void", parameters, "nounwind noinline", write)
     return name
 
 
-def _keys(key: V) -> list[tuple[V, V]]:
-    """The two key words of each round, in 64-bit scalars with zero high halves."""
+def write_keys(code: Code, key: V) -> str:
+    """The address of a table of each round's two key words, each in all four 64-bit lanes."""
+    table = code.add(f"alloca i64, i64 {8 * ROUNDS}, align 32", "i8", 1).ref
     low, high = key & _LOW, key.lsr(32)
-    return [((low + r * WEYL[0]) & _LOW, (high + r * WEYL[1]) & _LOW) for r in range(ROUNDS)]
+    for r in range(ROUNDS):
+        for k, word in enumerate(((low + r * WEYL[0]) & _LOW, (high + r * WEYL[1]) & _LOW)):
+            code.store(code.pointer(table, "i8", 8 * r + 4 * k), code.wide(word, 4), align=32)
+    return table
 
 
-def _philox(code: Code, first: V, slot: V, stream: V, key: V) -> list[V]:
+def _philox(code: Code, first: V, slot: V, stream: V, table: str) -> list[V]:
     """The four words, 8 lanes of i4 each, of the calls first .. first + 7 (first is a multiple of 8)."""
     m0, m1 = MULTIPLIERS
-    keys = _keys(key)
+
+    def key(r: int, k: int, n: int) -> V:
+        return code.load(code.pointer(table, "i8", 8 * r + 4 * k), "i8", n, align=32 if n > 1 else 8)
+
     # counter words 1, 2 and 3 are the same in all lanes, and so are two words of the next round: scalars
     q1 = first.lsr(32)
     p1 = slot * m1
@@ -66,10 +74,11 @@ def _philox(code: Code, first: V, slot: V, stream: V, key: V) -> list[V]:
     for odd in range(2):
         c0 = code.wide(first & _LOW, 4) + code.per_lane([2 * i + odd for i in range(4)], "i8")
         p0 = c0 * m0
-        varied = p0.lsr(32) ^ code.wide(stream ^ keys[0][1], 4)
-        states.append([p1.lsr(32) ^ q1 ^ keys[0][0], p1 & _LOW, varied, p0])
-    for k0, k1 in keys[1:]:
-        states = _round(states, k0, k1)
+        varied = p0.lsr(32) ^ code.wide(stream ^ key(0, 1, 1), 4)
+        states.append([p1.lsr(32) ^ q1 ^ key(0, 0, 1), p1 & _LOW, varied, p0])
+    for r in range(1, ROUNDS):
+        # in round 1 the first word is still the same in all lanes: a scalar key for a scalar
+        states = _round(states, key(r, 0, 4 if r > 1 else 1), key(r, 1, 4))
     words: list[V] = []
     for even, odd_half in zip(*states, strict=True):
         both = (code.wide(even, 4) & _LOW) | (code.wide(odd_half, 4) << 32)

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from pullback.compile.llvm.draws import GROUP, group_function
+from pullback.compile.llvm.draws import GROUP, group_function, write_keys
 from pullback.compile.llvm.loops import write_loop
 from pullback.compile.llvm.values import Lanes
 from pullback.compile.llvm.vary import varying
@@ -248,6 +248,7 @@ class _Frame:
         self.row = len(self.program.accumulators)
         n = self.program.lanes
         self.numbers = [writer._memory(code, self.program.draws, words, n) for _ in self.slots]
+        self.keys = write_keys(code, V("%key", "i8", 1, code)) if self.slots else ""
         self.scratch = writer._scratch(code, n)
         self.partials: list[str] = []
         self.totals: list[str] = []
@@ -270,7 +271,7 @@ class _Frame:
         stream = code.add("trunc i64 %stream to i32", "i4", 1)
         for (kind, slot), address in zip(self.slots, self.numbers, strict=True):
             name = group_function(self.module, kind, self.program.draws)
-            given = f"ptr {address}, {group.typed}, i32 {slot}, {stream.typed}, i64 %key"
+            given = f"ptr {address}, {group.typed}, i32 {slot}, {stream.typed}, ptr {self.keys}"
             code.do(f"call void @{name}({given})")
 
     def addresses(self, w: V) -> dict[tuple[str, int], str]:
