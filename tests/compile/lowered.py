@@ -107,12 +107,12 @@ class Case:
 class Table:
     """The program of samples of an op, all of its own where none are given.
 
-    One lane is left over by vectors.
+    copies: how many lanes run.
     """
 
-    def __init__(self, op, samples=None, lanes=1):
+    def __init__(self, op, samples=None, lanes=1, copies=2):
         self.program = Program(lanes=lanes)
-        self.copies = lanes + 1
+        self.copies = copies
         self.builder = Builder(self.program)
         self.arrays = []
         self.cases = [

@@ -83,9 +83,9 @@ class Contraction(Op):
         missing = {c: n for c, n in (params.get("sizes") or {}).items() if c in out and c not in a + b}
         if not missing:
             return r
-        known = dict(zip(a + b, (*x.shape, *y.shape), strict=True))
+        sizes = {**dict(zip(a + b, (*x.shape, *y.shape), strict=True)), **missing}
         r = r[tuple(None if c in missing else slice(None) for c in out)]
-        return np.broadcast_to(r, [missing.get(c, known.get(c)) for c in out])
+        return np.broadcast_to(r, [sizes[c] for c in out])
 
     def __call__(self, x: Any, y: Any, **params: Any) -> Any:
         """Run on tensors (recorded) or on plain arrays."""
