@@ -31,6 +31,7 @@ def lower_scan(
     """The loop."""
     del history
     b = builder_of(args)
+    args = typed(args, body)
     fixed, carry, xs = args[:captured], args[captured : captured + carries], args[captured + carries :]
     order = list(reversed(range(length)) if reverse else range(length))
     if length <= UNROLLED and sum(v.size for e in body.eqns for v in e.outs) <= SMALL:
@@ -72,6 +73,7 @@ def written_out(
 def lower_while(*args: Cells, cond: Graph, body: Graph, captured: int) -> tuple[Cells, ...]:
     """The loop; a lane that has ended keeps its carry."""
     b = builder_of(args)
+    args = typed(args, body)
     fixed, carry = args[:captured], args[captured:]
     last = b.loop(
         None,
@@ -85,7 +87,8 @@ def lower_while(*args: Cells, cond: Graph, body: Graph, captured: int) -> tuple[
 def lower_cond(pred: Cells, *args: Cells, true: Graph, false: Graph) -> tuple[Cells, ...]:
     """Both branches, and a select for every entry."""
     b = builder_of((pred, *args))
-    p = entries([pred])[0]
+    args = typed(args, true)
+    p = entries([pred.astype(bool)])[0]
     if p.op == "const":
         return tuple(lower_graph(b, true if p.data else false, args))
     pairs = zip(lower_graph(b, true, args), lower_graph(b, false, args), strict=True)
@@ -105,6 +108,11 @@ def builder_of(args: Sequence[Any]) -> Builder:
         if isinstance(a, Cells):
             return a.builder
     raise NotLowered("no cells")
+
+
+def typed(args: Sequence[Cells], body: Graph) -> tuple[Cells, ...]:
+    """The arguments in the dtypes that the body was recorded for."""
+    return tuple(a.astype(v.dtype) for a, v in zip(args, body.inputs, strict=True))
 
 
 def entries(cells: Sequence[Cells]) -> list[Value]:
