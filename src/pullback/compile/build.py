@@ -92,6 +92,8 @@ class Builder:
         type = next(a.type for a in (args[1:] if op == "select" else args) if isinstance(a, Value))
         values = tuple(a if isinstance(a, Value) else self.const(a, type) for a in args)
         result = "b1" if op in COMPARE else values[-1].type
+        if op == "exp" and values[0].op != "const" and inside_exp(values[0]):
+            op = "exp_inside"
         found = fold(self, op, values, result) or simplify(self, op, values) or chosen(self, op, values)
         return found if found is not None else self.emit(op, values, result)
 
@@ -193,6 +195,16 @@ class Builder:
         finally:
             self.scopes.pop()
             self.block = outer
+
+
+# where e^x is a normal number
+EXP_RANGE = {"f4": (-87.0, 88.0), "f8": (-708.0, 709.0)}
+
+
+def inside_exp(x: Value) -> bool:
+    """Is e^x proven to be a normal number?"""
+    low, high = EXP_RANGE[x.type]
+    return not x.nan and low <= x.lo and x.hi <= high
 
 
 # ---------------------------------------------------------------------- folding

@@ -40,6 +40,7 @@ OPS: dict[str, str] = {
         ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan",
          "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma", "digamma",
          "pow", "hypot"), "elementary function"),
+    "exp_inside": "exp of a value whose bounds promise a normal result",
     # results of loops
     "counter": "data: the Loop; 0, 1, 2, ... (i8)",
     "carry": "data: (Loop, k): the k-th carried value inside the loop",

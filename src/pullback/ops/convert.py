@@ -64,7 +64,7 @@ def to_dtype(x: Tensor, d: DType, copy: bool = False) -> Tensor:
         if d.category == 2:
             return to_dtype(x.real, d)
         return wrap(np.asarray(x.value.real).astype(d.numpy))
-    if d.category < 2:
+    if d.category < 2 and x.foreign is None:
         v = np.asarray(x.value)
         with np.errstate(all="ignore"):
             return wrap(v.astype(d.numpy))

@@ -57,7 +57,10 @@ def exp(x: V) -> V:
 def exp_inside(x: V) -> V:
     """e^x for x whose result is a normal number: no clamps, and one step of scaling."""
     f = format_of(x)
-    code, magic = x.code, 1.5 * 2.0**f.mantissa  # added to a small number, it leaves the nearest integer below
+    code, magic = (
+        x.code,
+        1.5 * 2.0**f.mantissa,
+    )  # added to a small number, it leaves the nearest integer below
     t = code.fma(x, LOG2E, magic)
     k = t - magic
     r = code.fma(-k, f.ln2[1], code.fma(-k, f.ln2[0], x))
@@ -211,4 +214,13 @@ def log1p(x: V) -> V:
     return absolute(x).lt(2.0**-25 if x.t == "f4" else 2.0**-54).select(x, y)
 
 
-TABLE = {"exp": exp, "exp_inside": exp_inside, "exp2": exp2, "expm1": expm1, "log": log, "log2": log2, "log10": log10, "log1p": log1p}
+TABLE = {
+    "exp": exp,
+    "exp_inside": exp_inside,
+    "exp2": exp2,
+    "expm1": expm1,
+    "log": log,
+    "log2": log2,
+    "log10": log10,
+    "log1p": log1p,
+}
