@@ -347,6 +347,24 @@ def test_rows_do_not_depend_on_how_they_are_asked_for(t, lanes):
         assert (np.concatenate(parts) == whole).all()
 
 
+def test_many_slots_and_more_memory_than_the_stack_should_hold():
+    h = Hand("samples", 16, draws="f4")
+    h.program.scratch += [("f4", 700), ("f8", 700)]
+    total = h.at("draw", "f4", data=("normal", 0))
+    for slot in range(1, 300):
+        total = h.at("add", "f4", total, h.at("draw", "f4", data=("normal", 2 * slot)))
+    h.at("poke", "", h.const(699, "i8"), total, data=0)
+    h.at("poke", "", h.const(0, "i8"), h.at("cast", "f8", total), data=1)
+    h.sum("sum", h.at("peek", "f4", h.const(699, "i8"), data=0))
+    h.sum("sum", h.at("peek", "f8", h.const(0, "i8"), data=1))
+    assert "@malloc" in kernels.kernel_text(h.program)
+    rows = compile_program(h.program).samples([], 0, 200, 64, 3, 0)
+    z = sum(philox.fill("normal", "float32", 3, 0, 2 * s, 0, 200) for s in range(300)).astype(float)
+    want = [z[i : i + 64].sum() for i in range(0, 200, 64)]
+    assert np.allclose(rows[:, 0], want, rtol=1e-4, atol=1e-2)
+    assert np.allclose(rows[:, 1], want, rtol=1e-4, atol=1e-2)
+
+
 def test_threads_share_a_kernel():
     kernel = compile_program(sampled("f4", 16).program)
     x = np.ones(8192, np.float32)

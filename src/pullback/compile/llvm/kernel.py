@@ -31,7 +31,7 @@ from pullback.compile.text import SIZES, Code, Module, V
 
 LARGE = 1500  # values from which on a body is written once and cut into blocks
 HUGE = 8000  # values from which on a scalar body is compiled in a tenth of the time, to run twice as long
-_STACK = 1 << 16  # bytes of scratch memory that may live on the stack
+_STACK = 1 << 16  # bytes of memory that a kernel takes from the stack
 _SMALL_USES = 2  # an elementary function is written in place up to so many times
 _NEVER = (1 << 63) - 1
 
@@ -71,6 +71,7 @@ class _Writer:
         self.varying = varying(program) if program.lanes > 1 else set[int]()
         self.terms = {v.data: v.args[0].type for v in everything if v.op == "sum"}
         self.heap: list[str] = []
+        self.stacked = 0  # bytes asked for on the stack so far
 
     def text(self) -> str:
         kinds = {"map": (self._map, "i64 %begin, i64 %end")}
@@ -104,7 +105,8 @@ class _Writer:
         stored = "u1" if t == "b1" else t
         size = SIZES[t] * n * count
         align = max(SIZES[t] * n, 8)
-        if size <= _STACK:
+        self.stacked += size
+        if self.stacked <= _STACK:
             element = code.const(0, stored, n).type
             return code.add(f"alloca {element}, i64 {count}, align {align}", "i8", 1).ref
         code.module.external("malloc", "ptr (i64)")
@@ -247,7 +249,10 @@ class _Frame:
         self.terms = [writer.terms.get(i, "f8") for i in range(len(self.program.accumulators))]
         self.row = len(self.program.accumulators)
         n = self.program.lanes
-        self.numbers = [writer._memory(code, self.program.draws, words, n) for _ in self.slots]
+        whole = writer._memory(code, self.program.draws, words * len(self.slots), n) if self.slots else ""
+        self.numbers = [
+            code.pointer(whole, self.program.draws, i * words * n) for i in range(len(self.slots))
+        ]
         self.keys = write_keys(code, V("%key", "i8", 1, code)) if self.slots else ""
         self.scratch = writer._scratch(code, n)
         self.partials: list[str] = []
