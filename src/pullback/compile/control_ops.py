@@ -14,13 +14,14 @@ what stands below.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pullback.compile.body import closed_body, flow, interpret, mapped, on_arrays, plainly, typed
+from pullback.compile.body import closed_body, flow, interpret, mapped, on_arrays, typed
 from pullback.compile.control_lower import lower_cond, lower_scan, lower_while
+from pullback.compile.control_samples import cond_samples, scan_samples, while_samples
 from pullback.compile.control_tools import (
     Cut,
     Tensors,
@@ -38,12 +39,14 @@ from pullback.compile.control_tools import (
 )
 from pullback.compile.graph import Graph, Var
 from pullback.errors import message
-from pullback.families.facets import Sample
 from pullback.families.op import Op, absent
 from pullback.graph.modes import state
 from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor
 from pullback.ops.select import where
+
+# runs a graph: (graph, arrays) -> arrays
+Run = Callable[[Graph, Sequence[Any]], list[Any]]
 
 # ---------------------------------------------------------------------- scan
 
@@ -78,14 +81,18 @@ def history_of(out: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
 
 def scan_eval(*args: Any, **params: Any) -> Any:
     """The loop on arrays."""
+    return scan_rounds(on_arrays, args, params)
+
+
+def scan_rounds(run: Run, args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+    """The loop on arrays, whoever runs the body."""
     body, k, n = params["body"], params["carries"], params["length"]
     captured, carry, xs = Cut(params["captured"], k, len(args))(args)
     rounds: list[list[Any]] = []
-    with plainly():
-        for t in reversed(range(n)) if params["reverse"] else range(n):
-            outs = on_arrays(body, [*captured, *carry, *(x[t] for x in xs)])
-            carry = outs[:k]
-            rounds.append(outs[k:])
+    for t in reversed(range(n)) if params["reverse"] else range(n):
+        outs = run(body, [*captured, *carry, *(x[t] for x in xs)])
+        carry = outs[:k]
+        rounds.append(outs[k:])
     if params["reverse"]:
         rounds.reverse()
     if not n:
@@ -181,11 +188,17 @@ def scan_batch(size: int, dims: Sequence[Any], args: Sequence[Any], params: dict
 # ---------------------------------------------------------------------- while_loop
 
 
-def while_eval(*args: Any, cond: Graph, body: Graph, captured: int) -> Any:
+def while_eval(*args: Any, **params: Any) -> Any:
     """The loop on arrays."""
-    fixed, carry = list(args[:captured]), list(args[captured:])
-    while bool(on_arrays(cond, [*fixed, *carry])[0]):
-        carry = on_arrays(body, [*fixed, *carry])
+    return while_rounds(on_arrays, args, params)
+
+
+def while_rounds(run: Run, args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+    """The loop on arrays, whoever runs its graphs."""
+    m = params["captured"]
+    fixed, carry = list(args[:m]), list(args[m:])
+    while bool(run(params["cond"], [*fixed, *carry])[0]):
+        carry = run(params["body"], [*fixed, *carry])
     return tuple(carry)
 
 
@@ -281,9 +294,14 @@ def while_batch(size: int, dims: Sequence[Any], args: Sequence[Any], params: dic
 # ---------------------------------------------------------------------- cond
 
 
-def cond_eval(pred: Any, *args: Any, true: Graph, false: Graph) -> Any:
+def cond_eval(*args: Any, **params: Any) -> Any:
     """The branch on arrays."""
-    return tuple(on_arrays(true if bool(pred) else false, args))
+    return branch_taken(on_arrays, args, params)
+
+
+def branch_taken(run: Run, args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+    """The branch on arrays, whoever runs it."""
+    return tuple(run(params["true" if bool(args[0]) else "false"], args[1:]))
 
 
 def cond_type(_pred: Any, *avals: Any, true: Graph, false: Graph) -> Any:
@@ -338,56 +356,7 @@ def cond_batch(size: int, dims: Sequence[Any], args: Sequence[Any], params: dict
     return tuple(outs), tuple(0 if f else None for f in found)
 
 
-# ---------------------------------------------------------------------- samples
-
-
-def scan_samples() -> list[Sample]:
-    """Loops with and without captured values, carries of several kinds, both directions."""
-
-    def decay(w: Tensor, c: Tensor, x: Tensor) -> Tensors:
-        new = c * w.sin() + x
-        return [new, new * x]
-
-    def count(c: Tensor, i: Tensor, x: Tensor) -> Tensors:
-        return [c * x.exp() + i, i + 1, c.sum()]
-
-    def fixed(c: Tensor) -> Tensors:
-        return [c.sin() * 2]
-
-    rng = np.random.default_rng(5)
-    a = [rng.uniform(0.3, 1.0, s) for s in ((3,), (3,), (4, 3), (2,), (3, 2))]
-    i = np.array(2)
-    decayed = closed_body(decay, [aval_of(a[0]), aval_of(a[1]), row(a[2])])
-    counted = closed_body(count, [aval_of(a[3]), aval_of(i), row(a[4])])
-    common: dict[str, Any] = {"length": 4, "reverse": False, "history": 0, "captured": 1, "carries": 1}
-    return [
-        Sample((a[0], a[1], a[2]), {**common, "body": decayed}),
-        Sample((a[0], a[1], a[2]), {**common, "body": decayed, "reverse": True}, note="reverse"),
-        Sample((a[3], i, a[4]), {**common, "body": counted, "captured": 0, "carries": 2, "length": 3},
-               note="an integer in the carry"),
-        Sample((a[3],), {**common, "body": closed_body(fixed, [aval_of(a[3])]), "captured": 0, "length": 12},
-               note="no xs"),
-    ]  # fmt: skip
-
-
-def while_samples() -> list[Sample]:
-    """A loop whose number of rounds depends on the carry."""
-    x, w = np.array([0.4, 0.7]), np.array(1.5)
-    avals = [aval_of(w), aval_of(x)]
-    test = closed_body(lambda _w, c: [c.sum() < 8], avals)
-    step = closed_body(lambda w, c: [c * w + c.sin()], avals)
-    # diff: reverse mode is refused, so the checks that compare it with forward mode have nothing to compare
-    return [Sample((w, x), {"cond": test, "body": step, "captured": 1}, diff=())]
-
-
-def cond_samples() -> list[Sample]:
-    """Both branches."""
-    x, y = np.array([0.4, 0.7]), np.array(1.5)
-    avals = [aval_of(x), aval_of(y)]
-    true = closed_body(lambda x, y: [x * y, (x * x).sum()], avals)
-    false = closed_body(lambda x, y: [x.sin() + y, y * 3], avals)
-    return [Sample((np.array(p), x, y), {"true": true, "false": false}, note=f"{p}") for p in (True, False)]
-
+# ---------------------------------------------------------------------- entries
 
 _DEPEND = absent("which entries reach which depends on the body; the ops inside it say it one by one")
 _ZERO = absent("zeros arise at the ops of the body, which explain them one by one")
@@ -407,3 +376,7 @@ cond_op = Op(
     facets={"type": cond_type, "jvp": cond_jvp, "batch": cond_batch, "lower": lower_cond, "depend": _DEPEND,
             "zero": _ZERO, "samples": cond_samples},
 )  # fmt: skip
+# loops and branches with whoever runs their graphs: rule(run, args, params) -> outputs
+RUNS: dict[str, Callable[[Run, Sequence[Any], dict[str, Any]], tuple[Any, ...]]] = {
+    "scan": scan_rounds, "while_loop": while_rounds, "cond": branch_taken,
+}  # fmt: skip
