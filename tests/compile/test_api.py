@@ -208,11 +208,55 @@ class TestDerivatives:
         w = rng(2)
 
         def writes(x):
-            w.add_(1)
+            x.add_(1)
             return (x * w).sum()
 
-        with pytest.raises(RuntimeError, match="writes into tensors"):
-            compile(writes)(rng(2).requires_grad_())
+        with pytest.raises(RuntimeError, match="writes into what is differentiated"):
+            compile(writes)(rng(2).requires_grad_() * 1)
+
+
+class TestModules:
+    def test_a_module_stays_a_module(self, rng):
+        net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)).double()
+        fast = compile(net)
+        x = rng(5, 3)
+        np.testing.assert_allclose(fast(x).detach().value, net(x).detach().value, rtol=1e-12)
+        assert len(list(fast.parameters())) == 4
+        fast(x).sum().backward()
+        got = [p.grad.value.copy() for p in net.parameters()]
+        net.zero_grad()
+        net(x).sum().backward()
+        for g, p in zip(got, net.parameters(), strict=True):
+            np.testing.assert_allclose(g, p.grad.value, rtol=1e-12)
+
+    def test_training_and_evaluation_are_two_programs(self, rng):
+        net = torch.nn.BatchNorm1d(3).double()
+        fast, x = compile(net), rng(6, 3)
+        net.eval()
+        a = fast(x).detach().value.copy()
+        net.train()
+        b = fast(x).detach().value
+        assert not np.allclose(a, b)
+        plain = torch.nn.BatchNorm1d(3).double()
+        np.testing.assert_allclose(b, plain(x).detach().value, rtol=1e-12)
+        np.testing.assert_allclose(net.running_mean.value, plain.running_mean.value, rtol=1e-12)
+        np.testing.assert_allclose(net.running_var.value, plain.running_var.value, rtol=1e-12)
+
+    def test_what_cannot_be_recorded_runs_as_it_is(self, rng):
+        net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5))
+        fast = compile(net)
+        with pytest.warns(UserWarning, match="without being compiled"):
+            fast(torch.ones(2, 3))
+        fast(torch.ones(2, 3))  # said once
+
+    def test_decorators_and_pytorchs_arguments(self, rng):
+        @compile(mode="max-autotune", dynamic=False)
+        def f(x):
+            return x * 2
+
+        np.testing.assert_array_equal(f(torch.ones(2)).value, [2, 2])
+        g = lambda x: x
+        assert compile(g, disable=True) is g
 
 
 class TestErrors:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,30 +70,52 @@ class Compiled:
     tensors that the function reads are read anew in every call.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        """Nothing is recorded before the first call."""
+    def __init__(self, function: Callable[..., Any], strict: bool = True) -> None:
+        """Nothing is recorded before the first call; strict: what cannot be recorded is an error."""
         functools.update_wrapper(self, function, updated=())
         self.function = function
+        self.strict = strict
+        self.refused = False
         self.entries: dict[Any, Entry] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run natively; where a tensor is followed by autograd, through a node whose vjp is compiled too."""
         leaves, spec = flatten((args, kwargs))
         tensors = [x for x in leaves if isinstance(x, Tensor)]
-        if state.tracer is not None or any(t.foreign is not None for t in tensors):
+        if self.refused or state.inside or state.tracer is not None:
             return self.function(*args, **kwargs)  # another transform is running: it sees the ops themselves
-        entry = self.entry(leaves, spec, tensors)
+        try:
+            entry = self.entry(leaves, spec, tensors)
+        except TraceError as error:
+            if self.strict:
+                raise
+            self.refused = True
+            reason = str(error).partition("\n")[0]
+            text = f"{name_of(self.function)} runs without being compiled: {reason}"
+            warnings.warn(text, UserWarning, stacklevel=2)
+            return self.function(*args, **kwargs)
         if state.grad and (entry.followed() or any(t.node is not None for t in tensors)) and not entry.grads:
             return self._followed(entry, leaves, spec, tensors)
         return self._finish(entry, tensors, [wrap(v) for v in entry.run(tensors)])
 
     def entry(self, leaves: list[Any], spec: Spec, tensors: list[Tensor]) -> Entry:
         """The compiled form for these arguments."""
-        key = (spec, *[(t.value.shape, t.value.dtype) if isinstance(t, Tensor) else _static(t) for t in leaves])
+        key = (spec, self._mode(), *[(t.value.shape, t.value.dtype) if isinstance(t, Tensor) else _static(t) for t in leaves])
         found = self.entries.get(key)
         if found is None:
             found = self.entries[key] = record(self.function, leaves, spec, tensors)
         return found
+
+    def _mode(self) -> tuple[bool, ...]:
+        """Which of a module's parts are training: it decides what they do."""
+        modules = getattr(self.function, "modules", None)
+        return tuple(m.training for m in modules()) if callable(modules) else ()
+
+    def __getattr__(self, name: str) -> Any:
+        """A compiled module has the module's parameters, methods and hooks."""
+        if name == "function":
+            raise AttributeError(name)
+        return getattr(self.function, name)
 
     def inspect(self, *args: Any, **kwargs: Any) -> Inspection:
         """The graph, the passes that fired, and the kernels with their LLVM IR and assembly.
@@ -130,10 +153,10 @@ class Compiled:
 
     def _followed(self, entry: Entry, leaves: list[Any], spec: Spec, tensors: list[Tensor]) -> Any:
         """The call as one node of autograd's graph."""
-        if entry.written:
+        if any(isinstance(t, int) or t.node is not None for t in entry.written):
             raise RuntimeError(
                 message(
-                    "a compiled function that writes into tensors cannot be differentiated through",
+                    "a compiled function that writes into what is differentiated cannot be differentiated through",
                     f"{name_of(self.function)} writes in place",
                     "return the new value instead, or call it under torch.no_grad()",
                 )
@@ -141,8 +164,9 @@ class Compiled:
         outer = entry.followed()
         if entry.pull is None:
             entry.pull = self._pull(leaves, spec, outer)
-        outs: Any = CompiledFunction.apply(entry, len(tensors), *tensors, *outer)
-        return self._finish(entry, tensors, list(outs) if isinstance(outs, tuple) else [outs])
+        writes: list[Tensor] = []  # such as a norm's running mean
+        outs: Any = CompiledFunction.apply(entry, writes, len(tensors), *tensors, *outer)
+        return self._finish(entry, tensors, [*(outs if isinstance(outs, tuple) else [outs]), *writes])
 
     def _pull(self, leaves: list[Any], spec: Spec, outer: list[Tensor]) -> Compiled:
         """The compiled vjp: (cotangents, *tensors, *outer) -> their cotangents."""
@@ -156,6 +180,7 @@ class Compiled:
             args, kwargs = unflatten(new, spec)
             with state.tracer.standing_for(outer, xs[len(places) :]):
                 found, _ = flatten(self.function(*args, **kwargs))
+                state.tracer.written.clear()  # the forward call has done that
             return tuple(o for o in found if isinstance(o, Tensor))
 
         def pull(cotangents: tuple[Any, ...], *xs: Tensor) -> Any:
@@ -175,28 +200,44 @@ class CompiledFunction(Function):
     """A compiled call in autograd's graph; backward runs the compiled vjp."""
 
     @staticmethod
-    def forward(ctx: Any, entry: Entry, n: int, *tensors: Tensor) -> Any:
-        """Run the compiled function."""
+    def forward(ctx: Any, entry: Entry, writes: list[Tensor], n: int, *tensors: Tensor) -> Any:
+        """Run the compiled function; what it writes elsewhere is put into `writes`."""
         ctx.save_for_backward(*tensors)
         ctx.entry = entry
         outs = tuple(wrap(v) for v in entry.run(tensors[:n]))
-        return outs if len(outs) != 1 else outs[0]
+        count = len(outs) - len(entry.written)
+        writes.extend(outs[count:])
+        return outs[:count] if count != 1 else outs[0]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         """The compiled vjp."""
-        return None, None, *ctx.entry.pull(tuple(grads), *ctx.saved_tensors)
+        return None, None, None, *ctx.entry.pull(tuple(grads), *ctx.saved_tensors)
 
 
 TENSOR: Any = object()  # stands in an entry's outputs where a tensor comes out
 
 
-def compile(function: Callable[..., Any]) -> Compiled:
+def compile(
+    function: Callable[..., Any] | None = None,
+    *,
+    fullgraph: bool | None = None,
+    dynamic: Any = None,
+    backend: Any = None,
+    mode: Any = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Any:
     """The function as native code: recorded once per input signature, optimised, compiled through LLVM.
 
-    function   takes and returns tensors (or nested structures of them); it must not branch in Python on their
-               values nor draw random numbers. Transforms compose: compile(func.vmap(func.grad(f))) is one
-               kernel whose lanes are the samples.
+    function   takes and returns tensors (or nested structures of them), or a module; it must not branch in
+               Python on tensors' values nor draw random numbers. Transforms compose:
+               compile(func.vmap(func.grad(f))) is one kernel whose lanes are the samples. Without a function
+               the result is a decorator
+    fullgraph  False: a function that cannot be recorded runs as it is, with a warning (the default for
+               modules); True: it is an error (the default for functions)
+    disable    return the function as it is
+    dynamic, backend, mode, options   PyTorch's arguments; they choose nothing here
     Gradients flow through the compiled function; its vjp is compiled at the first backward. Results agree with
     the uncompiled ones to a few units in the last place. TraceError (a RuntimeError) names the line where a
     value would be needed while recording.
@@ -206,7 +247,13 @@ def compile(function: Callable[..., Any]) -> Compiled:
     >>> step(torch.tensor([0.0, 2.0]))
     tensor([0.2000, 1.8000])
     """
-    return Compiled(function)
+    del dynamic, backend, mode, options
+    if function is None:
+        return lambda given: compile(given, fullgraph=fullgraph, disable=disable)
+    if disable:
+        return function
+    strict = not callable(getattr(function, "named_parameters", None)) if fullgraph is None else fullgraph
+    return Compiled(function, strict)
 
 
 def name_of(function: Any) -> str:

@@ -30,6 +30,10 @@ class TraceError(RuntimeError):
     """A function cannot be recorded once for all values; the text says which line and what to use instead."""
 
 
+class NoValue(TraceError, AttributeError):
+    """Something looked at the value of a traced tensor (also an AttributeError, so that `hasattr` works)."""
+
+
 class Symbol:
     """The value of a traced tensor: a variable of the graph that is being recorded."""
 
@@ -70,6 +74,16 @@ class Symbol:
         for n in reversed(self.var.shape[1:]):
             steps.append(steps[-1] * n)
         return tuple(reversed(steps)) if self.var.shape else ()
+
+
+    def __getattr__(self, name: str) -> Any:
+        raise NoValue(
+            message(
+                "a compiled function cannot look at values while it is recorded",
+                f"the value's {name} was asked for, of a tensor of shape {list(self.var.shape)}",
+                "keep to tensor operations, or call this part outside of the compiled function",
+            )
+        )
 
 
 class Tracer:

@@ -246,7 +246,11 @@ def batch_norm(
         raise ValueError(
             message(f"Expected more than 1 value per channel when training, got input size {input.shape!r}")
         )
-    if running_mean is not None:
+    if running_mean is not None and input.foreign is not None:
+        x = input.detach()
+        for t, new in ((running_mean, x.mean(axes)), (running_var, x.var(axes))):
+            t.add_(momentum * (new - t))
+    elif running_mean is not None:
         _track(input.value, running_mean, running_var, axes, n, momentum)
     return apply(
         batch_norm_op, (input, weight, bias), {"split": shape, "axes": axes, "affine": affine, "eps": eps}
