@@ -74,6 +74,7 @@ WORK = [
     (lambda x: [(1 * x / 1).sin()], ["sin"], "simplify"),
     (lambda x: [(x - 0.0).sin()], ["sin"], "simplify"),
     (lambda x: [(x + -0.0).sin()], ["sin"], "simplify"),
+    (lambda x: [(x**1).sin()], ["sin"], "simplify"),
     (lambda x: [(x.exp() + 0.0).sin()], ["exp", "sin"], "simplify"),
     (lambda x: [(torch.neg(-x)).sin()], ["sin"], "simplify"),
     (lambda x: [x.reshape(3, 1).reshape(1, 3).reshape(3).sin()], ["sin"], "simplify"),
@@ -105,6 +106,7 @@ REFUSED = [
     (lambda x: [(x - -0.0).exp()], ["sub", "exp"]),
     (lambda x: [(x * 0.0).exp()], ["mul", "exp"]),
     (lambda x: [(x - x).exp()], ["sub", "exp"]),
+    (lambda x: [(1.0**x).exp()], ["pow", "exp"]),
     (lambda x: [(x / x).exp()], ["div", "exp"]),
     (lambda x: [(torch.zeros(3) * x.tanh()).exp()], ["tanh", "mul", "exp"]),
     (lambda x: [(torch.zeros(3) * (x > 0) * -1.0 * x).exp()], ["mul", "exp"]),
@@ -253,7 +255,7 @@ def test_every_op(name, known):
 
 STEPS = [
     lambda x, y: x * 1.0, lambda x, y: x + 0.0, lambda x, y: x - 0.0, lambda x, y: -x,
-    lambda x, y: x * 0.0,
+    lambda x, y: x * 0.0, lambda x, y: x**1,
     lambda x, y: x * y, lambda x, y: x + y, lambda x, y: x.exp(), lambda x, y: x.abs(),
     lambda x, y: x.flip(0),
     lambda x, y: x.reshape(3, 2).reshape(2, 3), lambda x, y: x.t().t(),

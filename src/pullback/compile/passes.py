@@ -295,6 +295,7 @@ def real(a: Any) -> bool:
 SAME: dict[str, Callable[..., Sequence[Any]]] = {
     "mul": _mul,
     "div": lambda work, x, y: (x,) if work.all_are(y, 1) and real(x) else (),
+    "pow": lambda work, x, y: (x,) if work.all_are(y, 1) and real(x) else (),
     "add": _add,
     "sub": _sub,
     "neg": _inverse("neg"),
