@@ -105,6 +105,7 @@ REFUSED = [
     (lambda x: [(x + torch.zeros(3)).exp()], ["add", "exp"]),
     (lambda x: [(x - -0.0).exp()], ["sub", "exp"]),
     (lambda x: [(x * 0.0).exp()], ["mul", "exp"]),
+    (lambda x: [(x.sin() + 0.0).reciprocal()], ["sin", "add", "reciprocal"]),
     (lambda x: [(x - x).exp()], ["sub", "exp"]),
     (lambda x: [(1.0**x).exp()], ["pow", "exp"]),
     (lambda x: [(x / x).exp()], ["div", "exp"]),
