@@ -7,6 +7,7 @@ has no native form the same loop runs in Python. Read `minimize`, then `Method`.
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ from pullback.func.derivatives import grad_and_value
 from pullback.graph.modes import state
 from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor, wrap
+from pullback.sampling.fingerprint import fingerprint
 
 BUDGET = 30_000  # values in the loop's body
 MOST = 1 << 27  # numbers that a recorded path may have
@@ -233,10 +235,7 @@ class _Native:
     def __init__(self, step: _Step, x: Tensor, record: bool, tol: float, max_iter: int) -> None:
         dtype, n = x.value.dtype, x.value.size
         point = Aval(x.value.shape, dtype)
-        tracer = trace(step, [point, Aval((), dtype), *[point] * step.method.kept], lines=False)
-        graph = tracer.graph
-        for var, held in list(graph.consts.items()):
-            graph.consts[var] = np.array(held.value if isinstance(held, Tensor) else held)
+        kernel = _kernel(step, point, record)
         rows = max_iter + 1 if record else 1
         out = {
             "x": np.array(x.value, dtype).reshape(-1),
@@ -246,7 +245,6 @@ class _Native:
             "values": np.empty(rows, dtype),
             "norms": np.empty(rows, dtype),
         }
-        kernel = compile_program(_loop(graph, step.method.kept, point, record))
         kernel.map(list(out.values()), 0, 1)
         k = self.iterations = int(out["steps"][1])
         last = k if record else 0
@@ -255,6 +253,25 @@ class _Native:
         self.path = out["path"][: k + 1] if record else None
         self.values = out["values"][: k + 1].astype(np.float64) if record else None
         self.norms = out["norms"][: k + 1].astype(np.float64) if record else None
+
+
+_known: OrderedDict[str, Any] = OrderedDict()
+KNOWN = 16  # loops that stay in memory: the same search from another point is not recorded again
+
+
+def _kernel(step: _Step, point: Aval, record: bool) -> Any:
+    """The compiled loop for points of this shape and dtype."""
+    key = fingerprint(step.f, step.method.step, step.options, point.shape, point.dtype, record)
+    kernel = _known.get(key)
+    if kernel is None:
+        tracer = trace(step, [point, Aval((), point.dtype), *[point] * step.method.kept], lines=False)
+        graph = tracer.graph
+        for var, held in list(graph.consts.items()):
+            graph.consts[var] = np.array(held.value if isinstance(held, Tensor) else held)
+        kernel = _known[key] = compile_program(_loop(graph, step.method.kept, point, record))
+        while len(_known) > KNOWN:
+            _known.popitem(last=False)
+    return kernel
 
 
 def _loop(graph: Graph, kept: int, point: Aval, record: bool) -> Program:

@@ -317,17 +317,30 @@ def record(function: Callable[..., Any], leaves: list[Any], spec: Spec, tensors:
         if entry is not None:
             return entry
     r = Recording(function, leaves, spec, [Aval(t.value.shape, t.value.dtype) for t in tensors])
-    tracer, written, grads = r.tracer, list[int | Tensor](r.written), list[Tensor]()
+    tracer, written = r.tracer, list[int | Tensor](r.written)
     for t in tracer.written:
         written.append(t)
         tracer.graph.outputs.append(tracer.substitutes[id(t)].value.var)
-    for t, _ in list(tracer.captured.values()):
-        if isinstance(t, Tensor) and isinstance(t.stored_grad, TracedTensor):
-            grads.append(t)
-            tracer.graph.outputs.append(_new_grad(t, tracer))
+    grads = [t for t, _ in tracer.captured.values() if isinstance(getattr(t, "stored_grad", None), TracedTensor)]
+    tracer.graph.outputs.extend([_new_grad(t, tracer) for t in grads])
     captured = outside(tracer)
-    graph, passes = optimise(tracer.graph)
-    return Entry(build_plan(graph), captured, r.spec, r.outputs, written, grads, passes)
+    plan, passes = planned(tracer.graph)
+    return Entry(plan, captured, r.spec, r.outputs, written, grads, passes)
+
+
+LONG = 500  # equations of a graph that is simplified only where it does not become one program anyway
+
+
+def planned(graph: Graph) -> tuple[Plan, list[tuple[str, int]]]:
+    """How the graph is run, and the passes that fired."""
+    if len(graph.eqns) > LONG:
+        plan = build_plan(graph, only_whole=True)
+        if plan is not None:
+            return plan, []
+    graph, passes = optimise(graph)
+    plan = build_plan(graph)
+    assert plan is not None
+    return plan, passes
 
 
 def _record_mapped(mapped: Call, leaves: list[Any], spec: Spec) -> Entry | None:
@@ -388,10 +401,13 @@ def outside(tracer: Tracer) -> list[Any]:
 
 def _private(t: Any) -> bool:
     """Is this object ours alone? (Counted: the caller's name, this argument, and getrefcount's own.)"""
-    if sys.getrefcount(t) > 3:  # noqa: PLR2004
+    ours = 3
+    if sys.getrefcount(t) > ours:
         return False
-    v = t.value if isinstance(t, Tensor) else t
-    return not isinstance(v, np.ndarray) or (v.base is None and sys.getrefcount(v) <= 3)  # noqa: PLR2004
+    if isinstance(t, np.ndarray):
+        return t.base is None
+    v = t.value
+    return not isinstance(v, np.ndarray) or (v.base is None and sys.getrefcount(v) <= ours)
 
 
 __all__ = ["Compiled", "Entry", "TraceError", "compile"]

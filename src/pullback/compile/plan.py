@@ -20,6 +20,7 @@ import numpy as np
 
 from pullback.compile.build import Builder, TooLarge
 from pullback.compile.cells import Cells, NotLowered, code_of
+from pullback.compile.control_ops import RUNS
 from pullback.compile.graph import Eqn, Graph, Var
 from pullback.compile.jit import compile_program
 from pullback.compile.lower import lower_eqn, lower_graph
@@ -114,6 +115,27 @@ class NumpyStep:
         return f"NumPy: {self.eqn.op.name} ({self.reason})"
 
 
+class LoopStep:
+    """A loop or branch outside of a kernel: Python counts the rounds, the bodies are plans of their own."""
+
+    def __init__(self, eqn: Eqn) -> None:
+        """Plan the bodies."""
+        self.eqn = eqn
+        self.plans: dict[int, Any] = {id(g): build_plan(g) for g in eqn.params.values() if isinstance(g, Graph)}
+
+    def run(self, env: dict[Var, Any]) -> None:
+        """Run the rounds on arrays."""
+        e = self.eqn
+        args = [env[a] if isinstance(a, Var) else a for a in e.args]
+        outs = RUNS[e.op.name](lambda g, arrays: self.plans[id(g)].run(arrays), args, e.params)
+        env.update(zip(e.outs, outs, strict=True))
+
+    def describe(self) -> str:
+        """One line for `inspect`."""
+        inner = "; ".join(step.describe() for plan in self.plans.values() for step in plan.steps)
+        return f"{self.eqn.op.name} round by round: {inner}"
+
+
 @dataclass
 class Plan:
     """The steps that compute a graph's outputs."""
@@ -135,17 +157,21 @@ class Plan:
         return [env[v] for v in self.graph.outputs]
 
 
-def build_plan(graph: Graph) -> Plan:
-    """One scalar program where the graph is small and every op has a lane form, else fused groups."""
+def build_plan(graph: Graph, only_whole: bool = False) -> Plan | None:
+    """One scalar program where the graph is small and every op has a lane form, else fused groups.
+
+    only_whole   None instead of groups
+    """
     entries = sum(v.size for e in graph.eqns for v in e.outs) + sum(v.size for v in graph.consts)
+    why = f"{entries} entries"
     if entries <= max(WHOLE, SCALARS * len(graph.eqns)):
         try:
             return Plan(graph, [whole(graph)])
         except NotLowered as e:
-            return Plan(graph, grouped(graph), [f"not one program: {e}"])
+            why = str(e)
         except TooLarge:
             pass
-    return Plan(graph, grouped(graph), [f"not one program: {entries} entries"])
+    return None if only_whole else Plan(graph, grouped(graph), [f"not one program: {why}"])
 
 
 def whole(graph: Graph) -> NativeStep:
@@ -197,7 +223,7 @@ def grouped(graph: Graph) -> list[Any]:
         shape = e.outs[0].shape
         reason = why_not_fused(e)
         if reason is not None:
-            steps.append(NumpyStep(e, reason))
+            steps.append(LoopStep(e) if e.op.name in RUNS else NumpyStep(e, reason))
             born.update(dict.fromkeys(e.outs, len(steps) - 1))
             continue
         group = open_groups.get(shape)

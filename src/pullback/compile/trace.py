@@ -216,7 +216,7 @@ class TracedTensor(Tensor):
 
     def foreign(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Record an op that has a traced argument; below a running vmap it goes through its batch rule."""
-        return self.value.tracer.take(op, args, params)
+        return (state.tracer or self.value.tracer).take(op, args, params)
 
     def foreign_write(
         self, call: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]

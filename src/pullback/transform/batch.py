@@ -51,6 +51,8 @@ class BatchedTensor(Tensor):
 
     def foreign(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run an op that has a batched argument."""
+        if state.tracer is not None:  # a loop body takes tensors from outside of it in as they are
+            return state.tracer.take(op, args, params)
         return run(op, args, params)
 
     def foreign_write(
