@@ -20,8 +20,7 @@ from pullback.compile.graph import Graph
 from pullback.compile.lower import lower_graph
 from pullback.compile.program import Value
 
-UNROLLED = 8  # loops of at most so many rounds are written out, if their body is small
-SMALL = 64  # entries that a small body computes
+WRITTEN = 4096  # entries that the rounds of a loop may compute together if they are to be written out
 SCRATCH = 1 << 16  # entries that a loop may keep in a lane's scratch memory
 
 
@@ -34,7 +33,8 @@ def lower_scan(
     args = typed(args, body)
     fixed, carry, xs = args[:captured], args[captured : captured + carries], args[captured + carries :]
     order = list(reversed(range(length)) if reverse else range(length))
-    if length <= UNROLLED and sum(v.size for e in body.eqns for v in e.outs) <= SMALL:
+    # one after the other, the rounds of a loop share what its derivative computes again
+    if length * sum(v.size for e in body.eqns for v in e.outs) <= WRITTEN:
         return written_out(b, body, fixed, list(carry), xs, order)
     rows = [reader(b, x) for x in xs]
     ys = body.outputs[carries:]

@@ -18,6 +18,7 @@ from pullback.compile import cache, machine
 from pullback.compile.llvm.kernel import kernel_text, size_of
 from pullback.compile.program import Program
 from pullback.compile.prune import prune
+from pullback.compile.schedule import schedule
 
 _PARAMETERS = {
     "map": (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64),
@@ -111,6 +112,7 @@ def compile_program(program: Program) -> Kernel:
     array([0., 1., 4., 9., 0.])
     """
     prune(program)
+    schedule(program)
     name = cache.key(str(program))
     with _lock:
         kernel = _kernels.get(name)

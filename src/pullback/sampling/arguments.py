@@ -6,6 +6,7 @@ Read `set_up`. May import `inputs`, `problem`.
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from pullback.dtypes import get_default_dtype
 from pullback.errors import message
 from pullback.graph.tensor import Tensor, wrap
 from pullback.sampling.inputs import Fixed, Given, Random, resolve
-from pullback.sampling.problem import Problem
+from pullback.sampling.problem import Problem, remembered
 
 METHODS = ("pathwise", "likelihood_ratio")
 ON_INVALID = ("raise", "omit", "propagate")
@@ -229,9 +230,12 @@ def sample_of(problem: Problem, cell: int, sample: int) -> list[Tensor]:
     return [wrap(np.array(x.value)[0]) if problem.batched(i) else x for i, x in enumerate(args)]
 
 
+_tried: OrderedDict[str, Tensor] = OrderedDict()
+
+
 def _try_out(problem: Problem) -> Tensor:
-    """f of the first sample."""
-    out = problem.call(sample_of(problem, 0, 0))
+    """f of the first sample; a function that was tried before is not run again."""
+    out = remembered(_tried, problem.signature, lambda: problem.call(sample_of(problem, 0, 0)))
     if out.value.dtype.kind != "f":
         raise RuntimeError(
             message(

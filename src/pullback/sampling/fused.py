@@ -8,8 +8,10 @@ then `SumsProgram`. May import `compile`, `func`, `sampling.distributions`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -107,26 +109,24 @@ def _argument(s: Source, x: Tensor) -> Tensor:
     return x if s.transform is None else s.transform(x)
 
 
-def coarse(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Bounds rounded outwards to powers of two, so that kernels of similar arrays are one and the same."""
-    if bounds is None:
-        return None
-    lo, hi = bounds
-
-    def outwards(x: float, up: bool) -> float:
-        if x == 0:
-            return 0.0
-        power = np.ceil(np.log2(abs(x))) if (x > 0) == up else np.floor(np.log2(abs(x)))
-        return float(np.copysign(2.0**power, x))
-
-    return outwards(lo, up=False), outwards(hi, up=True)
+@lru_cache(4096)
+def outwards(x: float, up: bool) -> float:
+    """A bound rounded outwards to a power of two, so that kernels of similar arrays are one and the same."""
+    if x == 0:
+        return 0.0
+    exponent = math.log2(abs(x))
+    return math.copysign(2.0 ** (math.ceil(exponent) if (x > 0) == up else math.floor(exponent)), x)
 
 
-def bounds_of(array: Any) -> tuple[float, float] | None:
-    """The smallest and the largest entry; None where one is not finite."""
-    if not array.size or not np.isfinite(array).all():
-        return None
-    return coarse((float(array.min()), float(array.max())))
+def bounds_of(rows: Any) -> tuple[tuple[float, float] | None, ...]:
+    """For each column the smallest and the largest entry, rounded outwards; None where one is not finite."""
+    if not len(rows):
+        return (None,) * rows.shape[1]
+    low, high = rows.min(axis=0).tolist(), rows.max(axis=0).tolist()
+    return tuple(
+        (outwards(lo, up=False), outwards(hi, up=True)) if math.isfinite(lo) and math.isfinite(hi) else None
+        for lo, hi in zip(low, high, strict=True)
+    )
 
 
 class SampleProgram:
@@ -168,12 +168,13 @@ class SampleProgram:
         """The upstream vector of the cell; entries that are 0 in every one of them are constants."""
         b, k = self.b, self.b.array(Array(code_of(v.dtype)))
         flat = np.asarray(upstream).reshape(len(upstream), -1)
+        bounds = bounds_of(flat)
         grid = np.empty(v.shape, object)
         entries: list[Value] = []
         for i in range(v.size):
             same = flat[0, i] if (flat[:, i] == 0).all() else None
             entries.append(
-                b.load(k, i, bounds_of(flat[:, i])) if same is None else b.const(0, code_of(v.dtype))
+                b.load(k, i, bounds[i]) if same is None else b.const(0, code_of(v.dtype))
             )
         grid.reshape(-1)[:] = entries
         return Cells(grid, v.dtype, b)

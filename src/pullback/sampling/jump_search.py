@@ -9,6 +9,7 @@ jump, whose size stays, from a kink, whose effect vanishes with the length. May 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from pullback.graph.tensor import Tensor, wrap
 from pullback.sampling.estimators import pathwise, values_only
 from pullback.sampling.inputs import Given, Random
 from pullback.sampling.jumps import Jump
-from pullback.sampling.problem import PILOT, Problem
+from pullback.sampling.problem import PILOT, Problem, remembered
 from pullback.sampling.suspects import Watch, run_watched
 
 PROBE = 4096  # samples that are moved
@@ -106,8 +107,15 @@ def find_jumps(problem: Problem, labels: Sequence[str]) -> tuple[tuple[Jump, ...
     return tuple(found.values()), missed
 
 
+_watched: OrderedDict[str, bool] = OrderedDict()
+
+
 def _may_jump(problem: Problem) -> bool:
     """Does the first sample meet a discrete op on the way? True where f refuses to be watched."""
+    return remembered(_watched, problem.signature, lambda: _meets_discrete(problem))
+
+
+def _meets_discrete(problem: Problem) -> bool:
     args = problem.values(0, problem.stream(0), 0, 1)
     first = [_row(problem, i, a, 0) for i, a in enumerate(args)]
     events = _events(problem, first)

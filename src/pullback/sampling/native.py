@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +19,7 @@ from pullback.compile.build import TooLarge
 from pullback.compile.cells import NotLowered
 from pullback.compile.trace import TraceError
 from pullback.compile.uniform import value_of
+from pullback.families.parallel import cores
 from pullback.sampling.fingerprint import fingerprint
 from pullback.sampling.fused import Entry, Recorded, RowsProgram, Source, SumsProgram, bounds_of, record
 from pullback.sampling.inputs import Each, Fixed, Given, Random
@@ -27,9 +27,9 @@ from pullback.sampling.kernel import MAKERS, Unsuited
 from pullback.sampling.problem import Problem
 from pullback.sampling.sums import BLOCK, Sums
 
-WORK = 64  # blocks that one call should compute at least, over its cells
+GROUPS = 2  # groups of cells for each core
 COMPUTED = 8  # blocks whose values NumPy computes at a time, where a distribution has no native form
-PILOT = 64  # samples whose mean is what sums are taken around
+PILOT = {4: 64, 8: 16}  # samples whose mean sums are taken around: one group of a kernel, by itemsize
 ROW_BLOCKS = 4  # blocks of rows per call
 
 
@@ -60,7 +60,8 @@ class Fused:
         self.dtype = np.dtype(problem.dtype)
         if self.dtype.kind != "f" or self.dtype.itemsize not in {4, 8}:
             raise Unsuited(f"kernels draw float32 or float64, not {self.dtype}")
-        together = max(1, WORK // max(problem.blocks, 1))
+        # a few groups for each core: they do not change any number
+        together = -(-problem.cells // (GROUPS * cores()))
         self.groups: Sequence[range] = [
             range(i, min(i + together, problem.cells)) for i in range(0, problem.cells, together)
         ]
@@ -83,9 +84,10 @@ class Fused:
 
     def _programs(self) -> Programs:
         p = self.problem
-        key = fingerprint(p.f, [replace(s, transform=None) for s in self.sources],
-                          [getattr(a, "distribution", None) for a in p.arguments], p.wrt, p.upstream,
-                          str(self.dtype), p.omit)  # fmt: skip
+        laws = [getattr(a, "distribution", None) for a in p.arguments]
+        bounds = [np.array([b or (np.nan, np.nan) for b in s.bounds]) for s in self.sources]
+        rows = [(s.kind, str(s.dtype), s.row) for s in self.sources]
+        key = fingerprint(p.signature, laws, bounds, rows, p.upstream, p.omit)
         programs = _known.get(key)
         if programs is None:
             try:
@@ -115,8 +117,7 @@ class Fused:
         dtype = self.dtype if array.dtype.kind == "f" else array.dtype
         if dtype.kind not in "fib" or dtype.itemsize not in {1, 4, 8}:
             raise Unsuited(f"arrays of {dtype} have no native form")
-        flat = array.reshape(len(array), -1)
-        bounds = tuple(map(bounds_of, flat.T)) if dtype.kind == "f" else ()
+        bounds = bounds_of(array.reshape(len(array), -1)) if dtype.kind == "f" else ()
         if isinstance(a, Given):
             return Source("lanes", shape, dtype, bounds=bounds, row=padded(p.samples, dtype.itemsize))
         return Source("cell", shape, dtype, bounds=bounds)
@@ -209,8 +210,8 @@ class Fused:
         zero = np.zeros((len(cells), 1 + self.problem.entries), self.dtype)
         if not self.summed.any():
             return zero
-        n = min(PILOT, self.problem.samples)
-        raw, uniform = self._run(cells, 0, n, PILOT, zero)
+        n = min(PILOT[self.dtype.itemsize], self.problem.samples)
+        raw, uniform = self._run(cells, 0, n, 64, zero)
         sums = self._sums(raw, np.array([float(n)]), zero, uniform)
         mean = np.concatenate([sums.values[:, 0, :1], sums.entries[:, 0, 0]], axis=1)
         mean /= np.maximum(sums.counts[:, 0, :1], 1.0)

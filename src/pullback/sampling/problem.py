@@ -9,9 +9,10 @@ can be pickled and rebuilt elsewhere, and gives the same numbers there. May impo
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from pullback.errors import message
 from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor, wrap
 from pullback.random.philox import fill as reference
+from pullback.sampling.fingerprint import fingerprint
 from pullback.sampling.inputs import Each, Fixed, Given, Random
 from pullback.sampling.sums import BLOCK
 
@@ -54,6 +56,14 @@ class Problem:
     method: str = "pathwise"
     widths: tuple[Any, ...] | None = None
     omit: bool = True
+
+    @cached_property
+    def signature(self) -> str:
+        """A digest of f and of what it is called with, as far as that decides which ops it runs."""
+        kinds = [type(a).__name__ for a in self.arguments]
+        shapes = [self.shape(i) for i in range(len(self.arguments))]
+        fixed = [a.tensor for a in self.arguments if isinstance(a, Fixed)]
+        return fingerprint(self.f, kinds, shapes, fixed, self.wrt, str(self.dtype))
 
     @property
     def sweep(self) -> int:
@@ -171,6 +181,15 @@ class Problem:
                 )
             )
         return out
+
+
+def remembered(table: OrderedDict[str, Any], key: str, make: Callable[[], Any], most: int = 64) -> Any:
+    """What is known under a key, made where it is not; the table keeps its latest entries."""
+    if key not in table:
+        table[key] = make()
+        while len(table) > most:
+            table.popitem(last=False)
+    return table[key]
 
 
 @lru_cache(64)
