@@ -19,7 +19,8 @@ LARGEST = {"f4": 3.4e38, "f8": 1.79e308}
 SMALLEST = {"f4": 1.2e-38, "f8": 2.3e-308}
 RISING: dict[str, Any] = {
     "exp": np.exp, "exp_inside": np.exp, "exp2": np.exp2, "expm1": np.expm1, "tanh": np.tanh,
-    "sinh": np.sinh, "atan": np.arctan, "asinh": np.arcsinh, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "rint": np.rint,
+    "sinh": np.sinh, "atan": np.arctan, "asinh": np.arcsinh, "floor": np.floor, "ceil": np.ceil,
+    "trunc": np.trunc, "rint": np.rint,
 }  # fmt: skip
 # functions that rise where they are defined, and where that is
 RISING_FROM: dict[str, tuple[Any, float]] = {
