@@ -176,7 +176,7 @@ def normals(dtype: str, count: int) -> dict[str, Any]:
     """Test pullback's normal numbers: Kolmogorov-Smirnov, standardised moments, tails up to 6 sigma."""
     from scipy import special, stats
 
-    from pullback.compile.native_draws import fill
+    from pullback.compiler.native_draws import fill
 
     x = np.sort(fill("normal", np.dtype(dtype), 2024, 0, 0, 0, count))
     statistic, part = 0.0, 1 << 20

@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pullback
-import pullback.compile.control_ops
+import pullback.compiler.control_ops
 import pullback.func
 import pullback.linalg
 import pullback.nn

@@ -42,7 +42,7 @@ LAYERS = [
     ("descent", "sampling"),
     ("plot",),
     ("compat",),
-    ("cli", "cli_sensitivity", "__main__", ""),
+    ("cli", "cli_inputs", "cli_outputs", "cli_sensitivity", "__main__", ""),
 ]
 
 

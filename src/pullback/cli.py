@@ -14,6 +14,7 @@ from inspect import cleandoc
 from pathlib import Path
 
 import pullback
+from pullback import cli_sensitivity
 from pullback.compat import figures
 from pullback.compat.compare import compare
 from pullback.compat.notebook import run_notebook
@@ -106,4 +107,7 @@ def _hint(path: str, args: list[str]) -> None:
         )
 
 
-COMMANDS = (Command("run", "run a program written for torch", _add_run, _run),)
+COMMANDS = (
+    Command("run", "run a program written for torch", _add_run, _run),
+    Command("sensitivity", "average gradients over random inputs", cli_sensitivity.add, cli_sensitivity.run),
+)

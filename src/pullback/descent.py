@@ -1,7 +1,7 @@
 """`minimize`: gradient descent and its relatives as one native loop, with the whole path kept.
 
 The step (value, gradient, update) is recorded once and becomes the body of a compiled loop; where an op of f
-has no native form the same loop runs in Python. Read `minimize`, then `Method`. May import `compile`, `func`.
+has no native form the same loop runs in Python. Read `minimize`, then `Method`. May import `compiler`, `func`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from pullback.compile.build import Builder, TooLarge
-from pullback.compile.cells import Cells, NotLowered, as_cells, code_of
-from pullback.compile.graph import Graph
-from pullback.compile.lower import lower_graph
-from pullback.compile.jit import compile_program
-from pullback.compile.program import Array, Program, Value
-from pullback.compile.trace import trace
+from pullback.compiler.build import Builder, TooLarge
+from pullback.compiler.cells import Cells, NotLowered, as_cells, code_of
+from pullback.compiler.graph import Graph
+from pullback.compiler.lower import lower_graph
+from pullback.compiler.jit import compile_program
+from pullback.compiler.program import Array, Program, Value
+from pullback.compiler.trace import trace
 from pullback.errors import message
 from pullback.func.derivatives import grad_and_value
 from pullback.graph.modes import state

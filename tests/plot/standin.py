@@ -25,6 +25,35 @@ class Result:
     common_draws: bool = False
     _rows: Any = None
 
+    @property
+    def stacked(self):
+        return self.upstream is not None and np.ndim(self.upstream) > np.ndim(self.value_mean) - len(
+            self.each
+        )
+
+    @property
+    def leading(self):
+        return (*map(len, self.each), *([len(self.upstream)] if self.stacked else []))
+
+    @property
+    def labels(self):
+        fields = self.mean if isinstance(self.mean, tuple) else (self.mean,)
+        skip = len(self.leading)
+        return tuple(
+            self.names[a] + (f"[{','.join(map(str, i))}]" if i else "")
+            for a, f in zip(self.wrt, fields, strict=True)
+            for i in np.ndindex(np.shape(f)[skip:])
+        )
+
+    def flat(self, field):
+        parts = field if isinstance(field, tuple) else (field,)
+        return np.concatenate([np.reshape(p, (*self.leading, -1)) for p in parts], -1)
+
+    def iterate(self, cell=0):
+        if self._rows is None:
+            raise RuntimeError("it was loaded from a file")
+        return self._rows(cell)
+
     def interval(self, confidence=None):
         z = NormalDist().inv_cdf(0.5 + (confidence or self.confidence) / 2)
         if isinstance(self.mean, tuple):
@@ -32,7 +61,7 @@ class Result:
             return tuple(low for low, _ in ends), tuple(high for _, high in ends)
         return self.mean - z * self.stderr, self.mean + z * self.stderr
 
-    def ratio(self, i, j):
+    def ratio(self, i, j, *, confidence):
         a, b = self.mean[..., i], self.mean[..., j]
         error = np.abs(a / b) * np.hypot(self.stderr[..., i] / a, self.stderr[..., j] / b)
         z = NormalDist().inv_cdf(0.5 + self.confidence / 2)

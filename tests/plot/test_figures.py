@@ -10,7 +10,7 @@ import pytest
 from plot.standin import SLOPES, WEIGHTS, Result, relu_sweep, single
 from pullback import plot
 from pullback.plot.convergence import prefixes
-from pullback.plot.table import labels, tabulate
+from pullback.plot.table import tabulate
 
 EIGEN = SimpleNamespace(
     eigenvalues=np.array([30.0, 9.0, 0.5, 1e-25]),
@@ -119,7 +119,8 @@ class TestTable:
         assert table.mean[4, 3] == mean[0][1, 1, 3]
 
     def test_a_scalar_argument_has_a_bare_name(self):
-        assert labels(Result(np.array(1.0), np.array(0.1), np.array(0.0), names=("spot",))) == ["spot"]
+        result = Result(np.array(1.0), np.array(0.1), np.array(0.0), names=("spot",))
+        assert tabulate(result).labels == ("spot",)
 
     def test_interval_follows_the_confidence(self):
         wide, narrow = (tabulate(single(), level) for level in (0.99, 0.5))
@@ -258,7 +259,7 @@ class TestRatio:
 class TestConvergence:
     def test_prefixes_are_means_of_the_first_samples(self):
         result = single(samples=5000)
-        gradients = np.concatenate([rows[1] for rows in result._rows(0)])
+        gradients = np.concatenate([rows[1] for rows in result.iterate(0)])
         found = prefixes(result, 0, [0, 3], most=4000)
         assert found.samples[0] == 16
         assert found.samples[-1] == 4000
@@ -269,12 +270,12 @@ class TestConvergence:
 
     def test_a_constant_far_from_zero_has_no_error(self):
         rows = [np.full((100, 1), 1e9 + 0.1)]
-        result = SimpleNamespace(samples=100, _rows=lambda _: iter([(None, r, None) for r in rows]))
+        result = SimpleNamespace(samples=100, iterate=lambda _: iter([(None, r, None) for r in rows]))
         assert prefixes(result, 0, [0], 100).stderr.max() == 0.0
 
     def test_non_finite_samples_are_left_out(self):
         values = np.array([[np.nan], [1.0], [np.inf], [3.0]] * 10)
-        result = SimpleNamespace(samples=40, _rows=lambda _: iter([(None, values, None)]))
+        result = SimpleNamespace(samples=40, iterate=lambda _: iter([(None, values, None)]))
         assert prefixes(result, 0, [0], 40).mean[-1] == pytest.approx(2.0)
 
     def test_band_and_expectation(self, plt):

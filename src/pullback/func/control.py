@@ -1,7 +1,7 @@
 """`scan`, `while_loop`, `cond`: loops and branches that can be recorded as one op.
 
 Outside of a recording they are a plain Python loop or branch, so everything that works on ops works on them.
-While a function is recorded (`state.tracer` is set) the call goes to `recorder`, which `compile.control`
+While a function is recorded (`state.tracer` is set) the call goes to `recorder`, which `compiler.control`
 installs. Read `scan`, then `Structure`. May import `ops`, `transform`, `func.pytree` and what stands below.
 """
 

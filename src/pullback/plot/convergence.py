@@ -83,11 +83,6 @@ def convergence(
 
 def prefixes(result: Any, cell: int, columns: list[int], most: int) -> Prefixes:
     """Mean and standard error after some 200 numbers of samples, evenly spread on a logarithmic axis."""
-    if result._rows is None:
-        raise RuntimeError(
-            "this result was loaded from a file, which keeps sums and no samples\n"
-            "  try:  run pullback.sensitivity again with the same seed, and draw that result"
-        )
     last = min(int(result.samples), most)
     stops = np.unique(np.geomspace(min(FIRST, last), last, 200).astype(np.int64))
     count = np.zeros(len(columns))
@@ -95,7 +90,7 @@ def prefixes(result: Any, cell: int, columns: list[int], most: int) -> Prefixes:
     means: list[np.ndarray[Any, Any]] = []
     errors: list[np.ndarray[Any, Any]] = []
     done = 0
-    for rows in result._rows(cell):
+    for rows in result.iterate(cell):
         values = np.asarray(rows[1], dtype=np.float64)[: last - done, columns]
         good = np.isfinite(values)
         # centred at the first finite sample: the variance of an entry that hardly varies keeps its digits

@@ -11,7 +11,7 @@ import numpy as np
 
 from pullback.plot import style
 from pullback.plot.fit import Line, fit_line
-from pullback.plot.table import is_stack, leading_axes, tabulate
+from pullback.plot.table import tabulate
 
 
 def ratio(
@@ -49,7 +49,7 @@ def ratio(
     table = tabulate(result, confidence)
     first, second = table.column(i), table.column(j)
     x, label = _across(result, weights, (first, second))
-    y, low, high = (np.ravel(v) for v in estimates(result, first, second))
+    y, low, high = (np.ravel(v) for v in estimates(result, first, second, table.confidence))
     if independent is None:
         independent = not getattr(result, "common_draws", True)
     stderr = (high - low) / 2 / style.quantile(table.confidence)
@@ -106,21 +106,21 @@ def fit_words(fit: Line, confidence: float, *, exact: bool = True) -> str:
     )
 
 
-def estimates(result: Any, i: int, j: int) -> tuple[Any, Any, Any]:
+def estimates(result: Any, i: int, j: int, confidence: float) -> tuple[Any, Any, Any]:
     """The ratio of the entries i and j in every cell, and the ends of its interval."""
-    found = result.ratio(i, j)
+    found = result.ratio(i, j, confidence=confidence)
     return found.value, found.low, found.high
 
 
 def _across(result: Any, weights: Any, entries: tuple[int, int]) -> tuple[np.ndarray[Any, Any], str]:
     """The values on the horizontal axis, and what they are."""
-    if not is_stack(result):
+    if not result.stacked:
         raise ValueError(
             "this figure needs a stack of upstream vectors: the ratio changes from one to the next\n"
             "  try:  upstream=V with V of shape (k, *output)"
         )
     flat = np.asarray(result.upstream, dtype=np.float64).reshape(len(result.upstream), -1)
-    cells = int(np.prod(leading_axes(result)))
+    cells = int(np.prod(result.leading))
     if weights is None or (np.ndim(weights) == 1 and len(weights) == 2 != len(flat)):
         a, b = entries if weights is None else (int(w) for w in weights)
         if not (0 <= a < flat.shape[1] and 0 <= b < flat.shape[1]):

@@ -71,50 +71,14 @@ def tabulate(result: Any, confidence: float | None = None) -> Table:
     """
     level = float(result.confidence if confidence is None else confidence)
     low, high = result.interval(level)
-    leading = leading_axes(result)
     return Table(
-        *(_join(field, len(leading)) for field in (result.mean, result.stderr, low, high)),
-        labels=tuple(labels(result)),
-        leading=leading,
+        *(flat(result, field) for field in (result.mean, result.stderr, low, high)),
+        labels=tuple(result.labels),
+        leading=tuple(result.leading),
         confidence=level,
     )
 
 
 def flat(result: Any, field: Any) -> np.ndarray[Any, Any]:
     """Any field of the shape of the mean, as an array of shape (cells, entries)."""
-    return _join(field, len(leading_axes(result)))
-
-
-def leading_axes(result: Any) -> tuple[int, ...]:
-    """The lengths of the leading axes: one for each `pb.each`, one for a stack of upstream vectors."""
-    each = tuple(len(values) for values in result.each)
-    return (*each, len(result.upstream)) if is_stack(result) else each
-
-
-def is_stack(result: Any) -> bool:
-    """Whether the result was computed for a stack of upstream vectors."""
-    if result.upstream is None:
-        return False
-    return np.ndim(result.upstream) == np.ndim(result.value_mean) - len(result.each) + 1
-
-
-def labels(result: Any) -> list[str]:
-    """A name for each entry: `x[2]`, `W[0,1]`, or the bare name of a scalar argument."""
-    fields = result.mean if isinstance(result.mean, tuple) else (result.mean,)
-    skip = len(leading_axes(result))
-    found: list[str] = []
-    for argument, field in zip(result.wrt, fields, strict=True):
-        name = argument if isinstance(argument, str) else result.names[argument]
-        shape = np.shape(field)[skip:]
-        found += [name + (f"[{','.join(map(str, index))}]" if index else "") for index in np.ndindex(shape)]
-    return found
-
-
-def _join(field: Any, leading: int) -> np.ndarray[Any, Any]:
-    """The arguments side by side, each flattened behind its leading axes."""
-    parts: list[np.ndarray[Any, Any]] = []
-    for part in field if isinstance(field, tuple) else (field,):
-        array = np.asarray(part, dtype=np.float64)
-        cells = int(np.prod(array.shape[:leading], dtype=np.int64))
-        parts.append(array.reshape(cells, -1))
-    return np.concatenate(parts, axis=1)
+    return np.asarray(result.flat(field), dtype=np.float64).reshape(-1, len(result.labels))

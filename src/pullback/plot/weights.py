@@ -1,6 +1,6 @@
 """Which number a sweep runs along: a component of the upstream vectors, or the values of `pb.each`.
 
-Read `horizontal` first. May import: NumPy and `pullback.plot.table`.
+Read `horizontal` first. May import: NumPy.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from pullback.plot.table import is_stack, leading_axes
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ def horizontal(result: Any, weights: Any = None) -> Horizontal:
     `weights` is the number of a component of the (flattened) upstream vectors, an array of shape (k,) to take
     as it is, or None: the first component that changes, or the values of the only `pb.each`.
     """
-    if is_stack(result):
+    if result.stacked:
         stack = np.asarray(result.upstream, dtype=np.float64)
         shape, flat = stack.shape[1:], stack.reshape(len(stack), -1)
         if weights is None or np.ndim(weights) == 0:
@@ -53,7 +51,7 @@ def horizontal(result: Any, weights: Any = None) -> Horizontal:
             f"the values of pb.each have shape {np.shape(values)}: which number is on the horizontal axis?\n"
             f"  try:  weights=array of shape ({len(values)},)"
         )
-    return Horizontal(_checked(values, leading_axes(result)[-1]), "value of the parameter")
+    return Horizontal(_checked(values, result.leading[-1]), "value of the parameter")
 
 
 def component_name(column: int, shape: tuple[int, ...]) -> str:

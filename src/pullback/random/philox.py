@@ -1,8 +1,8 @@
 """Random numbers that are a function of (seed, sample, slot, stream): Philox4x32-10, in NumPy.
 
 Holds `words` (the generator), `fill` (standard uniform and normal numbers of consecutive samples) and the
-layout that says which word belongs to which sample. This is the reference: `compile.native_draws` and the
-kernels of `compile.llvm` draw the same words and the same uniforms to the bit, normals to a few ulp. Read
+layout that says which word belongs to which sample. This is the reference: `compiler.native_draws` and the
+kernels of `compiler.llvm` draw the same words and the same uniforms to the bit, normals to a few ulp. Read
 `words`, then `fill`. May import NumPy and `errors` only.
 
 The generator is that of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC

@@ -3,7 +3,7 @@
 `record` traces one sample, `SumsProgram` and `RowsProgram` turn the graph into lane programs whose lanes are
 samples: sums per block of samples, or values and gradients sample by sample. Draws that nothing live depends
 on are never made, zeros of constants drop out, comparisons that the bounds decide disappear. Read `record`,
-then `SumsProgram`. May import `compile`, `func`, `sampling.distributions`.
+then `SumsProgram`. May import `compiler`, `func`, `sampling.distributions`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from pullback.compile.build import Builder
-from pullback.compile.cells import Cells, code_of
-from pullback.compile.scalars import is_finite
-from pullback.compile.graph import Graph, Var
-from pullback.compile.lower import lower_graph
-from pullback.compile.jit import compile_program
-from pullback.compile.program import Array, Program, Value
-from pullback.compile.trace import trace
-from pullback.compile.uniform import computable
+from pullback.compiler.build import Builder
+from pullback.compiler.cells import Cells, code_of
+from pullback.compiler.scalars import is_finite
+from pullback.compiler.graph import Graph, Var
+from pullback.compiler.lower import lower_graph
+from pullback.compiler.jit import compile_program
+from pullback.compiler.program import Array, Program, Value
+from pullback.compiler.trace import trace
+from pullback.compiler.uniform import computable
 from pullback.func.derivatives import vjp
 from pullback.graph.modes import state
 from pullback.graph.node import Aval

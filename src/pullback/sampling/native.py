@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from pullback.compile.build import TooLarge
-from pullback.compile.cells import NotLowered
-from pullback.compile.trace import TraceError
-from pullback.compile.uniform import value_of
+from pullback.compiler.build import TooLarge
+from pullback.compiler.cells import NotLowered
+from pullback.compiler.trace import TraceError
+from pullback.compiler.uniform import value_of
 from pullback.families.parallel import cores
 from pullback.sampling.fingerprint import fingerprint
 from pullback.sampling.fused import Entry, Recorded, RowsProgram, Source, SumsProgram, bounds_of, record

@@ -3,7 +3,7 @@
 Read `Problem`, then `values`. A *cell* is one combination of the `each` values and one upstream vector;
 cells are numbered with the upstream vector fastest. Threads, workers and chunks are no part of a problem: it
 can be pickled and rebuilt elsewhere, and gives the same numbers there. May import `inputs`, `distributions`,
-`compile`, `graph`.
+`compiler`, `graph`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.compile.native_draws import fill
+from pullback.compiler.native_draws import fill
 from pullback.errors import message
 from pullback.graph.modes import state
 from pullback.graph.tensor import Tensor, wrap

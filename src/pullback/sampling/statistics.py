@@ -103,8 +103,8 @@ class Joint:
         return self._over(self._yy)
 
     def stderr(self, along_x: Any, along_y: Any) -> Any:
-        """Standard error of along_x[i] mean(X_i) + along_y[i] . mean(Y) for the first columns i of X: the delta
-        method, where along_x (k,) and along_y (k, q) are partial derivatives of functions of the means.
+        """Standard error of along_x[i] mean(X_i) + along_y[i] . mean(Y) for the first columns i of X: the
+        delta method, where along_x (k,) and along_y (k, q) are partial derivatives of functions of the means.
         """
         k = len(along_x)
         cross = np.einsum("pq,pq->p", self.xy[:k], along_y)

@@ -1,0 +1,413 @@
+"""`compile`: a function recorded once per input signature and run as native code.
+
+Read `Compiled.__call__`, then `record`. May import the compiler's other modules, `func` and what stands below.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pullback.autograd.function import Function
+from pullback.compiler.build import TooLarge
+from pullback.compiler.cells import NotLowered
+from pullback.compiler.graph import Graph, Var
+from pullback.compiler.inspection import Inspection
+from pullback.compiler.passes import optimise
+from pullback.compiler.plan import Mapped, Plan, build_mapped, build_plan
+from pullback.compiler.trace import TracedTensor, Tracer, TraceError, trace
+from pullback.errors import message
+from pullback.func.derivatives import vjp
+from pullback.func.mapping import Call
+from pullback.func.pytree import LEAF, Spec, flatten, unflatten
+from pullback.graph.modes import state
+from pullback.graph.node import Aval
+from pullback.graph.tensor import Tensor, wrap
+
+
+@dataclass
+class Entry:
+    """A function compiled for one signature.
+
+    captured   tensors and arrays of the function's surroundings, read anew in every call
+    spec       the structure of the result; outputs that are no tensors stand in `outputs`
+    written    what the function wrote into: the place of a tensor argument, or an outside tensor; the new
+               values come after the outputs
+    grads      outside leaves whose .grad it set; their values come last
+    """
+
+    plan: Plan | Mapped
+    captured: list[Any]
+    spec: Spec
+    outputs: list[Any]
+    written: list[int | Tensor]
+    grads: list[Tensor]
+    passes: list[tuple[str, int]]
+    pull: Any = None
+
+    def run(self, inputs: Sequence[Tensor]) -> list[Any]:
+        """The output values."""
+        values = [t.value for t in inputs]
+        values += [c.value if isinstance(c, Tensor) else c for c in self.captured]
+        return self.plan.run(values)
+
+    def followed(self) -> list[Tensor]:
+        """The outside tensors that autograd follows."""
+        return [c for c in self.captured if isinstance(c, Tensor) and c.node is not None]
+
+
+class Compiled:
+    """A compiled function: call it like the function itself.
+
+    Arguments and results are tensors or nested structures of them; other arguments are constants of the
+    recording. Each new combination of shapes, dtypes and constants is recorded and compiled once. Outside
+    tensors that the function reads are read anew in every call.
+    """
+
+    def __init__(self, function: Callable[..., Any], strict: bool = True) -> None:
+        """Nothing is recorded before the first call; strict: what cannot be recorded is an error."""
+        functools.update_wrapper(self, function, updated=())
+        self.function = function
+        self.strict = strict
+        self.refused = False
+        self.entries: dict[Any, Entry] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run natively; where a tensor is followed by autograd, through a node whose vjp is compiled too."""
+        leaves, spec = flatten((args, kwargs))
+        tensors = [x for x in leaves if isinstance(x, Tensor)]
+        if self.refused or state.inside or state.tracer is not None:
+            return self.function(*args, **kwargs)  # another transform is running: it sees the ops themselves
+        try:
+            entry = self.entry(leaves, spec, tensors)
+        except TraceError as error:
+            if self.strict:
+                raise
+            self.refused = True
+            reason = str(error).partition("\n")[0]
+            text = f"{name_of(self.function)} runs without being compiled: {reason}"
+            warnings.warn(text, UserWarning, stacklevel=2)
+            return self.function(*args, **kwargs)
+        if state.grad and (entry.followed() or any(t.node is not None for t in tensors)) and not entry.grads:
+            return self._followed(entry, leaves, spec, tensors)
+        return self._finish(entry, tensors, [wrap(v) for v in entry.run(tensors)])
+
+    def entry(self, leaves: list[Any], spec: Spec, tensors: list[Tensor]) -> Entry:
+        """The compiled form for these arguments."""
+        key = (spec, self._mode(), *[(t.value.shape, t.value.dtype) if isinstance(t, Tensor) else _static(t) for t in leaves])
+        found = self.entries.get(key)
+        if found is None:
+            found = self.entries[key] = record(self.function, leaves, spec, tensors)
+        return found
+
+    def _mode(self) -> tuple[bool, ...]:
+        """Which of a module's parts are training: it decides what they do."""
+        modules = getattr(self.function, "modules", None)
+        return tuple(m.training for m in modules()) if callable(modules) else ()
+
+    def __getattr__(self, name: str) -> Any:
+        """A compiled module has the module's parameters, methods and hooks."""
+        if name == "function":
+            raise AttributeError(name)
+        return getattr(self.function, name)
+
+    def inspect(self, *args: Any, **kwargs: Any) -> Inspection:
+        """The graph, the passes that fired, and the kernels with their LLVM IR and assembly.
+
+        With arguments: for their signature; without: for the latest one. RuntimeError before the first call.
+        """
+        if args or kwargs:
+            leaves, spec = flatten((args, kwargs))
+            entry = self.entry(leaves, spec, [x for x in leaves if isinstance(x, Tensor)])
+        elif self.entries:
+            entry = next(reversed(self.entries.values()))
+        else:
+            raise RuntimeError(
+                message(
+                    "there is nothing to inspect yet",
+                    f"{name_of(self.function)} has not been called",
+                    "call it once, or pass example arguments to inspect()",
+                )
+            )
+        return Inspection(name_of(self.function), entry.plan, entry.passes)
+
+    def __repr__(self) -> str:
+        n = len(self.entries)
+        return f"<compiled {name_of(self.function)}: {n} signature{'' if n == 1 else 's'}>"
+
+    def _finish(self, entry: Entry, tensors: list[Tensor], outs: list[Any]) -> Any:
+        """The result in its structure; writes and .grad reach the tensors they belong to."""
+        values = iter(outs)
+        results = [next(values) if o is TENSOR else o for o in entry.outputs]
+        for where in entry.written:
+            _overwrite(tensors[where] if isinstance(where, int) else where, next(values))
+        for leaf in entry.grads:
+            leaf.stored_grad = next(values)
+        return unflatten(results, entry.spec)
+
+    def _followed(self, entry: Entry, leaves: list[Any], spec: Spec, tensors: list[Tensor]) -> Any:
+        """The call as one node of autograd's graph."""
+        if any(isinstance(t, int) or t.node is not None for t in entry.written):
+            raise RuntimeError(
+                message(
+                    "a compiled function that writes into what is differentiated cannot be differentiated through",
+                    f"{name_of(self.function)} writes in place",
+                    "return the new value instead, or call it under torch.no_grad()",
+                )
+            )
+        outer = entry.followed()
+        if entry.pull is None:
+            entry.pull = self._pull(leaves, spec, outer)
+        writes: list[Tensor] = []  # such as a norm's running mean
+        outs: Any = CompiledFunction.apply(entry, writes, len(tensors), *tensors, *outer)
+        return self._finish(entry, tensors, [*(outs if isinstance(outs, tuple) else [outs]), *writes])
+
+    def _pull(self, leaves: list[Any], spec: Spec, outer: list[Tensor]) -> Compiled:
+        """The compiled vjp: (cotangents, *tensors, *outer) -> their cotangents."""
+        statics = [None if isinstance(x, Tensor) else x for x in leaves]
+        places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
+
+        def run(*xs: Tensor) -> tuple[Tensor, ...]:
+            new = list(statics)
+            for i, x in zip(places, xs, strict=False):
+                new[i] = x
+            args, kwargs = unflatten(new, spec)
+            with state.tracer.standing_for(outer, xs[len(places) :]):
+                found, _ = flatten(self.function(*args, **kwargs))
+                state.tracer.written.clear()  # the forward call has done that
+            return tuple(o for o in found if isinstance(o, Tensor))
+
+        def pull(cotangents: tuple[Any, ...], *xs: Tensor) -> Any:
+            movable = [x for x in xs if x.value.dtype.kind in "fc"]
+
+            def on_movable(*ys: Tensor) -> Any:
+                fresh = iter(ys)
+                return run(*[next(fresh) if x.value.dtype.kind in "fc" else x for x in xs])
+
+            found = iter(vjp(on_movable, *movable)[1](cotangents))
+            return [next(found) if x.value.dtype.kind in "fc" else None for x in xs]
+
+        return Compiled(pull)
+
+
+class CompiledFunction(Function):
+    """A compiled call in autograd's graph; backward runs the compiled vjp."""
+
+    @staticmethod
+    def forward(ctx: Any, entry: Entry, writes: list[Tensor], n: int, *tensors: Tensor) -> Any:
+        """Run the compiled function; what it writes elsewhere is put into `writes`."""
+        ctx.save_for_backward(*tensors)
+        ctx.entry = entry
+        outs = tuple(wrap(v) for v in entry.run(tensors[:n]))
+        count = len(outs) - len(entry.written)
+        writes.extend(outs[count:])
+        return outs[:count] if count != 1 else outs[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        """The compiled vjp."""
+        return None, None, None, *ctx.entry.pull(tuple(grads), *ctx.saved_tensors)
+
+
+TENSOR: Any = object()  # stands in an entry's outputs where a tensor comes out
+
+
+def compile(
+    function: Callable[..., Any] | None = None,
+    *,
+    fullgraph: bool | None = None,
+    dynamic: Any = None,
+    backend: Any = None,
+    mode: Any = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Any:
+    """The function as native code: recorded once per input signature, optimised, compiled through LLVM.
+
+    function   takes and returns tensors (or nested structures of them), or a module; it must not branch in
+               Python on tensors' values nor draw random numbers. Transforms compose:
+               compile(func.vmap(func.grad(f))) is one kernel whose lanes are the samples. Without a function
+               the result is a decorator
+    fullgraph  False: a function that cannot be recorded runs as it is, with a warning (the default for
+               modules); True: it is an error (the default for functions)
+    disable    return the function as it is
+    dynamic, backend, mode, options   PyTorch's arguments; they choose nothing here
+    Gradients flow through the compiled function; its vjp is compiled at the first backward. Results agree with
+    the uncompiled ones to a few units in the last place. TraceError (a RuntimeError) names the line where a
+    value would be needed while recording.
+
+    >>> import pullback as torch
+    >>> step = torch.compile(lambda w: w - 0.1 * torch.func.grad(lambda w: ((w - 1) ** 2).sum())(w))
+    >>> step(torch.tensor([0.0, 2.0]))
+    tensor([0.2000, 1.8000])
+    """
+    del dynamic, backend, mode, options
+    if function is None:
+        return lambda given: compile(given, fullgraph=fullgraph, disable=disable)
+    if disable:
+        return function
+    strict = not callable(getattr(function, "named_parameters", None)) if fullgraph is None else fullgraph
+    return Compiled(function, strict)
+
+
+def name_of(function: Any) -> str:
+    """A function's name."""
+    return getattr(function, "__name__", repr(function))
+
+
+def _static(x: Any) -> Any:
+    """A constant argument as part of a key; TypeError where it cannot be one."""
+    try:
+        hash(x)
+    except TypeError:
+        raise TypeError(
+            message(
+                f"a compiled function takes tensors and hashable constants, not {type(x).__name__}",
+                "every other argument is part of the recording",
+                "convert arrays with torch.from_numpy",
+            )
+        ) from None
+    return type(x), x
+
+
+def _overwrite(t: Tensor, new: Tensor) -> None:
+    """A write, as seen from outside."""
+    before = state.grad
+    state.update(grad=False)
+    try:
+        t.copy_(new)
+    finally:
+        state.update(grad=before)
+
+
+# ---------------------------------------------------------------------- recording
+
+
+class Recording:
+    """One run of the function on traced tensors: what it returned, wrote and took from outside."""
+
+    def __init__(self, function: Callable[..., Any], leaves: list[Any], spec: Spec, avals: list[Any]) -> None:
+        """Run the function; avals are those of its tensors."""
+        self.spec: Spec = LEAF
+        self.outputs: list[Any] = []
+        self.written: list[int] = []
+        self.tracer = trace(lambda *xs: self._run(function, leaves, spec, list(xs)), avals)
+
+    def _run(self, function: Any, leaves: list[Any], spec: Spec, inside: list[TracedTensor]) -> list[Tensor]:
+        started = [t.value.var for t in inside]
+        args, kwargs = unflatten(_filled(leaves, inside), spec)
+        found, self.spec = flatten(function(*args, **kwargs))
+        self.outputs = [TENSOR if isinstance(o, Tensor) else o for o in found]
+        self.written = [i for i, (t, v) in enumerate(zip(inside, started, strict=True)) if t.value.var is not v]
+        outs = [o for o in found if isinstance(o, Tensor)]
+        return outs + [inside[i] for i in self.written]
+
+
+def record(function: Callable[..., Any], leaves: list[Any], spec: Spec, tensors: list[Tensor]) -> Entry:
+    """Record a function for these arguments and compile the graph."""
+    mapped = getattr(function, "mapped", None)
+    if mapped is not None:
+        entry = _record_mapped(mapped, leaves, spec)
+        if entry is not None:
+            return entry
+    r = Recording(function, leaves, spec, [Aval(t.value.shape, t.value.dtype) for t in tensors])
+    tracer, written = r.tracer, list[int | Tensor](r.written)
+    for t in tracer.written:
+        written.append(t)
+        tracer.graph.outputs.append(tracer.substitutes[id(t)].value.var)
+    grads = [t for t, _ in tracer.captured.values() if isinstance(getattr(t, "stored_grad", None), TracedTensor)]
+    tracer.graph.outputs.extend([_new_grad(t, tracer) for t in grads])
+    captured = outside(tracer)
+    plan, passes = planned(tracer.graph)
+    return Entry(plan, captured, r.spec, r.outputs, written, grads, passes)
+
+
+LONG = 500  # equations of a graph that is simplified only where it does not become one program anyway
+
+
+def planned(graph: Graph) -> tuple[Plan, list[tuple[str, int]]]:
+    """How the graph is run, and the passes that fired."""
+    if len(graph.eqns) > LONG:
+        plan = build_plan(graph, only_whole=True)
+        if plan is not None:
+            return plan, []
+    graph, passes = optimise(graph)
+    plan = build_plan(graph)
+    assert plan is not None
+    return plan, passes
+
+
+def _record_mapped(mapped: Call, leaves: list[Any], spec: Spec) -> Entry | None:
+    """A vmapped function as one kernel whose lanes are samples; None where that is not possible."""
+    args, kwargs = unflatten(leaves, spec)
+    if kwargs or mapped.kwargs or mapped.out_dims != 0:
+        return None
+    inner, dims, inner_spec, size = mapped.inputs(args)
+    places = [i for i, x in enumerate(inner) if isinstance(x, Tensor)]
+    avals = [Aval(_without(inner[i].value.shape, dims[i]), inner[i].value.dtype) for i in places]
+    r = Recording(lambda *xs: mapped.func(*xs), inner, Spec(tuple, (), (inner_spec, Spec(dict))), avals)
+    tracer = r.tracer
+    if r.written or tracer.written or any(o is not TENSOR for o in r.outputs):
+        return None
+    captured = outside(tracer)
+    graph, passes = optimise(tracer.graph)
+    try:
+        plan = build_mapped(graph, [dims[i] for i in places] + [None] * len(captured), size)
+    except (NotLowered, TooLarge):
+        return None
+    return Entry(plan, captured, r.spec, r.outputs, [], [], passes)
+
+
+def _without(shape: tuple[int, ...], d: int | None) -> tuple[int, ...]:
+    return shape if d is None else (*shape[:d], *shape[d + 1 :])
+
+
+def _filled(leaves: list[Any], tensors: list[Any]) -> list[Any]:
+    """The leaves with other tensors in place of theirs."""
+    new = iter(tensors)
+    return [next(new) if isinstance(x, Tensor) else x for x in leaves]
+
+
+def _new_grad(leaf: Tensor, tracer: Tracer) -> Var:
+    """The .grad that a recorded backward left at an outside leaf; the leaf gets its old one back."""
+    grad: Any = leaf.stored_grad
+    leaf.stored_grad = None
+    return tracer.variable(grad)
+
+
+def outside(tracer: Tracer) -> list[Any]:
+    """What the graph takes from outside becomes inputs, read in every call; what nobody else can reach, and
+    therefore change, stays constant.
+    """
+    graph: Graph = tracer.graph
+    held: list[Any] = []
+    for key in list(tracer.captured):
+        t, v = tracer.captured.pop(key)
+        graph.consts[v] = None
+        if _private(t):
+            graph.consts[v] = np.asarray(t.value if isinstance(t, Tensor) else t)
+        else:
+            del graph.consts[v]
+            graph.inputs.append(v)
+            held.append(t)
+    return held
+
+
+def _private(t: Any) -> bool:
+    """Is this object ours alone? (Counted: the caller's name, this argument, and getrefcount's own.)"""
+    ours = 3
+    if sys.getrefcount(t) > ours:
+        return False
+    if isinstance(t, np.ndarray):
+        return t.base is None
+    v = t.value
+    return not isinstance(v, np.ndarray) or (v.base is None and sys.getrefcount(v) <= ours)
+
+
+__all__ = ["Compiled", "Entry", "TraceError", "compile"]
