@@ -1,6 +1,6 @@
 """Bounds of total Sobol' indices from squared derivatives.
 
-Read `dgsm` first. May import: NumPy and `pullback.plot.*`; matplotlib inside functions.
+Read `dgsm` first. May import: NumPy, `pullback.plot.*` and `pullback.sampling.result`; matplotlib inside functions.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pullback.plot import style
+from pullback.sampling.result import Sensitivity
 
 NOTE = {"ha": "center", "va": "top", "fontsize": 9, "color": style.GREY}
 
@@ -28,8 +29,13 @@ def dgsm(found: Any, *, total: Any = None, ax: Any = None, **line: Any) -> Any:
 
     Returns: the Axes.
     """
-    if hasattr(found, "dgsm"):
+    if isinstance(found, Sensitivity):
         found = found.dgsm()
+    if np.ndim(found.lower_bound) != 1:
+        raise ValueError(
+            f"the bounds have shape {np.shape(found.lower_bound)}: one bracket for each input is drawn\n"
+            "  try:  a result without pb.each and without a stack of upstream vectors"
+        )
     names = list(found.labels)
     places = np.arange(len(names))
     lower, upper = (np.ravel(np.asarray(v, dtype=np.float64)) for v in (found.lower_bound, found.upper_bound))

@@ -1,6 +1,6 @@
 """Eigenvalues of the mean outer product of the gradient.
 
-Read `active_subspace` first. May import: NumPy and `pullback.plot.*`; matplotlib inside functions.
+Read `active_subspace` first. May import: NumPy, `pullback.plot.*` and `pullback.sampling.result`; matplotlib inside functions.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pullback.plot import style
+from pullback.sampling.result import Sensitivity
 
 
 def active_subspace(found: Any, *, most: int = 20, ax: Any = None, **line: Any) -> Any:
@@ -27,8 +28,13 @@ def active_subspace(found: Any, *, most: int = 20, ax: Any = None, **line: Any) 
 
     Returns: the Axes.
     """
-    if hasattr(found, "active_subspace"):
+    if isinstance(found, Sensitivity):
         found = found.active_subspace()
+    if np.ndim(found.eigenvalues) != 1:
+        raise ValueError(
+            f"the eigenvalues have shape {np.shape(found.eigenvalues)}: those of one average are drawn\n"
+            "  try:  a result without pb.each and without a stack of upstream vectors"
+        )
     values = np.asarray(found.eigenvalues, dtype=np.float64)[:most]
     low, high = (np.asarray(end, dtype=np.float64)[:most] for end in found.eigenvalue_ranges)
     number = np.arange(1, len(values) + 1)
