@@ -21,9 +21,12 @@ HERE = Path(__file__).resolve().parent
 ENGINES = {"pullback": [sys.executable, "-m", "pullback", "run"], "torch": [sys.executable]}
 
 
-def examples() -> list[Path]:
-    """Return the numbered programs of this folder, in order."""
-    return sorted(HERE.glob("[0-9][0-9]_*.py"))
+def examples(engine: str) -> list[Path]:
+    """Return the numbered programs of this folder, in order; for PyTorch those that need no more than it."""
+    programs = sorted(HERE.glob("[0-9][0-9]_*.py"))
+    if engine == "pullback":
+        return programs
+    return [program for program in programs if "pullback" not in program.read_text(encoding="utf-8")]
 
 
 def run(program: Path, engine: str, out: Path, extra: list[str]) -> tuple[bool, float]:
@@ -50,7 +53,8 @@ def main() -> int:
 
     numbers: dict[str, object] = {"engine": options.engine, "python": platform.python_version()}
     failed = []
-    for program in examples():
+    programs = examples(options.engine)
+    for program in programs:
         extra = (
             ["--repeats", str(options.repeats)] if options.repeats and program.stem.startswith("01") else []
         )
@@ -58,13 +62,16 @@ def main() -> int:
         print(f"{program.stem:<30} {'ok' if good else 'FAILED':<7} {seconds:6.2f} s")
         written = options.out / f"{program.stem}.json"
         if good and written.exists():
-            numbers[program.stem] = json.loads(written.read_text(encoding="utf-8"))
+            found = json.loads(written.read_text(encoding="utf-8"))
+            numbers[program.stem] = found
+            if "timing" in found:
+                print(f"  {found['timing']}")
             written.unlink()
         elif not good:
             failed.append(program.stem)
     (options.out / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    figures = len(list(options.out.glob("*.png")))
-    print(f"{figures} figures, {len(examples())} texts and numbers.json in {options.out}")
+    figures = len(list(options.out.rglob("*.png")))
+    print(f"{figures} figures, {len(programs)} texts and numbers.json in {options.out}")
     return 1 if failed else 0
 
 

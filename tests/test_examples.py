@@ -16,10 +16,18 @@ import pytest
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 NAMES = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py"))
 ENGINES = {"pullback": [sys.executable, "-m", "pullback", "run"], "torch": [sys.executable]}
-SHORT = {"01_vjp_relu": ("--repeats", "200")}
+# those that use more of pullback than PyTorch has
+OWN = [name for name in NAMES if "pullback" in (FOLDER / f"{name}.py").read_text(encoding="utf-8")]
+SHARED = [name for name in NAMES if name not in OWN]
+SHORT = {
+    "01_vjp_relu": ("--repeats", "200"),
+    "07_sensitivity_sweep": ("--samples", "20000"),
+    "08_global_sensitivity": ("--samples", "20000"),
+}
 FIGURES = {
     "01_vjp_relu": ["01_vjp_relu_means.png", "01_vjp_relu_ratios.png"],
     "05_none_and_zero": [],
+    "07_sensitivity_sweep": [],  # in a folder of their own
 }
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?")
 
@@ -33,7 +41,7 @@ def run(name, engine, *extra):
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=280, env=environment
         )
-        files = {path.name: path.stat().st_size for path in Path(folder).iterdir()}
+        files = {path.name: path.stat().st_size for path in Path(folder).iterdir() if path.is_file()}
         written = Path(folder) / f"{name}.json"
         numbers = json.loads(written.read_text(encoding="utf-8")) if written.exists() else None
     return done, files, numbers
@@ -46,7 +54,8 @@ def words_and_numbers(text):
 
 
 def test_there_are_examples():
-    assert len(NAMES) == 6
+    assert len(NAMES) == 8
+    assert OWN == ["07_sensitivity_sweep", "08_global_sensitivity"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,7 +71,7 @@ def test_example_runs(name):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHARED)
 def test_example_prints_the_same_under_torch(name):
     if importlib.util.find_spec("torch") is None:
         pytest.skip("PyTorch is not installed")
@@ -106,6 +115,10 @@ def test_run_all_collects_everything(tmp_path):
     numbers = json.loads((tmp_path / "numbers.json").read_text(encoding="utf-8"))
     assert set(NAMES) < set(numbers)
     assert numbers["06_gradient_descent"]["float64"]["steps"] == 783
+    assert "20 upstream vectors x 100,000 fresh draws" in done.stdout, "the time of the full sweep"
+    if importlib.util.find_spec("matplotlib"):
+        sweep = {path.name for path in (tmp_path / "07_sensitivity_sweep").iterdir()}
+        assert {"sweep.png", "ratio.png", "gradients.csv", "result.json"} <= sweep
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Bounds of total Sobol' indices from squared derivatives.
 
-Read `dgsm` first. May import: NumPy, `pullback.plot.*` and `pullback.sampling.result`; matplotlib inside functions.
+Read `dgsm` first. May import: NumPy, `pullback.plot.*` and `pullback.sampling.result`;
+matplotlib inside functions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Eigenvalues of the mean outer product of the gradient.
 
-Read `active_subspace` first. May import: NumPy, `pullback.plot.*` and `pullback.sampling.result`; matplotlib inside functions.
+Read `active_subspace` first. May import: NumPy, `pullback.plot.*` and `pullback.sampling.result`;
+matplotlib inside functions.
 """
 
 from __future__ import annotations
