@@ -44,6 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     study("--fresh-draws", action="store_true", help="new draws for each upstream vector")
     study("--target-stderr", metavar="X", type=float, help="stop when all standard errors are below X")
     study("--method", choices=["pathwise", "likelihood-ratio"], default="pathwise")
+    study("--smooth", metavar="WIDTH", type=float, help="average over normal noise of this width")
     study("--on-invalid", choices=["raise", "omit", "propagate"], default="raise")
     study("--workers", metavar="N", type=_count, help="how many threads; default: one for each core")
     study("--checkpoint", metavar="FILE", type=Path, help="keep progress there, and resume from it")
@@ -102,6 +103,7 @@ def _run(options: argparse.Namespace) -> int:
             checkpoint=options.checkpoint,
             target_stderr=options.target_stderr,
             method=options.method.replace("-", "_"),
+            smooth=options.smooth,
             on_invalid=options.on_invalid,
         ),
     )
@@ -115,7 +117,6 @@ def _run(options: argparse.Namespace) -> int:
             names = ", ".join(path.name for path in written)
             sys.stdout.write(f"written to {options.out}: {names}\n")
     if result.partial:
-        sys.stderr.write(f"pullback sensitivity: interrupted after {result.samples} samples\n")
         return INTERRUPTED
     return 0
 

@@ -1,11 +1,13 @@
 """`minimize`: gradient descent and its relatives as one native loop, with the whole path kept.
 
 The step (value, gradient, update) is recorded once and becomes the body of a compiled loop; where an op of f
-has no native form the same loop runs in Python. Read `minimize`, then `Method`. May import `compiler`, `func`.
+has no native form the same loop runs in Python. Read `minimize`, then `Method`. May import `compiler`,
+`func`.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -15,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from pullback.compiler.build import Builder, TooLarge
-from pullback.compiler.cells import Cells, NotLowered, as_cells, code_of
+from pullback.compiler.cells import Cells, NotLowered, as_cells, code_of, scalar
 from pullback.compiler.graph import Graph
-from pullback.compiler.lower import lower_graph
 from pullback.compiler.jit import compile_program
+from pullback.compiler.lower import lower_graph
 from pullback.compiler.program import Array, Program, Value
 from pullback.compiler.trace import trace
 from pullback.errors import message
@@ -95,8 +97,8 @@ def _nesterov(x: Tensor, g: Tensor, kept: list[Tensor], _k: Any, o: dict[str, fl
 def _adam(x: Tensor, g: Tensor, kept: list[Tensor], k: Tensor, o: dict[str, float]) -> Any:
     mean = o["beta1"] * kept[0] + (1 - o["beta1"]) * g
     square = o["beta2"] * kept[1] + (1 - o["beta2"]) * g * g
-    unbiased_mean = mean / (1 - o["beta1"] ** k)
-    unbiased_square = square / (1 - o["beta2"] ** k)
+    unbiased_mean = mean / (1 - (k * math.log(o["beta1"])).exp())
+    unbiased_square = square / (1 - (k * math.log(o["beta2"])).exp())
     return x - o["lr"] * unbiased_mean / (unbiased_square.sqrt() + o["eps"]), [mean, square]
 
 
@@ -158,7 +160,8 @@ def minimize(
     return Minimum(
         x=wrap(run.x), value=value, gradient_norm=norm, iterations=k, converged=norm <= tol,
         reason=reason if finite else DIVERGED, method=method, lr=lr, seconds=time.perf_counter() - start,
-        native=isinstance(run, _Native), path=run.path, values=run.values, gradient_norms=run.norms, function=f,
+        native=isinstance(run, _Native), path=run.path, values=run.values, gradient_norms=run.norms,
+        function=f,
     )  # fmt: skip
 
 
@@ -174,7 +177,8 @@ def _checked(f: Any, x0: Any, method: str, lr: float, tol: float, max_iter: int)
     if value.dtype.kind in "iu":
         value = value.astype(np.float32)
     if value.dtype.kind != "f":
-        raise RuntimeError(message(f"x0 must be a floating tensor, not {value.dtype}", "", "use real numbers"))
+        text = f"x0 must be a floating tensor, not {value.dtype}"
+        raise RuntimeError(message(text, "", "use real numbers"))
     out = f(wrap(value.copy()))
     if not isinstance(out, Tensor) or out.value.size != 1:
         shape = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
@@ -275,7 +279,10 @@ def _kernel(step: _Step, point: Aval, record: bool) -> Any:
 
 
 def _loop(graph: Graph, kept: int, point: Aval, record: bool) -> Program:
-    """The loop's program; arrays: x, limits (tol), steps (max_iter in, iterations out), path, values, norms."""
+    """The loop's program; arrays.
+
+    X, limits (tol), steps (max_iter in, iterations out), path, values, norms.
+    """
     program = Program(lanes=1)
     b = Builder(program, BUDGET)
     code, n = code_of(point.dtype), point.size
@@ -295,8 +302,8 @@ def _loop(graph: Graph, kept: int, point: Aval, record: bool) -> Program:
         row = k if record else b.const(0, "i8")
         for i, v in enumerate(carries[:n]):
             b.store(path, b.op("add", b.op("mul", row, n), i), v)
-        size = norm.grid[()]
-        b.store(values, row, value.grid[()])
+        size, found = scalar(norm), scalar(value)
+        b.store(values, row, found)
         b.store(norms, row, size)
         more = b.op("and", b.op("lt", k, most), b.op("gt", size, tol))
         return b.op("and", more, b.op("lt", size, np.inf))

@@ -221,3 +221,18 @@ def test_as_a_command(model):
     assert done.returncode == 0, done.stderr
     assert "samples=1,000" in done.stdout
     assert done.stderr == "", "no progress where nobody looks"
+
+
+def test_a_jump_is_said_and_the_two_ways_around_it_work(model, capsys):
+    Path("digital.py").write_text("import torch\ndef f(z):\n    return torch.where(z > 0.5, 1.0, 0.0)\n")
+    line = "digital.py:f --normal z= --samples 20000 --dtype float64"
+    assert run(f"{line} --out r") == 0
+    said = capsys.readouterr()
+    assert "f jumps" in said.err
+    assert "digital.py:3" in said.err
+    assert rows("r/gradients.csv")[0]["stderr"] == "inf"
+    truth = np.exp(-0.125) / np.sqrt(2 * np.pi)
+    for way, bias in (("--method likelihood-ratio", 0.0), ("--smooth 0.05", 0.002)):
+        assert run(f"{line} {way} --quiet --out s") == 0
+        (row,) = rows("s/gradients.csv")
+        assert abs(float(row["mean"]) - truth) < 5 * float(row["stderr"]) + bias

@@ -290,7 +290,8 @@ def _as_value(c: Any, tensors: bool) -> Any:
 def accumulate(leaf: Tensor, c: Any, tensors: bool) -> None:
     """Add a cotangent to `.grad`: in place into the same tensor, or out of place where a graph is kept."""
     have = leaf.stored_grad
-    if isinstance(c, Tensor) and c.foreign is not None:
+    traced: Any = getattr(c, "foreign", None)
+    if traced is not None:
         leaf.stored_grad = c if have is None else have + c
         return
     if tensors:

@@ -1,8 +1,8 @@
 """The compiler: functions are recorded as graphs, graphs become lane programs, programs native code.
 
-Read `api` for the front door, then in the order of the work: `trace` (recording), `graph` and `passes`, `plan`
-(what runs as a kernel), `lower` and `cells` (ops as values of lanes), `build` and `program` (lane programs),
-`llvm` and `jit` (machine code).
+Read `api` for the front door, then in the order of the work: `trace` (recording), `graph` and `passes`,
+`plan` (what runs as a kernel), `lower` and `cells` (ops as values of lanes), `build` and `program` (lane
+programs), `llvm` and `jit` (machine code).
 """
 
 from __future__ import annotations

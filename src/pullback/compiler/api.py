@@ -1,6 +1,7 @@
 """`compile`: a function recorded once per input signature and run as native code.
 
-Read `Compiled.__call__`, then `record`. May import the compiler's other modules, `func` and what stands below.
+Read `Compiled.__call__`, then `record`. May import the compiler's other modules, `func` and what stands
+below.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pullback.compiler.graph import Graph, Var
 from pullback.compiler.inspection import Inspection
 from pullback.compiler.passes import optimise
 from pullback.compiler.plan import Mapped, Plan, build_mapped, build_plan
-from pullback.compiler.trace import TracedTensor, Tracer, TraceError, trace
+from pullback.compiler.trace import TracedTensor, TraceError, Tracer, trace
 from pullback.errors import message
 from pullback.func.derivatives import vjp
 from pullback.func.mapping import Call
@@ -100,7 +101,8 @@ class Compiled:
 
     def entry(self, leaves: list[Any], spec: Spec, tensors: list[Tensor]) -> Entry:
         """The compiled form for these arguments."""
-        key = (spec, self._mode(), *[(t.value.shape, t.value.dtype) if isinstance(t, Tensor) else _static(t) for t in leaves])
+        kinds = [(t.value.shape, t.value.dtype) if isinstance(t, Tensor) else _static(t) for t in leaves]
+        key = (spec, self._mode(), *kinds)
         found = self.entries.get(key)
         if found is None:
             found = self.entries[key] = record(self.function, leaves, spec, tensors)
@@ -108,8 +110,8 @@ class Compiled:
 
     def _mode(self) -> tuple[bool, ...]:
         """Which of a module's parts are training: it decides what they do."""
-        modules = getattr(self.function, "modules", None)
-        return tuple(m.training for m in modules()) if callable(modules) else ()
+        modules: Any = getattr(self.function, "modules", None)
+        return () if modules is None else tuple(m.training for m in modules())
 
     def __getattr__(self, name: str) -> Any:
         """A compiled module has the module's parameters, methods and hooks."""
@@ -156,7 +158,8 @@ class Compiled:
         if any(isinstance(t, int) or t.node is not None for t in entry.written):
             raise RuntimeError(
                 message(
-                    "a compiled function that writes into what is differentiated cannot be differentiated through",
+                    "a compiled function that writes into what is differentiated cannot be differentiated "
+                    "through",
                     f"{name_of(self.function)} writes in place",
                     "return the new value instead, or call it under torch.no_grad()",
                 )
@@ -238,7 +241,8 @@ def compile(
                modules); True: it is an error (the default for functions)
     disable    return the function as it is
     dynamic, backend, mode, options   PyTorch's arguments; they choose nothing here
-    Gradients flow through the compiled function; its vjp is compiled at the first backward. Results agree with
+    Gradients flow through the compiled function; its vjp is compiled at the first backward. Results agree
+    with
     the uncompiled ones to a few units in the last place. TraceError (a RuntimeError) names the line where a
     value would be needed while recording.
 
@@ -304,7 +308,7 @@ class Recording:
         args, kwargs = unflatten(_filled(leaves, inside), spec)
         found, self.spec = flatten(function(*args, **kwargs))
         self.outputs = [TENSOR if isinstance(o, Tensor) else o for o in found]
-        self.written = [i for i, (t, v) in enumerate(zip(inside, started, strict=True)) if t.value.var is not v]
+        self.written = [i for i, t in enumerate(inside) if t.value.var is not started[i]]
         outs = [o for o in found if isinstance(o, Tensor)]
         return outs + [inside[i] for i in self.written]
 
@@ -321,7 +325,9 @@ def record(function: Callable[..., Any], leaves: list[Any], spec: Spec, tensors:
     for t in tracer.written:
         written.append(t)
         tracer.graph.outputs.append(tracer.substitutes[id(t)].value.var)
-    grads = [t for t, _ in tracer.captured.values() if isinstance(getattr(t, "stored_grad", None), TracedTensor)]
+    met = [t for t, _ in tracer.captured.values() if isinstance(t, Tensor)]
+    grads = [t for t in met if isinstance(t.stored_grad, TracedTensor)]
+    del met  # whoever holds a tensor could change it
     tracer.graph.outputs.extend([_new_grad(t, tracer) for t in grads])
     captured = outside(tracer)
     plan, passes = planned(tracer.graph)
@@ -351,7 +357,7 @@ def _record_mapped(mapped: Call, leaves: list[Any], spec: Spec) -> Entry | None:
     inner, dims, inner_spec, size = mapped.inputs(args)
     places = [i for i, x in enumerate(inner) if isinstance(x, Tensor)]
     avals = [Aval(_without(inner[i].value.shape, dims[i]), inner[i].value.dtype) for i in places]
-    r = Recording(lambda *xs: mapped.func(*xs), inner, Spec(tuple, (), (inner_spec, Spec(dict))), avals)
+    r = Recording(mapped.func, inner, Spec(tuple, (), (inner_spec, Spec(dict))), avals)
     tracer = r.tracer
     if r.written or tracer.written or any(o is not TENSOR for o in r.outputs):
         return None

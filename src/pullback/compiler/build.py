@@ -51,11 +51,11 @@ class Builder:
         number = numpy_type(type)(x)
         data: Any = number.item()
         # -0.0 and 0.0 are equal, and NaN is not equal to itself
-        key = ("const", type, data if data == data and data else str(data))  # noqa: PLR0124
+        key = ("const", type, data if data == data and data else str(data))
         v = self.scopes[0].get(key)
         if v is None:
             v = self.scopes[0][key] = self._new("const", (), type, data, uniform=True)
-            if data != data:  # noqa: PLR0124
+            if data != data:
                 v.lo, v.hi, v.nan = np.inf, -np.inf, True
             else:
                 v.lo = v.hi = float(data)
@@ -226,7 +226,7 @@ def fold(b: Builder, op: str, v: tuple[Value, ...], type: str) -> Value | None:
     """The value where all arguments are constants."""
     if any(x.op != "const" for x in v):
         return None
-    function: Any = BINARY.get(op) if len(v) == 2 else UNARY.get(op)  # noqa: PLR2004
+    function: Any = BINARY.get(op) if len(v) == 2 else UNARY.get(op)
     if op == "div" and v[0].type in FLOATS:
         function = np.divide
     if function is None or (op == "neg" and type == "b1"):
@@ -291,7 +291,7 @@ def _div(b: Builder, x: Value, y: Value) -> Value | None:
             return x
         mantissa, _ = np.frexp(y.data) if np.isfinite(y.data) and y.data else (0.0, 0)
         inverse = 1 / y.data if abs(mantissa) == 0.5 else 0.0
-        if inverse and np.isfinite(numpy_type(x.type)(inverse)) and abs(inverse) > 1e-30:  # noqa: PLR2004
+        if inverse and np.isfinite(numpy_type(x.type)(inverse)) and abs(inverse) > 1e-30:
             return b.op("mul", x, inverse)  # a power of two: exact
     return None
 
@@ -300,7 +300,7 @@ def _neg(_b: Builder, x: Value) -> Value | None:
     return x.args[0] if x.op == "neg" else None
 
 
-def _not(b: Builder, x: Value) -> Value | None:
+def _not(_b: Builder, x: Value) -> Value | None:
     return x.args[0] if x.op == "not" else None
 
 

@@ -347,6 +347,12 @@ def plain_index(index: Any) -> Any:
     return np.asarray(index) if isinstance(index, Cells) else index
 
 
+def scalar(x: Cells) -> Value:
+    """The one Value of cells without dimensions."""
+    v: Any = x.grid[()]
+    return v
+
+
 def as_cells(x: Any, dtype: Any, b: Builder) -> Cells:
     """Cells, an array or a number as cells of a dtype."""
     if isinstance(x, Cells):

@@ -121,7 +121,8 @@ class LoopStep:
     def __init__(self, eqn: Eqn) -> None:
         """Plan the bodies."""
         self.eqn = eqn
-        self.plans: dict[int, Any] = {id(g): build_plan(g) for g in eqn.params.values() if isinstance(g, Graph)}
+        bodies = [g for g in eqn.params.values() if isinstance(g, Graph)]
+        self.plans: dict[int, Any] = {id(g): build_plan(g) for g in bodies}
 
     def run(self, env: dict[Var, Any]) -> None:
         """Run the rounds on arrays."""
@@ -272,8 +273,9 @@ def fused(group: Group, readers: dict[Var, int]) -> Any:
     reads = [v for v in inside if v not in group.made]
     writes = [v for v in group.made if readers.get(v, 0) > inside.get(v, 0)]
     writes.sort(key=[v for e in group.eqns for v in e.outs].index)
-    sizes, strides = collapsed(group.shape, [broadcast_strides(v.shape, group.shape) for v in (*reads, *writes)])
-    wide = any(v.dtype.itemsize > 4 for v in (*reads, *writes, *group.made))  # noqa: PLR2004
+    steps = [broadcast_strides(v.shape, group.shape) for v in (*reads, *writes)]
+    sizes, strides = collapsed(group.shape, steps)
+    wide = any(v.dtype.itemsize > 4 for v in (*reads, *writes, *group.made))
     parts = slices_of(sizes)
     if parts > 1:
         sizes[0] //= parts
@@ -352,7 +354,7 @@ class Mapped:
 
 def build_mapped(graph: Graph, dims: Sequence[int | None], size: int) -> Mapped:
     """graph computes one sample; NotLowered or TooLarge where it cannot become one kernel."""
-    wide = any(v.dtype.itemsize > 4 for e in graph.eqns for v in e.outs)  # noqa: PLR2004
+    wide = any(v.dtype.itemsize > 4 for e in graph.eqns for v in e.outs)
     program = Program(lanes=8 if wide else 16)
     b = Builder(program, BUDGET)
     cells: list[Cells] = []

@@ -38,8 +38,8 @@ OPS: dict[str, str] = {
     # elementary functions (module `functions` writes them for vectors; others are called lane by lane)
     **dict.fromkeys(
         ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan",
-         "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma", "digamma",
-         "pow", "hypot"), "elementary function"),
+         "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma",
+         "digamma", "pow", "hypot"), "elementary function"),
     "exp_inside": "exp of a value whose bounds promise a normal result",
     # results of loops
     "counter": "data: the Loop; 0, 1, 2, ... (i8)",
@@ -152,9 +152,11 @@ class Array:
 class Program:
     """A kernel: for all outer indices, for all lanes: body.
 
-    kind          "map": lanes are entries begin..end of the innermost axis; "samples": lanes are samples, with
+    kind          "map": lanes are entries begin..end of the innermost axis; "samples": lanes are samples,
+                  with
                   random numbers and sums per block
-    lanes         logical SIMD width (a program means the same for any machine: random numbers and the order of
+    lanes         logical SIMD width (a program means the same for any machine: random numbers and the order
+                  of
                   sums are defined on it); 1 for scalar programs
     draws         the type of the random numbers, "f4" or "f8", or "" without any
     accumulators  for each number its kind, "sum", "count" or "first"
@@ -175,7 +177,8 @@ class Program:
 
     def lines(self) -> Iterator[str]:
         """The program as readable text, which also keys its compiled form."""
-        yield f"{self.kind} kernel, {self.lanes} lanes, outer {list(self.outer)}, draws {self.draws or 'none'}"
+        draws = self.draws or "none"
+        yield f"{self.kind} kernel, {self.lanes} lanes, outer {list(self.outer)}, draws {draws}"
         for i, a in enumerate(self.arrays):
             way = "out" if a.written else "in"
             yield f"array {i}: {way} {a.type} lane stride {a.lane_stride} outer {list(a.outer)}"

@@ -1,7 +1,7 @@
 """Graphs from text: `parse`, the inverse of `notation.show`.
 
-Read `Parser.whole`, then `TOKEN`. May import `compiler.notation`, `compiler.graph`, `families` and what stands
-below.
+Read `Parser.whole`, then `TOKEN`. May import `compiler.notation`, `compiler.graph`, `families` and what
+stands below.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ and what stands below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,7 +30,7 @@ class TraceError(RuntimeError):
     """A function cannot be recorded once for all values; the text says which line and what to use instead."""
 
 
-class NoValue(TraceError, AttributeError):
+class NoValueError(TraceError, AttributeError):
     """Something looked at the value of a traced tensor (also an AttributeError, so that `hasattr` works)."""
 
 
@@ -77,7 +77,7 @@ class Symbol:
 
 
     def __getattr__(self, name: str) -> Any:
-        raise NoValue(
+        raise NoValueError(
             message(
                 "a compiled function cannot look at values while it is recorded",
                 f"the value's {name} was asked for, of a tensor of shape {list(self.var.shape)}",
@@ -90,7 +90,8 @@ class Tracer:
     """One running recording: the graph so far, and the outside tensors that it met.
 
     captured     outside tensors and arrays that ops read, with their variables
-    substitutes  for an outside tensor (by id) the traced tensor that stands for it: a write replaced it, or it
+    substitutes  for an outside tensor (by id) the traced tensor that stands for it: a write replaced it, or
+                 it
                  is differentiated
     written      the outside tensors that were written into
     """
@@ -104,7 +105,7 @@ class Tracer:
         self.lines = lines
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Generator[None]:
         """While recording, every op comes here, also one on tensors of the surroundings only."""
         before = state.tracer
         state.update(tracer=self)
@@ -114,7 +115,7 @@ class Tracer:
             state.update(tracer=before)
 
     @contextmanager
-    def standing_for(self, outside: Sequence[Tensor], inside: Sequence[Any]) -> Iterator[None]:
+    def standing_for(self, outside: Sequence[Tensor], inside: Sequence[Any]) -> Generator[None]:
         """Let traced tensors stand for outside ones."""
         before = {id(t): self.substitutes.get(id(t)) for t in outside}
         self.substitutes.update((id(t), x) for t, x in zip(outside, inside, strict=True))
@@ -172,11 +173,14 @@ class Tracer:
         if any(isinstance(a, BatchedTensor) for a in args):
             return run_batched(op, args, params)
         out = self.record(op, args, params)
-        if state.grad and op.differentiable and any(isinstance(a, Tensor) and a.node is not None for a in args):
+        followed = any(isinstance(a, Tensor) and a.node is not None for a in args)
+        if state.grad and op.differentiable and followed:
             return follow(op, args, params, out)
         return out
 
-    def write(self, call: Callable[..., Any], t: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    def write(
+        self, call: Callable[..., Any], t: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Tensor:
         """An in-place op on an outside tensor: from here on its result stands for the tensor."""
         inside = self.substitutes.get(id(t))
         if inside is None:
@@ -237,11 +241,12 @@ class TracedTensor(Tensor):
         if result.value.dtype != self.value.dtype:
             result = result.to(self.dtype)
         tracer = self.value.tracer
-        self.value = result.value if isinstance(result, TracedTensor) else Symbol(tracer.variable(result), tracer)
+        traced = isinstance(result, TracedTensor)
+        self.value = result.value if traced else Symbol(tracer.variable(result), tracer)
         self.node = result.node
         return self
 
-    def foreign_function(self, function: Any, args: tuple[Any, ...]) -> Any:
+    def foreign_function(self, function: Any, _args: tuple[Any, ...]) -> Any:
         """Custom Functions run Python code on values."""
         raise TraceError(
             message(
@@ -333,7 +338,8 @@ def trace(function: Callable[..., Any], avals: Sequence[Any], lines: bool = True
             message(
                 "a compiled function cannot draw random numbers",
                 "the draw would be made once, when the function is recorded, and repeated in every call",
-                "draw outside and pass the numbers in; for averages over random inputs see pullback.sensitivity",
+                "draw outside and pass the numbers in; for averages over random inputs see "
+                "pullback.sensitivity",
             )
         )
     for out in outs:

@@ -1,7 +1,7 @@
 """Values that are the same in all lanes, computed in NumPy exactly as a kernel would.
 
-Only correctly rounded ops are taken, so both agree to the bit. Read `value_of`. May import `compiler.program`,
-`compiler.build`.
+Only correctly rounded ops are taken, so both agree to the bit. Read `value_of`. May import
+`compiler.program`, `compiler.build`.
 """
 
 from __future__ import annotations

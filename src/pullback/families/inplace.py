@@ -65,7 +65,7 @@ def in_place(  # noqa: C901 - the common write is written out, flat
     ufunc = _ufunc_of(op)
     reads_old = op is None or op.keeps_arg(0)
 
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: C901 - the same
         if (
             ufunc is not None
             and (type(self) is Tensor or type(self) is Parameter)

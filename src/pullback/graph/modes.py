@@ -48,8 +48,8 @@ class State(threading.local):
         """Set flags and derive `mode` from them."""
         for name, value in flags.items():
             setattr(self, name, value)
-        careful = self.inference or self.tracer is not None or (self.grad and (self.anomaly or self.lines or bool(self.saved_hooks)))
         self.extras = self.anomaly or self.lines or bool(self.saved_hooks)
+        careful = self.inference or self.tracer is not None or (self.grad and self.extras)
         self.inside = bool(self.levels) or self.transforms > 0
         self.mode = CAREFUL if careful else (ON if self.grad else OFF)
 

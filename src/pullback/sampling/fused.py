@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from pullback.compiler.build import Builder
-from pullback.compiler.cells import Cells, code_of
-from pullback.compiler.scalars import is_finite
+from pullback.compiler.cells import Cells, code_of, scalar
 from pullback.compiler.graph import Graph, Var
-from pullback.compiler.lower import lower_graph
 from pullback.compiler.jit import compile_program
+from pullback.compiler.lower import lower_graph
 from pullback.compiler.program import Array, Program, Value
+from pullback.compiler.scalars import is_finite
 from pullback.compiler.trace import trace
 from pullback.compiler.uniform import computable
 from pullback.func.derivatives import vjp
@@ -146,7 +146,7 @@ class SampleProgram:
             v = recorded.graph.inputs[-1]
             cells.append(self._upstream(v, upstream))
         outs = lower_graph(b, recorded.graph, cells)
-        self.value: Value = outs[0].grid[()]
+        self.value = scalar(outs[0])
         self.gradients: list[Value] = [v for c in outs[1 : 1 + recorded.gradients] for v in c.flat]
         self.inputs: list[Value] = [v for c in outs[1 + recorded.gradients :] for v in c.flat]
 
@@ -218,7 +218,8 @@ class SumsProgram(SampleProgram):
             self.first_invalid = b.accumulate("first", wrong)
         if not omit:
             valid = b.const(True, "b1")
-        self.entries = [self._entry(v, i, valid, code, i == 0) for i, v in enumerate((self.value, *self.gradients))]
+        summed = (self.value, *self.gradients)
+        self.entries = [self._entry(v, i, valid, code, i == 0) for i, v in enumerate(summed)]
         self.kernel = compile_program(self.program)
 
     def _entry(self, v: Value, i: int, valid: Value, code: str, is_value: bool) -> Entry:
@@ -226,7 +227,8 @@ class SumsProgram(SampleProgram):
         if v.op == "const":
             return Entry(constant=float(v.data))
         if v.op == "select" and computable(v.args[1]) and computable(v.args[2]):
-            return Entry(sides=v.args[1:], first=b.accumulate("count", b.op("and", valid, v.args[0])))
+            chosen, one, other = v.args
+            return Entry(sides=(one, other), first=b.accumulate("count", b.op("and", valid, chosen)))
         v = b.cast(v, code)
         zero = b.const(0, code)
         off = b.select(valid, b.op("sub", v, b.load(self.centres, i, (-1e30, 1e30))), zero)

@@ -66,9 +66,8 @@ class Fused:
             range(i, min(i + together, problem.cells)) for i in range(0, problem.cells, together)
         ]
         self.sources = [self._source(i) for i in range(len(problem.arguments))]
-        self.computed = any(
-            isinstance(a, Random) and s.kind == "lanes" for s, a in zip(self.sources, problem.arguments, strict=True)
-        )
+        pairs = zip(self.sources, problem.arguments, strict=True)
+        self.computed = any(isinstance(a, Random) and s.kind == "lanes" for s, a in pairs)
         v = problem.upstream
         self.upstream = None if v is None else np.ascontiguousarray(v, self.dtype)
         self.arrays = self._arrays()
@@ -138,7 +137,8 @@ class Fused:
         return out
 
     def _tables(self, cells: range, centres: Any) -> tuple[Any, list[Any]]:
-        """The addresses of the kernel's arrays, one row per cell, and the arrays that are the same for all samples.
+        """The addresses of the kernel's arrays, one row per cell, and the arrays that are the same for all
+        samples.
 
         The places of computed values are filled in later.
         """
@@ -215,11 +215,11 @@ class Fused:
         sums = self._sums(raw, np.array([float(n)]), zero, uniform)
         mean = np.concatenate([sums.values[:, 0, :1], sums.entries[:, 0, 0]], axis=1)
         mean /= np.maximum(sums.counts[:, 0, :1], 1.0)
-        keep = self.summed & np.isfinite(mean) & (np.abs(mean) < 1e30)  # noqa: PLR2004
+        keep = self.summed & np.isfinite(mean) & (np.abs(mean) < 1e30)
         return np.where(keep, mean, 0.0).astype(self.dtype)
 
     def _run(self, cells: range, first: int, last: int, block: int, centres: Any) -> tuple[Any, list[Any]]:
-        """The accumulators (cells, blocks, .), and the arrays that are the same for all samples, cell by cell."""
+        """The accumulators (cells, blocks, .), and per cell the arrays that are the same for all samples."""
         p, kernel = self.problem, self.sums.kernel
         step = COMPUTED * block if self.computed else last - first
         width = max(len(kernel.program.accumulators), 1)

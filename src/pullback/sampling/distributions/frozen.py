@@ -107,10 +107,13 @@ class Frozen(Distribution):
         return bool(np.all(ends <= 1e-8 * self.rv.pdf(self.rv.ppf(0.5))))
 
     def score(self, x: Any) -> Any:
-        """-d/dx log p by a central difference of fourth order over 1/1000 of the standard deviation."""
+        """-d/dx log p by a central difference of fourth order over 1/1000 of the standard deviation, or what
+        the distance to the ends of the support allows.
+        """
         if self.discrete:
             return super().score(x)
-        h = 1e-3 * self.rv.std()
+        low, high = self.rv.support()
+        h = np.minimum(1e-3 * self.rv.std(), np.minimum(x - low, high - x) / 4)
         p = self.rv.logpdf
         return -(8 * (p(x + h) - p(x - h)) - (p(x + 2 * h) - p(x - 2 * h))) / (12 * h)
 
