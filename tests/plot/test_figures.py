@@ -291,6 +291,18 @@ class TestConvergence:
             plot.convergence(result)
 
 
+def test_an_entry_along_which_f_jumps_has_no_interval_and_says_so(plt):
+    result = single()
+    result.stderr[2] = np.inf
+    assert [t.get_text() for t in plot.bars(result).texts] == ["f jumps: no interval"]
+    ax = plot.convergence(result, [0, 2])
+    assert words(ax) == ["x[0]", "x[2] (f jumps: no interval)"]
+    assert len(ax.collections) == 1
+    many = relu_sweep()
+    many.stderr[:, 3] = np.inf
+    assert "x[3] (f jumps: no interval)" in words(plot.sweep(many))
+
+
 class TestBars:
     def test_bars_have_the_lengths_of_the_means(self, plt):
         result = single()

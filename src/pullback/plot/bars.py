@@ -27,7 +27,8 @@ def bars(
 ) -> Any:
     """Draw one horizontal bar per entry of the gradient: its mean, with the interval.
 
-    Entries whose gradient was zero in every sample say so in words, since no bar can.
+    Entries whose gradient was zero in every sample say so in words, since no bar can; so do those without an
+    interval, along which f jumps.
 
     Args:
         result: a `Sensitivity`.
@@ -57,10 +58,11 @@ def bars(
     ax.errorbar(middle, places, xerr=whiskers, fmt="none", color="black", capsize=3, lw=1.2)
     ax.axvline(0.0, color=style.GREY, lw=1.0)
     for place, column in zip(places, chosen, strict=True):
-        if mean[column] == 0.0 and table.stderr[row, column] == 0.0:
+        words = _words(mean[column], table.stderr[row, column])
+        if words:
             ax.annotate(
-                "exactly zero",
-                (0.0, place),
+                words,
+                (max(mean[column], 0.0), place),
                 xytext=(5, 0),
                 textcoords="offset points",
                 va="center",
@@ -74,3 +76,10 @@ def bars(
     more = f"; {left_out} smaller ones not drawn" if left_out else ""
     ax.set_xlabel(f"mean gradient ({style.interval_words(table.confidence)}s{more})")
     return ax
+
+
+def _words(mean: float, stderr: float) -> str:
+    """What a bar cannot show."""
+    if np.isinf(stderr):
+        return style.JUMPS
+    return "exactly zero" if mean == 0.0 and stderr == 0.0 else ""

@@ -64,8 +64,11 @@ def convergence(
     for number, column in enumerate(chosen):
         colour = style.COLOURS[number % len(style.COLOURS)]
         middle, half = found.mean[:, number], z * found.stderr[:, number]
-        ax.fill_between(found.samples, middle - half, middle + half, color=colour, alpha=0.22, lw=0)
-        ax.plot(found.samples, middle, **{"color": colour, "lw": 1.6, "label": table.labels[column], **line})
+        jumps = np.isinf(table.stderr[row, column])
+        if not jumps:
+            ax.fill_between(found.samples, middle - half, middle + half, color=colour, alpha=0.22, lw=0)
+        label = table.labels[column] + (f" ({style.JUMPS})" if jumps else "")
+        ax.plot(found.samples, middle, **{"color": colour, "lw": 1.6, "label": label, **line})
     expected = np.ravel(np.asarray([] if truth is None else truth, dtype=np.float64))
     for number, value in enumerate(expected):
         colour = style.COLOURS[number % len(style.COLOURS)] if len(expected) > 1 else "black"

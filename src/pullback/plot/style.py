@@ -14,6 +14,8 @@ from typing import Any
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000", "#8C7A00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# said where the standard error is infinite: the samples do not show how far off the mean is
+JUMPS = "f jumps: no interval"
 GREY, PALE = "#6E6E6E", "#E3E3E3"
 
 

@@ -51,6 +51,7 @@ def sweep(
     table = tabulate(result, confidence)
     rows = _rows(table, at)
     chosen, silent, left_out = _choose(table, rows, entries)
+    jumps = np.isinf(table.stderr[rows]).any(axis=0)
     ax = style.axes(ax)
     if expected is not None:
         _expected(ax, across.values, expected, len(chosen))
@@ -60,7 +61,7 @@ def sweep(
         options = {
             "fmt": style.MARKERS[number % MOST],
             "color": style.COLOURS[number % MOST],
-            "label": table.labels[column],
+            "label": table.labels[column] + (f" ({style.JUMPS})" if jumps[column] else ""),
             "markersize": 5,
             "linewidth": 1.3,
             "linestyle": "none" if expected is not None else "-",

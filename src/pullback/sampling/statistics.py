@@ -164,16 +164,27 @@ class Groups:
         self.counts = np.zeros(len(self.sums))
         self._done = 0
 
-    def add(self, columns: Any) -> None:
-        """Take in consecutive samples, (n, columns)."""
-        n = len(columns)
-        if not n:
-            return
+    def _next(self, n: int) -> tuple[Any, Any]:
+        """Of the next n samples: the groups that they meet, and where each one's part starts."""
         group = (self._done + np.arange(n)) // self.size
         starts = np.flatnonzero(np.diff(group, prepend=-1))
-        self.sums[group[starts]] += np.add.reduceat(columns, starts, axis=0)
         self.counts[group[starts]] += np.diff(starts, append=n)
         self._done += n
+        return group[starts], starts
+
+    def add(self, columns: Any) -> None:
+        """Take in consecutive samples, (n, columns)."""
+        if len(columns):
+            met, starts = self._next(len(columns))
+            self.sums[met] += np.add.reduceat(columns, starts, axis=0)
+
+    def add_outer(self, g: Any) -> None:
+        """Take in the outer products of consecutive vectors g (n, m), as m * m columns."""
+        if len(g):
+            met, starts = self._next(len(g))
+            for group, start, stop in zip(met, starts, [*starts[1:], len(g)], strict=True):
+                part = g[start:stop]
+                self.sums[group] += (part.T @ part).ravel()
 
     def trimmed(self) -> tuple[Any, Any]:
         """(sums, counts) of the groups that got samples."""

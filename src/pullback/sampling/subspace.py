@@ -16,6 +16,7 @@ import numpy as np
 from pullback.errors import message
 from pullback.sampling.statistics import GROUPS, Groups, Interval, checked_confidence, clean_rows
 
+_DISTANCES = 20  # subspaces of more directions than these get no error: each costs a decomposition
 _MEMORY = 1 << 24  # float64 numbers that the groups of a bootstrap may take
 
 
@@ -28,7 +29,7 @@ class ActiveSubspace:
     activity_scores    (m,) for the first `dimension` directions
     eigenvalue_ranges  (low, high), each (m,): bootstrap percentiles at `confidence`
     score_ranges       (low, high), each (m,)
-    subspace_errors    (m - 1, 3): low, mean and high of the distance between the first k directions and
+    subspace_errors    (at most 20 of m - 1, 3): low, mean and high of the distance between the first k directions and
                        those of a resample, in row k - 1
     dimension          how many directions are kept: those before the widest gap, or as asked
     scale              (m,): what the gradient entries were multiplied by
@@ -124,10 +125,10 @@ def _scores(values: Any, vectors: Any, k: int) -> Any:
 
 
 def _distances(vectors: Any, resampled: Any) -> Any:
-    """(resamples, m - 1): sine of the largest angle between the first k directions, k = 1 ... m - 1."""
-    m = len(vectors)
-    out = np.empty((len(resampled), m - 1))
-    for k in range(1, m):
+    """(resamples, most): sine of the largest angle between the first k directions, k = 1 ... most."""
+    most = min(len(vectors) - 1, _DISTANCES)
+    out = np.empty((len(resampled), most))
+    for k in range(1, most + 1):
         cross = vectors[:, :k].T @ resampled[:, :, k:]
         out[:, k - 1] = np.linalg.norm(cross, ord=2, axis=(1, 2))
     return out
@@ -139,12 +140,8 @@ def _one_cell(
     m = len(scale)
     most = int(np.clip(_MEMORY // (m * m), 32, GROUPS))
     groups = Groups(result.samples, m * m, most)
-    for _, raw, _ in clean_rows(result.iterate(cell)):
-        g = raw * scale
-        step = max(1, (1 << 20) // (m * m))
-        for start in range(0, len(g), step):
-            part = g[start : start + step]
-            groups.add((part[:, :, None] * part[:, None, :]).reshape(len(part), m * m))
+    for _, g, _ in clean_rows(result.iterate(cell)):
+        groups.add_outer(g * scale)
     sums, counts = groups.trimmed()
     values, vectors = _eigen((sums.sum(0) / counts.sum()).reshape(m, m))
     k = _gap(values) if dimension is None else dimension
