@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from plot.standin import SLOPES, WEIGHTS, Result, relu_sweep, single
+import pullback
 from pullback import plot
 from pullback.plot.convergence import prefixes
 from pullback.plot.table import tabulate
@@ -346,6 +347,12 @@ class TestDescent:
         assert len(ax.collections) == 2  # filled and lines
         assert "minimum (2, -3)" in words(ax)
         assert len(plot.descent(PATH).collections) == 0
+
+    def test_a_minimum_knows_its_function(self, plt):
+        start = pullback.tensor([0.0, 0.0], dtype=pullback.float64)
+        ax = plot.descent(pullback.minimize(bowl, start, lr=0.1, max_iter=50))
+        assert len(ax.collections) == 2
+        assert ax.lines[0].get_xydata()[-1] == pytest.approx([2.0, -3.0], abs=1e-3)
 
     def test_heights_of_the_contours_are_values_of_the_function(self, plt):
         ax = plot.descent(PATH, bowl)

@@ -30,7 +30,7 @@ def descent(
 
     Args:
         result: of `pullback.minimize` with `record=True`: `path` of shape (n, 2).
-        f: the function, from a tensor of shape (2,) to a scalar; without it there are no contours. It is
+        f: the function, from a tensor of shape (2,) to a scalar; default: the one that went down. It is
             called once for each of 60 x 60 points.
         minimum: where the minimum is, if it is known, shape (2,): a star.
         levels: how many contour lines.
@@ -49,6 +49,7 @@ def descent(
     ax = style.axes(ax)
     star = None if minimum is None else np.asarray(minimum, dtype=np.float64)
     sides = _window(path if star is None else np.vstack([path, star]))
+    f = getattr(result, "function", None) if f is None else f
     if f is not None:
         _contours(ax, f, sides, levels)
     ax.plot(path[:, 0], path[:, 1], **{"color": style.RED, "lw": 1.8, "zorder": 3, **line})

@@ -51,7 +51,7 @@ def sweep(
     table = tabulate(result, confidence)
     rows = _rows(table, at)
     chosen, silent, left_out = _choose(table, rows, entries)
-    jumps = np.isinf(table.stderr[rows]).any(axis=0)
+    jumps: Any = np.isinf(table.stderr[rows]).any(axis=0)
     ax = style.axes(ax)
     if expected is not None:
         _expected(ax, across.values, expected, len(chosen))
