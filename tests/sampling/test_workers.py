@@ -1,6 +1,7 @@
 """Who computes: executors of any kind, a Dask client, and what is said where one cannot."""
 
 import pickle
+import sys
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np

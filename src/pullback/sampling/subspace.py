@@ -29,8 +29,8 @@ class ActiveSubspace:
     activity_scores    (m,) for the first `dimension` directions
     eigenvalue_ranges  (low, high), each (m,): bootstrap percentiles at `confidence`
     score_ranges       (low, high), each (m,)
-    subspace_errors    (at most 20 of m - 1, 3): low, mean and high of the distance between the first k directions and
-                       those of a resample, in row k - 1
+    subspace_errors    (min(m - 1, 20), 3): low, mean and high of the distance between the first k directions
+                       and those of a resample, in row k - 1
     dimension          how many directions are kept: those before the widest gap, or as asked
     scale              (m,): what the gradient entries were multiplied by
     """
