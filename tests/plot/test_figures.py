@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from plot.standin import SLOPES, WEIGHTS, Result, relu_sweep, single
 import pullback
+from plot.standin import SLOPES, WEIGHTS, Result, relu_sweep, single
 from pullback import plot
 from pullback.plot.convergence import prefixes
 from pullback.plot.table import tabulate
