@@ -1,4 +1,4 @@
-"""A `Sensitivity` made with NumPy from a function, its gradient and the law of its input: no engine needed."""
+"""A `Sensitivity` made with NumPy from a function, its gradient and its input's law: no engine needed."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def ishigami_gradient(x):
 
 def result_of(values, gradients, inputs, laws, shapes, names=None, chunk=700, **more):
     """values (cells, n), gradients (cells, n, m), inputs (cells, n, m); leading axes come from `more`."""
-    cells, n, _ = gradients.shape
+    n = gradients.shape[1]
     each = tuple(len(e) for e in more.get("each", ()))
     leading = (*each, len(more["upstream"])) if more.get("stacked") else each
 

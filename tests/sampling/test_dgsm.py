@@ -109,7 +109,8 @@ def test_ishigami():
     np.testing.assert_allclose(upper, [2.2304, 7.0786, 3.1745], atol=1e-4)
     # the bracket holds the total indices
     total = [0.5576, 0.4424, 0.2437]
-    assert np.all(d.lower_bound <= total) and np.all(total <= d.upper_bound)
+    assert np.all(d.lower_bound <= total)
+    assert np.all(total <= d.upper_bound)
     assert d.var_y == pytest.approx(ISHIGAMI_VARIANCE, rel=0.03)
 
 
@@ -135,7 +136,8 @@ def test_a_linear_function_is_bracketed_tightly(law):
         assert np.all(covered(d.upper_interval, share))
     else:
         tight = c**2 * law.poincare / (c**2 * law.variance).sum()
-        assert np.all(covered(d.upper_interval, tight)) and np.all(tight >= share * (1 - 1e-12))
+        assert np.all(covered(d.upper_interval, tight))
+        assert np.all(tight >= share * (1 - 1e-12))
 
 
 def test_uniform_laws_meet_the_constant_on_their_worst_function():
@@ -159,7 +161,8 @@ def test_which_bound_an_input_gets():
     ]
     d = result_of(x.sum(2), np.ones((1, n, 6)), x, laws, [(), (), (), (2,), ()], names=tuple("abcde")).dgsm()
     assert d.bounds == ("poincare", "stein", "none", "none", "none", "none")
-    assert np.isfinite(d.upper_bound[:2]).all() and np.isnan(d.upper_bound[2:]).all()
+    assert np.isfinite(d.upper_bound[:2]).all()
+    assert np.isnan(d.upper_bound[2:]).all()
     assert np.isfinite(d.nu).all()
     assert d.labels == ("a", "b", "c", "d[0]", "d[1]", "e")
 
@@ -202,12 +205,13 @@ def test_samples_that_are_not_finite_are_left_out():
 
 def test_names_of_other_libraries_and_plain_data():
     d = wave(500, 0)
-    assert d.vi is d.nu and d.dgsm is d.upper_bound and d.names == ("x",)
+    assert d.vi is d.nu
+    assert d.dgsm is d.upper_bound
+    assert d.names == ("x",)
     x = study(lambda x: x[:, 0], np.ones_like, WAVE, 500, 0).rows()[2]
     g2 = (np.cos(x / 10) / 10) ** 2
-    assert d.vi_std[0] == pytest.approx(g2.std(ddof=1)) and d.sigma[0] == pytest.approx(
-        (np.cos(x / 10) / 10).std(ddof=1)
-    )
+    assert d.vi_std[0] == pytest.approx(g2.std(ddof=1))
+    assert d.sigma[0] == pytest.approx((np.cos(x / 10) / 10).std(ddof=1))
     assert d.to_dict()["upper_interval"]["low"] == d.upper_interval.low.tolist()
     assert repr(d).startswith("Dgsm(x: ")
     with pytest.raises(ValueError, match='"delta" or "bootstrap"'):

@@ -11,11 +11,14 @@ from pullback.sampling.inputs import Each, Fixed, Given, Random, each, given, re
 
 def test_one_item_or_a_tuple():
     (a,) = resolve(D.Normal(0.0, 1.0))
-    assert isinstance(a, Random) and a.shape == () and a.first_slot == 0
+    assert isinstance(a, Random)
+    assert a.shape == ()
+    assert a.first_slot == 0
     kinds = resolve((D.Normal().expand((2, 3)), given(np.zeros((5, 4))), each([1.0, 2.0]), pb.ones(3), 2.0))
     assert [type(k) for k in kinds] == [Random, Given, Each, Fixed, Fixed]
     assert [tuple(k.shape) for k in kinds] == [(2, 3), (4,), (), (3,), ()]
-    assert kinds[1].samples == 5 and kinds[2].count == 2
+    assert kinds[1].samples == 5
+    assert kinds[2].count == 2
     assert [type(k) for k in resolve([D.Normal(), 1.0])] == [Random, Fixed]
 
 
@@ -29,7 +32,8 @@ def test_slots_number_the_random_numbers_in_order():
 def test_fixed_values_keep_their_dtype_and_lose_their_gradient():
     x = pb.ones(2, dtype=pb.float64, requires_grad=True)
     (a,) = resolve(x)
-    assert a.tensor.dtype == pb.float64 and not a.tensor.requires_grad
+    assert a.tensor.dtype == pb.float64
+    assert not a.tensor.requires_grad
     assert resolve(np.arange(3))[0].tensor.dtype == pb.int64
     assert resolve(([1.0, 2.0],))[0].tensor.shape == (2,)
 
@@ -52,14 +56,17 @@ def test_given_and_each_become_floats_and_keep_float32():
 def test_frozen_scipy_distributions():
     a, b = resolve((st.norm(6, 1), st.triang([0.2, 0.3])))
     assert a.distribution == D.Normal(6.0, 1.0)
-    assert isinstance(b.distribution, D.Frozen) and b.shape == (2,) and b.first_slot == 1
+    assert isinstance(b.distribution, D.Frozen)
+    assert b.shape == (2,)
+    assert b.first_slot == 1
 
 
 def test_salib_problem_is_one_vector_with_names():
     problem = {"num_vars": 2, "names": ["a", "b"], "bounds": [[0.0, 1.0], [-1.0, 3.0]]}
     (x,) = resolve(problem)
     assert x.distribution == D.Uniform([0.0, -1.0], [1.0, 3.0])
-    assert x.labels == ("a", "b") and x.shape == (2,)
+    assert x.labels == ("a", "b")
+    assert x.shape == (2,)
 
 
 def test_salib_kinds_against_scipy():

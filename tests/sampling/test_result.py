@@ -51,10 +51,14 @@ def test_interval_is_students(one):
 
 
 def test_axes_labels_and_entries(sweep):
-    assert sweep.leading == (2, 3) and sweep.shapes == ((2,), ()) and sweep.sizes == (2, 1)
+    assert sweep.leading == (2, 3)
+    assert sweep.shapes == ((2,), ())
+    assert sweep.sizes == (2, 1)
     assert sweep.labels == ("x[0]", "x[1]", "y")
     low, high = sweep.interval()
-    assert isinstance(low, tuple) and low[0].shape == (2, 3, 2) and high[1].shape == (2, 3)
+    assert isinstance(low, tuple)
+    assert low[0].shape == (2, 3, 2)
+    assert high[1].shape == (2, 3)
     assert [sweep.entry(i) for i in (1, -1, "y", (0, 1), (1,))] == [1, 2, 2, 1, 2]
     for wrong in (3, "z", (0, 2), (2, 0), 1.5):
         with pytest.raises(IndexError, match="no gradient entry"):
@@ -65,7 +69,8 @@ def test_axes_labels_and_entries(sweep):
 
 def test_rows_are_the_first_samples(sweep):
     f, g, x = sweep.rows(cell=4, limit=750)
-    assert f.shape == (500,) and g.shape == (500, 3)
+    assert f.shape == (500,)
+    assert g.shape == (500, 3)
     np.testing.assert_array_equal(g.mean(0), sweep.flat(sweep.mean)[1, 1])
     np.testing.assert_array_equal(sweep.rows(4, 10)[2], x[:10])
 
@@ -74,7 +79,8 @@ def test_records(sweep):
     rows = sweep.records()
     assert len(rows) == 18
     row = next(r for r in rows if (r["each_0"], r["upstream"], r["entry"]) == (1.5, 2, "y"))
-    assert row["mean"] == sweep.mean[1][1, 2] and row["low"] == sweep.interval()[0][1][1, 2]
+    assert row["mean"] == sweep.mean[1][1, 2]
+    assert row["low"] == sweep.interval()[0][1][1, 2]
     assert json.loads(json.dumps(rows)) == rows
     assert sweep.to_dict()["mean"][1] == sweep.mean[1].tolist()
 
@@ -114,14 +120,16 @@ def test_ratio_to_an_uncertain_zero_is_unbounded():
     found = result_of(g[None, :, 0], g[None], g[None], [None], [(2,)]).ratio(0, 1)
     assert (found.low, found.high) == (-np.inf, np.inf)
     value, error, _ = ratio_interval(np.array([1.0, 0.0]), np.eye(2), 2.0, "fieller")
-    assert np.isnan(value) and np.isnan(error)
+    assert np.isnan(value)
+    assert np.isnan(error)
     with pytest.raises(ValueError, match="fieller"):
         ratio_interval(np.ones(2), np.eye(2), 2.0, "exact")
 
 
 def test_ratio_of_every_cell(sweep):
     found = sweep.ratio("y", (0, 0))
-    assert found.value.shape == (2, 3) and found.labels == ("y", "x[0]")
+    assert found.value.shape == (2, 3)
+    assert found.labels == ("y", "x[0]")
     np.testing.assert_allclose(found.value, sweep.mean[1] / sweep.mean[0][..., 0], rtol=1e-14)
     assert np.all((found.low < found.value) & (found.value < found.high))
 
@@ -165,7 +173,8 @@ def test_groups_keep_the_sums():
     for i in range(0, 1003, 91):
         groups.add(a[i : i + 91])
     sums, counts = groups.trimmed()
-    assert groups.size == 21 and counts.tolist() == [21] * 47 + [16]
+    assert groups.size == 21
+    assert counts.tolist() == [21] * 47 + [16]
     np.testing.assert_allclose(sums[3], a[63:84].sum(0))
 
 
@@ -207,8 +216,10 @@ def test_save_and_load_keep_every_bit(sweep, tmp_path, suffix):
             np.testing.assert_array_equal(value, other, err_msg=name)
         elif name != "invalid":
             assert value == other, name
-    assert back.invalid.op == invalid.op and np.isnan(back.invalid.inputs[0][0])
-    assert back.jumps == (JUMP,) and isinstance(back.stderr, tuple)
+    assert back.invalid.op == invalid.op
+    assert np.isnan(back.invalid.inputs[0][0])
+    assert back.jumps == (JUMP,)
+    assert isinstance(back.stderr, tuple)
     np.testing.assert_array_equal(back.interval()[0][0], full.interval()[0][0])
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     with pytest.raises(RuntimeError, match="keeps sums and no samples"):
@@ -220,7 +231,9 @@ def test_scalar_results_survive_files(tmp_path):
     for suffix in (".json", ".npz"):
         r.save(tmp_path / f"r{suffix}")
         back = Sensitivity.load(tmp_path / f"r{suffix}")
-        assert np.shape(back.mean) == () and back.mean == 1.0 and back.labels == ("x",)
+        assert np.shape(back.mean) == ()
+        assert back.mean == 1.0
+        assert back.labels == ("x",)
     assert json.loads((tmp_path / "r.json").read_text())["seed"] == 0
 
 
@@ -259,7 +272,8 @@ def test_a_failed_save_leaves_the_old_file(one, tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="disk full"):
         one.save(path)
-    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_pickle_leaves_the_samples_behind(one):
@@ -272,10 +286,12 @@ def test_pickle_leaves_the_samples_behind(one):
 
 
 def test_repr_is_one_line_and_says_what_is_wrong(one, sweep):
-    assert repr(one).startswith("Sensitivity(x[0]=") and "samples=2,000, seed=0" in repr(one)
+    assert repr(one).startswith("Sensitivity(x[0]=")
+    assert "samples=2,000, seed=0" in repr(one)
     assert "2x3 cells of 3 entries" in repr(sweep)
     bad = Sensitivity(**{**one.state(), "jumps": (JUMP,), "invalid": Invalid(5, 2), "partial": True})
-    assert "1 jumps missed, 5 invalid, partial" in repr(bad) and "\n" not in repr(bad)
+    assert "1 jumps missed, 5 invalid, partial" in repr(bad)
+    assert "\n" not in repr(bad)
     assert bad.message.splitlines() == [
         "floor jumps",
         "5 samples are not finite; the first is number 2",
@@ -288,8 +304,10 @@ def test_html_is_escaped_and_shows_warnings(one):
     names = ("<x>",)
     bad = Sensitivity(**{**one.state(), "names": names, "labels": (), "partial": True})
     html = bad._repr_html_()
-    assert "&lt;x&gt;[0]" in html and "<x>" not in html
-    assert "stopped early" in html and html.count("<tr>") == 4
+    assert "&lt;x&gt;[0]" in html
+    assert "<x>" not in html
+    assert "stopped early" in html
+    assert html.count("<tr>") == 4
 
 
 def test_results_are_frozen(one):

@@ -19,11 +19,14 @@ def ridge():
 
 def test_a_ridge_function_has_one_direction(ridge):
     a = ridge.active_subspace()
-    assert a.dimension == 1 and a.W1.shape == (3, 1) and a.W2.shape == (3, 2)
+    assert a.dimension == 1
+    assert a.W1.shape == (3, 1)
+    assert a.W2.shape == (3, 2)
     # the largest component is made positive
     np.testing.assert_allclose(a.W1[:, 0], -W, atol=1e-12)
     low, high = a.eigenvalue_ranges
-    assert low[0] < 27 < high[0] and np.all(a.eigenvalues[1:] < 1e-10)
+    assert low[0] < 27 < high[0]
+    assert np.all(a.eigenvalues[1:] < 1e-10)
     np.testing.assert_allclose(a.activity_scores, a.eigenvalues[0] * W**2, atol=1e-12)
     assert np.all(a.subspace_errors[0] < 1e-10)
     x = np.array([[1.0, 2.0, 3.0]])
@@ -94,8 +97,10 @@ def test_cells_and_plain_data():
     g = np.random.default_rng(0).normal(size=(2, 100, 2)) * np.array([1.0, 2.0])[:, None, None]
     r = result_of(g[..., 0], g, g, [None], [(2,)], upstream=np.eye(2), stacked=True)
     a = r.active_subspace(n_boot=5)
-    assert a.eigenvalues.shape == (2, 2) and a.eigenvalue_ranges.low.shape == (2, 2)
-    assert a.to_dict()["eigenvalues"] == a.eigenvalues.tolist() and "2 cells" in repr(a)
+    assert a.eigenvalues.shape == (2, 2)
+    assert a.eigenvalue_ranges.low.shape == (2, 2)
+    assert a.to_dict()["eigenvalues"] == a.eigenvalues.tolist()
+    assert "2 cells" in repr(a)
     with pytest.raises(ValueError, match="several cells"):
         _ = a.W1
 

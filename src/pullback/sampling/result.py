@@ -226,9 +226,9 @@ class Sensitivity:
         """mean[i] / mean[j] with its interval, for every cell; i and j are entries (`entry`).
 
         The two means share their samples, and the interval takes their correlation into account. method
-        "fieller" (Fieller 1954) also holds where the denominator is uncertain; it is (-inf, inf) where that may
-        be 0. "delta" is the symmetric interval of the linearised ratio. Either is (-inf, inf) where a jump of f
-        leaves a mean without a standard error.
+        "fieller" (Fieller 1954) also holds where the denominator is uncertain; it is (-inf, inf) where that
+        may be 0. "delta" is the symmetric interval of the linearised ratio. Either is (-inf, inf) where a
+        jump of f leaves a mean without a standard error.
         """
         level = self.confidence if confidence is None else confidence
         a, b = self.entry(i), self.entry(j)
