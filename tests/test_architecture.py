@@ -39,7 +39,7 @@ LAYERS = [
     ("optim", "utils", "serialization"),
     ("compiler.program",),
     ("compiler",),
-    ("descent", "sampling"),
+    ("descent", "distributions", "sampling"),
     ("plot",),
     ("compat",),
     ("cli", "cli_inputs", "cli_outputs", "cli_sensitivity", "__main__", ""),

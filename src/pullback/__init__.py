@@ -53,14 +53,14 @@ __version__ = "0.1.0"
 from pullback import autograd  # noqa: E402 - the rooms come after the names they use
 
 # rooms, and single names in them, that are imported on first use, so that `import pullback` stays light
-_ROOMS = {
-    **{n: n for n in ("compat", "func", "linalg", "nn", "optim", "plot", "random", "special", "utils")},
-    "distributions": "sampling.distributions",
-}
+_ROOMS = (
+    "compat", "compiler", "distributions", "func", "linalg", "nn", "optim", "plot", "random", "sampling",
+    "special", "utils",
+)  # fmt: skip
 _IN_ROOMS = {
     "vmap": "func", "dropout": "nn.functional", "save": "serialization", "load": "serialization",
     "compile": "compiler.api", "minimize": "descent", "sensitivity": "sampling.study",
-    "given": "sampling.inputs", "each": "sampling.inputs",
+    "given": "sampling.inputs", "each": "sampling.inputs", "Sensitivity": "sampling.result",
 }  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name in _ROOMS:
-        return importlib.import_module(f"pullback.{_ROOMS[name]}")
+        return importlib.import_module(f"pullback.{name}")
     if name in _IN_ROOMS:
         return getattr(importlib.import_module(f"pullback.{_IN_ROOMS[name]}"), name)
     from pullback.compat import missing

@@ -68,7 +68,10 @@ _ALIASES = {
     "utils.data.sampler": "utils.data",
 }
 # Single names that old programs use, and how they use them.
-_NAMES = {"autograd": {"Variable": "pullback.compat.variable"}}
+_NAMES = {
+    "": {"compile": "pullback.compat.eager"},
+    "autograd": {"Variable": "pullback.compat.variable"},
+}
 _NOTHING = object()
 
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from pullback.compiler import aliases
 from pullback.compiler.graph import Eqn, Graph, Var
 from pullback.errors import message, user_frame
 from pullback.families.calls import NUMBER, number_value
 from pullback.families.op import Absent, Op, make_node
+from pullback.families.structural import Structural
 from pullback.graph.modes import state
 from pullback.graph.node import Aval, Node, Slot
 from pullback.graph.tensor import Tensor, wrap
@@ -93,6 +95,7 @@ class Tracer:
     substitutes  for an outside tensor (by id) the traced tensor that stands for it: a write replaced it, or
                  it
                  is differentiated
+    shadows      for an outside tensor (by id) itself and the traced tensor that takes its place once it is written to
     written      the outside tensors that were written into
     """
 
@@ -101,6 +104,7 @@ class Tracer:
         self.graph = Graph()
         self.captured: dict[int, tuple[Any, Var]] = {}
         self.substitutes: dict[int, TracedTensor] = {}
+        self.shadows: dict[int, tuple[Tensor, TracedTensor]] = {}
         self.written: list[Tensor] = []
         self.lines = lines
 
@@ -175,8 +179,14 @@ class Tracer:
         out = self.record(op, args, params)
         followed = any(isinstance(a, Tensor) and a.node is not None for a in args)
         if state.grad and op.differentiable and followed:
-            return follow(op, args, params, out)
+            return follow(op, args, params, out, self.outer)
         return out
+
+    def outer(self, edge: Any) -> Any:
+        """Where a cotangent goes: for the shadow of an outside leaf it is the leaf itself."""
+        if not isinstance(edge, TracedTensor):
+            return edge
+        return next((t for t, inside in self.shadows.values() if inside is edge), edge)
 
     def write(
         self, call: Callable[..., Any], t: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -184,10 +194,10 @@ class Tracer:
         """An in-place op on an outside tensor: from here on its result stands for the tensor."""
         inside = self.substitutes.get(id(t))
         if inside is None:
-            inside = self.tensor(self.capture(t))
+            inside = self.shadow(t)
             inside.node = t.node
             self.written.append(t)
-        result = call(inside, *args, **kwargs)
+        result = call(inside.snapshot(), *args, **kwargs)
         self.substitutes[id(t)] = inside.become(result, "an in-place op")
         return t
 
@@ -197,10 +207,28 @@ class Tracer:
         out = self.types(op, avals, params)
         several = isinstance(out, tuple)
         outs = tuple(Var(tuple(o.shape), np.dtype(o.dtype)) for o in (out if several else (out,)))
+        shares = op.is_view if isinstance(op, Structural) else False
         frame = user_frame() if self.lines else None
         line = None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
         self.graph.eqns.append(Eqn(op, tuple(map(self.variable, args)), params, outs, line))
-        return tuple(map(self.tensor, outs)) if several else self.tensor(outs[0])
+        made = tuple(map(self.tensor, outs)) if several else self.tensor(outs[0])
+        if (shares or op.name == "unsafe_view") and isinstance(args[0], Tensor):
+            aliases.link(args[0] if isinstance(args[0], TracedTensor) else self.shadow(args[0]), made, op, params)
+        return made
+
+    def shadow(self, t: Tensor) -> TracedTensor:
+        """What stands for an outside tensor where its memory is written to."""
+        if id(t) not in self.shadows:
+            self.shadows[id(t)] = (t, self.tensor(self.capture(t)))
+        return self.shadows[id(t)][1]
+
+    def notice(self) -> None:
+        """After a write through a view: the outside tensors whose memory it reached are replaced too."""
+        for key, (t, inside) in self.shadows.items():
+            if key not in self.substitutes and inside.value.var is not self.captured[key][1]:
+                inside.node = t.node
+                self.substitutes[key] = inside
+                self.written.append(t)
 
     def types(self, op: Op, avals: list[Any], params: dict[str, Any]) -> Any:
         """Shape and dtype of the output(s)."""
@@ -216,7 +244,12 @@ class Tracer:
 
 
 class TracedTensor(Tensor):
-    """A tensor without values inside a function that is being recorded."""
+    """A tensor without values inside a function that is being recorded.
+
+    view_of   its part of the memory that it shares with others (`aliases`), where there are any
+    """
+
+    view_of: Any = None
 
     def foreign(self, op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Record an op that has a traced argument; below a running vmap it goes through its batch rule."""
@@ -243,7 +276,12 @@ class TracedTensor(Tensor):
         tracer = self.value.tracer
         traced = isinstance(result, TracedTensor)
         self.value = result.value if traced else Symbol(tracer.variable(result), tracer)
-        self.node = result.node
+        # as in eager code, a write that is not recorded leaves a tensor's place in the graph as it is
+        if state.grad or self.node is None:
+            self.node = result.node
+        if self.view_of is not None:
+            aliases.spread(self)
+            tracer.notice()
         return self
 
     def foreign_function(self, function: Any, _args: tuple[Any, ...]) -> Any:
@@ -255,6 +293,13 @@ class TracedTensor(Tensor):
                 "write it with pullback's ops, or call it outside the compiled function",
             )
         )
+
+    def detach(self) -> Tensor:
+        """The same entries, followed by nobody; a write to them reaches this tensor too."""
+        t = self.snapshot()
+        t.node = None
+        aliases.link_detached(self, t)
+        return t
 
     def snapshot(self) -> TracedTensor:
         """The tensor as it is now, which a later write does not change."""
@@ -299,11 +344,16 @@ class TracedTensor(Tensor):
         return self.new_filled(1)
 
 
-def follow(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> Any:
+def follow(
+    op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, outer: Callable[[Any], Any] = lambda edge: edge
+) -> Any:
     """Record a node on traced tensors: its rules will run on tensors, and be traced."""
     outs: tuple[Any, ...] = out if isinstance(out, tuple) else (out,)
     node = make_node(op, args, params, out if isinstance(out, tuple) else outs[0])
     node.lanes = node.special = True
+    node.edges = tuple(map(outer, node.edges))
+    # rules read what the arguments are now: a later write in place makes new values
+    node.args = tuple(a.snapshot() if isinstance(a, TracedTensor) else a for a in node.args)
     if hasattr(op, "partials"):
         node.meta = tuple((a.value.shape, a.value.dtype) if isinstance(a, Tensor) else None for a in args)
         node.args = tuple(

@@ -158,11 +158,6 @@ def _apply(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
     return self.copy_(as_tensor(flat.reshape(self.value.shape)))
 
 
-def compile(model: Any = None, **_options: Any) -> Any:
-    """torch.compile: hands the function back; pullback runs it eagerly."""
-    return model if model is not None else (lambda f: f)
-
-
 def set_default_tensor_type(t: Any) -> None:
     """The old spelling of `set_default_dtype`."""
     word = t if isinstance(t, str) else t.__name__
@@ -183,7 +178,6 @@ PUBLIC: dict[str, Any] = {
     "isreal": isreal,
     "result_type": result_type,
     "can_cast": can_cast,
-    "compile": compile,
     "set_default_tensor_type": set_default_tensor_type,
     "get_num_threads": lambda: (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
