@@ -17,6 +17,7 @@ JOBS ?= 2
 PEERS ?= 0
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SAMPLING_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -76,6 +77,7 @@ slow: $(TESTING)
 
 bench: $(BENCHING)
 	@$(BIN)/python benchmarks/eager.py $(BENCH_ARGS)
+	@$(BIN)/python benchmarks/sampling.py $(SAMPLING_ARGS)
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
