@@ -33,7 +33,9 @@ class View:
 
     __slots__ = ("cut", "found", "k", "memory", "op", "params", "parent")
 
-    def __init__(self, memory: Memory, parent: View | None = None, op: Any = None, params: Any = None, k: Any = None):
+    def __init__(
+        self, memory: Memory, parent: View | None = None, op: Any = None, params: Any = None, k: Any = None
+    ):
         self.memory, self.parent, self.op, self.params, self.k = memory, parent, op, params, k
         self.cut = parent is not None and parent.cut
         self.found: Any = None
