@@ -33,7 +33,6 @@ __version__ = TorchVersion("2.13.0+pullback")  # the torch release whose behavio
 _SHARED = frozenset(
     [
         "autograd",
-        "distributions",
         "fft",
         "func",
         "linalg",
@@ -72,6 +71,8 @@ _NAMES = {
     "": {"compile": "pullback.compat.eager"},
     "autograd": {"Variable": "pullback.compat.variable"},
 }
+# names of the engine that torch does not have
+_OWN = frozenset({"Sensitivity", "each", "given", "minimize", "sensitivity"})
 _NOTHING = object()
 
 
@@ -213,7 +214,8 @@ class Replacement:
         if file := _NAMES.get(_alias(path), {}).get(name):
             return getattr(importlib.import_module(file), name), True
         for source in self._sources(path):
-            value = _NOTHING if name.startswith("_") else getattr(source, name, _NOTHING)
+            own = name.startswith("_") or (not path and name in _OWN)
+            value = _NOTHING if own else getattr(source, name, _NOTHING)
             if value is not _NOTHING and not isinstance(value, ModuleType):
                 return value, name in vars(source) and callable(value)
         return _NOTHING, False
