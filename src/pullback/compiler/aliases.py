@@ -1,4 +1,4 @@
-"""Shared memory while recording: a traced tensor has none, so that a write must be told to its views and its base.
+"""Shared memory while recording: a traced tensor has none, so a write must be told to its views and its base.
 
 Every view op on a traced tensor is noted (`link`). A write into one of them makes the whole anew, and every
 tensor that shares it reads its entries from there (`spread`); what nobody reads later drops out as dead code.
@@ -35,7 +35,7 @@ class View:
 
     def __init__(
         self, memory: Memory, parent: View | None = None, op: Any = None, params: Any = None, k: Any = None
-    ):
+    ) -> None:
         self.memory, self.parent, self.op, self.params, self.k = memory, parent, op, params, k
         self.cut = parent is not None and parent.cut
         self.found: Any = None

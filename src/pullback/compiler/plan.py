@@ -144,6 +144,13 @@ class Plan:
     graph: Graph
     steps: list[Any]
     notes: list[str] = field(default_factory=list[str])
+    loose: list[int] = field(default_factory=list[int])
+
+    def __post_init__(self) -> None:
+        """Find the outputs that may share memory with an input, a constant or another output."""
+        made = {v for s in self.steps if isinstance(s, NativeStep) for v in s.writes}
+        outputs = self.graph.outputs
+        self.loose = [i for i, v in enumerate(outputs) if v not in made or v in outputs[:i]]
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The outputs as arrays."""
@@ -155,7 +162,12 @@ class Plan:
                 step.run(env)
         finally:
             loud(token)
-        return [env[v] for v in self.graph.outputs]
+        outs = [env[v] for v in self.graph.outputs]
+        for i in self.loose:
+            others = (*inputs, *self.graph.consts.values(), *outs[:i], *outs[i + 1 :])
+            if any(np.may_share_memory(outs[i], x) for x in others):
+                outs[i] = np.array(outs[i])
+        return outs
 
 
 def build_plan(graph: Graph, only_whole: bool = False) -> Plan | None:

@@ -77,7 +77,6 @@ class Symbol:
             steps.append(steps[-1] * n)
         return tuple(reversed(steps)) if self.var.shape else ()
 
-
     def __getattr__(self, name: str) -> Any:
         raise NoValueError(
             message(
@@ -95,7 +94,8 @@ class Tracer:
     substitutes  for an outside tensor (by id) the traced tensor that stands for it: a write replaced it, or
                  it
                  is differentiated
-    shadows      for an outside tensor (by id) itself and the traced tensor that takes its place once it is written to
+    shadows      for an outside tensor (by id) itself and what takes its place once it is written
+    grads        the .grad that outside tensors (by id) had
     written      the outside tensors that were written into
     """
 
@@ -106,6 +106,7 @@ class Tracer:
         self.substitutes: dict[int, TracedTensor] = {}
         self.shadows: dict[int, tuple[Tensor, TracedTensor]] = {}
         self.written: list[Tensor] = []
+        self.grads: dict[int, Tensor] = {}
         self.lines = lines
 
     @contextmanager
@@ -115,6 +116,11 @@ class Tracer:
         state.update(tracer=self)
         try:
             yield
+        except BaseException:
+            for t, _ in self.captured.values():
+                if isinstance(t, Tensor) and isinstance(t.stored_grad, TracedTensor):
+                    t.stored_grad = self.grads.get(id(t))
+            raise
         finally:
             state.update(tracer=before)
 
@@ -165,6 +171,9 @@ class Tracer:
         """The variable for a tensor or array of the surroundings, one for each object."""
         known = self.captured.get(id(a))
         if known is None:
+            grad = a.stored_grad if isinstance(a, Tensor) else None
+            if grad is not None and not isinstance(grad, TracedTensor):
+                self.grads[id(a)] = grad
             v = Var(tuple(a.shape), a.value.dtype if isinstance(a, Tensor) else a.dtype)
             self.graph.consts[v] = a
             known = self.captured[id(a)] = (a, v)
@@ -213,7 +222,9 @@ class Tracer:
         self.graph.eqns.append(Eqn(op, tuple(map(self.variable, args)), params, outs, line))
         made = tuple(map(self.tensor, outs)) if several else self.tensor(outs[0])
         if (shares or op.name == "unsafe_view") and isinstance(args[0], Tensor):
-            aliases.link(args[0] if isinstance(args[0], TracedTensor) else self.shadow(args[0]), made, op, params)
+            aliases.link(
+                args[0] if isinstance(args[0], TracedTensor) else self.shadow(args[0]), made, op, params
+            )
         return made
 
     def shadow(self, t: Tensor) -> TracedTensor:
@@ -345,7 +356,11 @@ class TracedTensor(Tensor):
 
 
 def follow(
-    op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, outer: Callable[[Any], Any] = lambda edge: edge
+    op: Op,
+    args: tuple[Any, ...],
+    params: dict[str, Any],
+    out: Any,
+    outer: Callable[[Any], Any] = lambda edge: edge,
 ) -> Any:
     """Record a node on traced tensors: its rules will run on tensors, and be traced."""
     outs: tuple[Any, ...] = out if isinstance(out, tuple) else (out,)

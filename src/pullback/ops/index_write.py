@@ -46,6 +46,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         and self.node is None
         and self.base is None
         and (kind is float or kind is int)
+        and state.tracer is None
     ):
         v = self.storage()  # the common call of a program that fills a table
         if v.ndim and 0 <= index < v.shape[0] and v.dtype.kind == "f" and 0 not in v.strides:
@@ -69,16 +70,24 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     basic, places, tensors = parsed(self.value.shape, index)
     if (
         not isinstance(self.value, np.ndarray | np.generic)
-        or (isinstance(value, Tensor) and value.foreign is not None)
-        or any(t.foreign is not None for t in tensors)
+        or (state.tracer is None and isinstance(value, Tensor) and value.foreign is not None)
+        or (state.tracer is None and any(t.foreign is not None for t in tensors))
     ):
         _set_batched(self, basic, places, tensors, value)
+    elif state.mode == CAREFUL and state.tracer is not None:
+        state.tracer.write(assigned, self, (index, value), {})
     elif tensors:
         _set_advanced(self, basic, places, tensors, value)
     elif all(b == FULL for b in basic):
         _set_all(self, value)
     else:
         _set_basic(self, basic, value)
+
+
+def assigned(t: Tensor, index: Any, value: Any) -> Tensor:
+    """The tensor after t[index] = value."""
+    t[index] = value
+    return t
 
 
 def _fitting(value: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -274,6 +283,8 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     """`index_put` that writes into the tensor itself."""
     if self.foreign is not None:
         return self.foreign_write(index_put, "index_put_", (indices, values, accumulate), {})
+    if state.mode == CAREFUL and state.tracer is not None:
+        return state.tracer.write(index_put_, self, (indices, values, accumulate), {})
     check_writable(self, ())
     if (
         values.counter is not None

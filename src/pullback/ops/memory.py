@@ -207,8 +207,10 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:  # noqa
     """
     if not isinstance(src, Tensor):
         src = wrap(np.asarray(src, self.value.dtype))
-    if self.foreign is not None or src.foreign is not None:
+    if self.foreign is not None or (src.foreign is not None and state.tracer is None):
         return _foreign_copy(self, src)
+    if state.mode == CAREFUL and state.tracer is not None:
+        return state.tracer.write(copy_, self, (src,), {})
     check_writable(self, (src,))
     v, s = self.value, src.value
     if s.shape != v.shape:
@@ -264,6 +266,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         )
     if self.foreign is not None:
         return self.foreign_write(lambda old, new: apply(fill_op, (old, new), {}), "fill_", (value,), {})
+    if state.mode == CAREFUL and state.tracer is not None:
+        return state.tracer.write(fill_, self, (value,), {})
     if state.grad:
         check_recorded(self, (value,))
     number = value.value if isinstance(value, Tensor) else value
@@ -289,6 +293,8 @@ def zero_(self: Tensor) -> Tensor:
     """Set every entry to zero."""
     if self.foreign is not None:
         return self.foreign_write(lambda old: apply(zero_op, (old,), {}), "zero_", (), {})
+    if state.mode == CAREFUL and state.tracer is not None:
+        return state.tracer.write(zero_, self, (), {})
     if self.from_inference and not state.inference:
         check_writable(self)
     if state.grad:
