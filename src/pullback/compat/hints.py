@@ -31,7 +31,6 @@ _NEIGHBOURS = (
     "nn.init",
     "special",
     "random",
-    "distributions",
     "utils.data",
     "Tensor",
 )
@@ -41,6 +40,8 @@ INSTEAD = {
     "torch.amp": "leave autocast out: pullback computes in the dtype of the tensors, on the CPU",
     "torch.autograd.profiler": "measure with time.perf_counter() or cProfile",
     "torch.cuda": "pullback computes on the CPU; guard the call with torch.cuda.is_available()",
+    "torch.distributions": "draw with torch.randn, torch.rand and the like; pullback.distributions describes "
+    "the random inputs of pullback.sensitivity",
     "torch.distributed": "run in one process, or guard the call with torch.distributed.is_available()",
     "torch.export": "call the model directly",
     "torch.fx": "call the model directly",

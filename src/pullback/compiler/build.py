@@ -345,6 +345,8 @@ def zero_when(c: Value, y: Value, depth: int = 4) -> bool:
         return True
     if not depth:
         return False
+    if c.op == "and" and any(zero_when(part, y, depth - 1) for part in c.args):
+        return True
     if c.op == "or" and all(zero_when(part, y, depth - 1) for part in c.args):
         return True
     if y.op in {"neg", "abs"}:

@@ -403,7 +403,8 @@ def strong(g: Any, partial: Any) -> Any:
     if isinstance(r, Tensor):
         if r.foreign is None and not has_nan(r.value):
             return r
-        return r.masked_fill(g == 0, 0.0)
+        # only the clashes: elsewhere a zero cotangent still has a derivative, the partial
+        return r.masked_fill((g == 0) & (r != r), 0.0)
     if has_nan(r):
         return np.where(g == 0, r.dtype.type(0), r)
     return r
