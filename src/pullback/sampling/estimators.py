@@ -37,7 +37,7 @@ def pathwise(problem: Problem, args: list[Tensor], vs: Sequence[Any]) -> Rows:
         out, pull = vjp(of_wanted, *(xs[i] for i in wrt))
         found: list[Tensor] = []
         for v in vs:
-            weight = out.new_filled(1) if v is None else wrap(v.astype(out.value.dtype))
+            weight = wrap((np.ones(()) if v is None else v).astype(out.value.dtype))
             found += [out if v is None else (weight * out).sum(), *pull(weight)]
         return tuple(found)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.compiler.build import Builder
+from pullback.compiler.build import Builder, TooLarge
 from pullback.compiler.cells import Cells, code_of, scalar
 from pullback.compiler.graph import Graph, Var
 from pullback.compiler.jit import compile_program
@@ -28,7 +28,7 @@ from pullback.compiler.uniform import computable
 from pullback.func.derivatives import vjp
 from pullback.graph.modes import state
 from pullback.graph.node import Aval
-from pullback.graph.tensor import Tensor
+from pullback.graph.tensor import Tensor, wrap
 
 BUDGET = 60_000  # values that a kernel may have
 
@@ -94,7 +94,7 @@ def record(f: Callable[..., Any], sources: Sequence[Source], wrt: Sequence[int],
         wanted = [arguments[i] for i in wrt]
         out, pull = vjp(of_wanted, *wanted)
         if upstream is None:
-            return [out, *pull(out.new_filled(1)), *wanted]
+            return [out, *pull(wrap(np.ones((), out.value.dtype))), *wanted]
         v = state.tracer.input(out.shape, out.value.dtype)
         return [(v * out).sum(), *pull(v), *wanted]
 
@@ -137,6 +137,8 @@ class SampleProgram:
 
     def __init__(self, recorded: Recorded, dtype: Any, upstream: Any) -> None:
         """Lower the graph; dtype is that of the draws."""
+        if recorded.graph.entries() > 4 * BUDGET:  # many of them may fold away, but not all
+            raise TooLarge
         self.recorded = recorded
         code = code_of(dtype)
         self.program = Program(kind="samples", lanes=16 if code == "f4" else 8, draws=code)
