@@ -20,7 +20,7 @@ from pullback.compiler.graph import Graph
 from pullback.compiler.lower import lower_graph
 from pullback.compiler.program import Value
 
-WRITTEN = 4096  # entries that the rounds of a loop may compute together if they are to be written out
+WRITTEN = 8192  # entries that the rounds of a loop may compute together if they are to be written out
 SCRATCH = 1 << 16  # entries that a loop may keep in a lane's scratch memory
 
 

@@ -75,6 +75,12 @@ class Graph:
         self.consts[v] = value
         return v
 
+    def entries(self) -> int:
+        """How many entries its equations compute; of a loop those of one round and of what it collects."""
+        own = sum(v.size for v in self.inputs) + sum(v.size for v in self.consts)
+        inner = sum(g.entries() for e in self.eqns for g in e.params.values() if isinstance(g, Graph))
+        return own + inner + sum(v.size for e in self.eqns for v in e.outs)
+
     def makers(self) -> dict[Var, Eqn]:
         """Which equation makes each variable."""
         return {v: e for e in self.eqns for v in e.outs}

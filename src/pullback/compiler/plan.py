@@ -175,7 +175,7 @@ def build_plan(graph: Graph, only_whole: bool = False) -> Plan | None:
 
     only_whole   None instead of groups
     """
-    entries = sum(v.size for e in graph.eqns for v in e.outs) + sum(v.size for v in graph.consts)
+    entries = graph.entries()
     why = f"{entries} entries"
     if entries <= max(WHOLE, SCALARS * len(graph.eqns)):
         try:
@@ -366,6 +366,8 @@ class Mapped:
 
 def build_mapped(graph: Graph, dims: Sequence[int | None], size: int) -> Mapped:
     """graph computes one sample; NotLowered or TooLarge where it cannot become one kernel."""
+    if graph.entries() > BUDGET:
+        raise TooLarge
     wide = any(v.dtype.itemsize > 4 for e in graph.eqns for v in e.outs)
     program = Program(lanes=8 if wide else 16)
     b = Builder(program, BUDGET)

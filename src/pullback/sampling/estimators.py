@@ -8,11 +8,14 @@ upstream vectors. May import `func`, `problem`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from pullback.compiler.api import Compiled
+from pullback.compiler.trace import TraceError
 from pullback.errors import message
 from pullback.func.derivatives import vjp
 from pullback.func.mapping import vmap
@@ -23,8 +26,8 @@ from pullback.sampling.problem import Problem
 Rows = tuple[Any, Any]
 
 
-def pathwise(problem: Problem, args: list[Tensor], vs: Sequence[Any]) -> Rows:
-    """v . f(x) and v^T J for every sample and every upstream vector."""
+def pathwise(problem: Problem, args: list[Tensor], vs: Sequence[Any], native: bool = False) -> Rows:
+    """v . f(x) and v^T J for every sample and every upstream vector; native: compiled, where that is possible."""
     wrt = problem.wrt
 
     def one(*xs: Tensor) -> Any:
@@ -41,7 +44,7 @@ def pathwise(problem: Problem, args: list[Tensor], vs: Sequence[Any]) -> Rows:
             found += [out if v is None else (weight * out).sum(), *pull(weight)]
         return tuple(found)
 
-    found = _mapped(problem, one, args)
+    found = _mapped(problem, one, args, native)
     step = 1 + len(wrt)
     values = np.stack([_double(x) for x in found[::step]])
     n = values.shape[1]
@@ -52,19 +55,23 @@ def pathwise(problem: Problem, args: list[Tensor], vs: Sequence[Any]) -> Rows:
     return values, gradients
 
 
-def values_only(problem: Problem, args: list[Tensor], vs: Sequence[Any]) -> Any:
+def values_only(problem: Problem, args: list[Tensor], vs: Sequence[Any], native: bool = False) -> Any:
     """v . f(x), float64 (k, n): f runs once for all upstream vectors."""
 
     def one(*xs: Tensor) -> Any:
         out = problem.call(list(xs))
         return tuple(out if v is None else (wrap(v.astype(out.value.dtype)) * out).sum() for v in vs)
 
-    return np.stack([_double(x) for x in _mapped(problem, one, args)])
+    return np.stack([_double(x) for x in _mapped(problem, one, args, native)])
 
 
-def _mapped(problem: Problem, one: Callable[..., Any], args: list[Tensor]) -> Any:
+def _mapped(problem: Problem, one: Callable[..., Any], args: list[Tensor], native: bool) -> Any:
     batched = [problem.batched(i) or x.value.ndim > len(problem.shape(i)) for i, x in enumerate(args)]
-    return vmap(one, in_dims=tuple(0 if b else None for b in batched), randomness="error")(*args)
+    mapped = vmap(one, in_dims=tuple(0 if b else None for b in batched), randomness="error")
+    if native:
+        with contextlib.suppress(TraceError):
+            return Compiled(mapped)(*args)
+    return mapped(*args)
 
 
 def _double(x: Tensor) -> Any:

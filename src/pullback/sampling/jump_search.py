@@ -80,7 +80,7 @@ class _Probe:
 
     def slopes(self, t: Any, at: Any = slice(None)) -> tuple[Any, Any]:
         """v . f and its derivative by t, each (k, n)."""
-        values, gradients = pathwise(self.problem, self.moved(t, at), self.vs)
+        values, gradients = pathwise(self.problem, self.moved(t, at), self.vs, native=True)
         flat = np.concatenate([np.reshape(h, -1) for h in self.steps])
         return values, gradients @ flat
 
@@ -160,8 +160,7 @@ def _search(probe: _Probe, labels: Sequence[str]) -> tuple[list[Jump], Any]:
     candidates = [divmod(int(c), probe.count) for c in np.argsort(-np.abs(rest), axis=None)[:CANDIDATES]]
     candidates = [(k, s) for k, s in candidates if abs(rest[k, s]) > 1e-3 * spread[k]]
     groups: dict[tuple[str, str], list[tuple[int, float]]] = {}
-    for k, s in candidates:
-        size, low, high = _bisect(probe, k, s)
+    for (k, s), (size, low, high) in zip(candidates, _bisect(probe, candidates), strict=True):
         if abs(size) >= 0.2 * abs(rest[k, s]):
             groups.setdefault(_culprit(probe, s, low, high), []).append((k, size))
     if not groups:
@@ -181,7 +180,7 @@ def _disagreement(probe: _Probe) -> tuple[Any, Any]:
     """f(x + h) - f(x - h) less the integral of the gradient, (k, n); and the spread of f, (k,)."""
     p = probe.problem
     with np.errstate(all="ignore"):
-        rest = values_only(p, probe.moved(1.0), probe.vs) - values_only(p, probe.moved(-1.0), probe.vs)
+        rest = _values(probe, 1.0) - _values(probe, -1.0)
         values: Any = None
         for node, weight in zip(_NODES, _WEIGHTS, strict=True):
             values, slope = probe.slopes(node)
@@ -191,23 +190,32 @@ def _disagreement(probe: _Probe) -> tuple[Any, Any]:
     return rest, np.maximum(clean.std(axis=1), 1e-6 * np.abs(clean).max(axis=1))
 
 
-def _bisect(probe: _Probe, k: int, s: int) -> tuple[float, float, float]:
-    """(f(high) - f(low), low, high): the part of the segment that keeps most of the disagreement."""
-    low, high = -1.0, 1.0
-    at = np.full(3, s)
-    size = 0.0
-    for _ in range(HALVINGS):
+def _values(probe: _Probe, t: float, steps: Sequence[Any] | None = None) -> Any:
+    """v . f of all samples moved t times the half-width, (k, n)."""
+    return values_only(probe.problem, probe.moved(t, steps=steps), probe.vs, native=True)
+
+
+def _bisect(probe: _Probe, candidates: Sequence[tuple[int, int]]) -> list[tuple[float, float, float]]:
+    """Per candidate (f(high) - f(low), low, high): the part of its segment that keeps most of the disagreement.
+
+    All candidates are halved together: one call of f for all of them.
+    """
+    n = len(candidates)
+    rows = np.array([k for k, _ in candidates])
+    at = np.repeat([s for _, s in candidates], 3)
+    low, high, size = np.full(n, -1.0), np.full(n, 1.0), np.zeros(n)
+    good = np.ones(n, bool)
+    for _ in range(HALVINGS if n else 0):
         middle = (low + high) / 2
-        values, slopes = probe.slopes(np.array([low, middle, high]), at)
-        f, d = values[k], slopes[k]
-        rest = np.diff(f) - (d[:-1] + d[1:]) / 2 * (middle - low)
-        if not np.isfinite(rest).all():
-            return 0.0, low, high
-        if abs(rest[0]) >= abs(rest[1]):
-            high, size = middle, float(f[1] - f[0])
-        else:
-            low, size = middle, float(f[2] - f[1])
-    return size, low, high
+        values, slopes = probe.slopes(np.stack([low, middle, high], axis=1).reshape(-1), at)
+        f, d = (a.reshape(len(a), n, 3)[rows, np.arange(n)] for a in (values, slopes))
+        rise = np.diff(f, axis=1)
+        rest = rise - (d[:, :-1] + d[:, 1:]) / 2 * (middle - low)[:, None]
+        good &= np.isfinite(rest).all(axis=1)
+        left = np.abs(rest[:, 0]) >= np.abs(rest[:, 1])
+        size = np.where(left, rise[:, 0], rise[:, 1])
+        low, high = np.where(left, low, middle), np.where(left, middle, high)
+    return [(float(size[i]) if good[i] else 0.0, float(low[i]), float(high[i])) for i in range(n)]
 
 
 def _culprit(probe: _Probe, s: int, low: float, high: float) -> tuple[str, str]:
@@ -248,7 +256,7 @@ class _Alone:
 def _alone(probe: _Probe, least: Any) -> _Alone:
     """Move the entries with the largest steps one by one; least (k,) is the smallest jump that counts."""
     p = probe.problem
-    _, gradients = pathwise(p, probe.moved(0.0), probe.vs)
+    _, gradients = pathwise(p, probe.moved(0.0), probe.vs, native=True)
     flat = np.concatenate([np.reshape(h, -1) for h in probe.steps])
     width = np.abs(flat)
     edges = np.cumsum(p.wrt_sizes)[:-1]
@@ -258,7 +266,7 @@ def _alone(probe: _Probe, least: Any) -> _Alone:
             break
         parts = np.split(np.where(np.arange(len(flat)) == e, width, 0.0), edges)
         steps = [part.reshape(p.shape(i)) for part, i in zip(parts, p.wrt, strict=True)]
-        sides = [values_only(p, probe.moved(t, steps=steps), probe.vs) for t in (1.0, -1.0)]
+        sides = [_values(probe, t, steps) for t in (1.0, -1.0)]
         for k in range(len(probe.vs)):
             quotient = (sides[0][k] - sides[1][k]) / (2 * width[e])
             good = np.isfinite(quotient) & np.isfinite(gradients[k, :, e])

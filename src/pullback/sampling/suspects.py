@@ -61,6 +61,15 @@ class WatchedTensor(Tensor):
         return self
 
 
+    def new_filled(self, number: float) -> Tensor:
+        """A constant of this tensor's shape and dtype."""
+        return wrap(np.full(self.value.shape, number, self.value.dtype))
+
+    def new_ones_like(self) -> Tensor:
+        """Ones of this tensor's shape and dtype."""
+        return self.new_filled(1)
+
+
 def _plain(a: Any) -> Any:
     return wrap(a.value) if isinstance(a, WatchedTensor) else a
 
