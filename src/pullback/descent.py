@@ -134,8 +134,8 @@ def minimize(
     ValueError for options out of range and an unknown method, RuntimeError where f is not scalar.
 
     >>> import pullback as torch
-    >>> torch.minimize(lambda w: (w[0] - 2) ** 2 + (w[1] + 3) ** 2, torch.zeros(2), lr=0.1)
-    Minimum(value=1.78964e-13, gradient_norm=8.46e-07, iterations=70, the gradient norm is at most tol)
+    >>> torch.minimize(lambda w: (w[0] - 2) ** 2 + (w[1] + 3) ** 2, torch.zeros(2).double(), lr=0.1)
+    Minimum(value=2.25279e-13, gradient_norm=9.49e-07, iterations=71, the gradient norm is at most tol)
     """
     x = _checked(f, x0, method, lr, tol, max_iter)
     if record and (max_iter + 1) * x.value.size > MOST:

@@ -1,4 +1,4 @@
-"""A zero cotangent is not the end: only where it meets an infinite or undefined partial does nothing follow."""
+"""A zero cotangent is not the end: nothing follows only where it meets an infinite or undefined partial."""
 
 import numpy as np
 import pytest

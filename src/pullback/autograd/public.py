@@ -239,7 +239,7 @@ def place(t: Any) -> Any:
 
 def _result(i: int, t: Any, c: Any, tensors: bool, allow_unused: bool | None, materialize: bool) -> Any:
     if c is not None:
-        return c if tensors else wrap(c)
+        return c if isinstance(c, Tensor) else wrap(c)
     if materialize:
         if not isinstance(t, Tensor):
             raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")

@@ -51,7 +51,7 @@ def ratio(
     x, label = _across(result, weights, (first, second))
     y, low, high = (np.ravel(v) for v in estimates(result, first, second, table.confidence))
     if independent is None:
-        independent = not getattr(result, "common_draws", True)
+        independent = not result.common_draws
     stderr = (high - low) / 2 / style.quantile(table.confidence)
     finite = np.isfinite(x) & np.isfinite(y) & np.isfinite(stderr)
     x, y, low, high, stderr = (v[finite] for v in (x, y, low, high, stderr))

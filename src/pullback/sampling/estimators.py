@@ -27,7 +27,7 @@ Rows = tuple[Any, Any]
 
 
 def pathwise(problem: Problem, args: list[Tensor], vs: Sequence[Any], native: bool = False) -> Rows:
-    """v . f(x) and v^T J for every sample and every upstream vector; native: compiled, where that is possible."""
+    """v . f(x) and v^T J for every sample and every upstream vector; native: compiled where possible."""
     wrt = problem.wrt
 
     def one(*xs: Tensor) -> Any:

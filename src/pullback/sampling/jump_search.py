@@ -178,7 +178,6 @@ def _search(probe: _Probe, labels: Sequence[str]) -> tuple[list[Jump], Any]:
 
 def _disagreement(probe: _Probe) -> tuple[Any, Any]:
     """f(x + h) - f(x - h) less the integral of the gradient, (k, n); and the spread of f, (k,)."""
-    p = probe.problem
     with np.errstate(all="ignore"):
         rest = _values(probe, 1.0) - _values(probe, -1.0)
         values: Any = None
@@ -196,7 +195,7 @@ def _values(probe: _Probe, t: float, steps: Sequence[Any] | None = None) -> Any:
 
 
 def _bisect(probe: _Probe, candidates: Sequence[tuple[int, int]]) -> list[tuple[float, float, float]]:
-    """Per candidate (f(high) - f(low), low, high): the part of its segment that keeps most of the disagreement.
+    """Per candidate (f(high) - f(low), low, high): the part of its segment with most of the disagreement.
 
     All candidates are halved together: one call of f for all of them.
     """

@@ -86,6 +86,7 @@ class Sensitivity:
     upstream, stacked  v (or several, stacked), and whether there are several
     each               the values of each `each` argument
     labels             a name for every gradient entry, all arguments one after the other
+    common_draws       did all upstream vectors see the same samples?
     """
 
     mean: Any
@@ -111,6 +112,7 @@ class Sensitivity:
     each: tuple[Any, ...] = ()
     dtype: str = "float64"
     labels: tuple[str, ...] = ()
+    common_draws: bool = True
     # cell number -> chunks of (values (n,), gradients (n, m), inputs (n, m)); None after loading from a file
     _rows: Callable[[int], Iterator[Any]] | None = field(default=None, compare=False)
     # the law of each differentiated argument, None where it has none

@@ -181,6 +181,7 @@ def _finish(s: _Study, done: Done) -> Sensitivity:
         labels=labels,
         wrt=p.wrt,
         stacked=s.stacked,
+        common_draws=p.common_draws,
         upstream=None if p.upstream is None else (p.upstream if s.stacked else p.upstream[0]),
         each=tuple(np.asarray(a.values) for a in p.arguments if isinstance(a, Each)),
         dtype=str(p.dtype),
