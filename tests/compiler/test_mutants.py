@@ -1,7 +1,7 @@
 """Broken compilers and samplers: each wrong rule must fail a named check that passes without it.
 
-A mutant rewrites one line of a function in place (its code object, so that every table that holds the function
-holds the broken one); the line must exist, so a mutant cannot become a no-op unnoticed.
+A mutant rewrites one line of a function in place (its code object, so that every table that holds the
+function holds the broken one); the line must exist, so a mutant cannot become a no-op unnoticed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,27 @@ from compiler import test_philox as generator
 from compiler.expressions import INPUTS, NUMBERS, Plain
 from compiler.expressions import written as expression
 from compiler.interpret import run as interpreted
-from pullback.compiler import aliases, api, bounds, build, guards, native_draws, passes, plan, prune, schedule
-from pullback.compiler import cells_ufuncs, trace
+from pullback.compiler import (
+    aliases,
+    api,
+    bounds,
+    build,
+    cells_ufuncs,
+    guards,
+    native_draws,
+    passes,
+    plan,
+    prune,
+    schedule,
+    trace,
+)
 from pullback.compiler.api import compile
 from pullback.compiler.build import Array, Builder
 from pullback.compiler.plan import Plan
 from pullback.compiler.program import Program
 from pullback.random import philox
-from pullback.sampling import native, problem, sums
 from pullback.sampling import fused as fused_programs
+from pullback.sampling import native, problem, sums
 from pullback.sampling.distributions import Gamma, Normal, Uniform
 from pullback.sampling.inputs import each
 from sampling import test_engine as engine_tests
@@ -111,7 +123,21 @@ def intervals():
     """Each op's bounds on many intervals, against many numbers from them."""
     r = np.random.default_rng(3)
     ends = [(-2.0, 3.0), (0.5, 8.0), (-3.0, -0.25), (0.0, 0.0), (-1.0, 0.0), (-np.inf, np.inf), (0.0, np.inf)]
-    for op in ("add", "sub", "mul", "div", "abs", "neg", "sin", "exp", "log", "sqrt", "tanh", "floor", "square"):
+    for op in (
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "abs",
+        "neg",
+        "sin",
+        "exp",
+        "log",
+        "sqrt",
+        "tanh",
+        "floor",
+        "square",
+    ):
         for one in ends:
             for two in ends:
                 b = Builder(Program())
@@ -139,7 +165,9 @@ def outputs_of(b, values, rows):
 
 def constants():
     """Every op with a constant on either side, to the bit but for the sign of a zero."""
-    x = np.array([0.0, 1.0, -1.0, 2.5, np.inf, -np.inf, np.nan, 1e300, 0.1, 7.7, 1 / 3, -9.0, 5.1, 1e-300, 3.3, 2.0])
+    x = np.array(
+        [0.0, 1.0, -1.0, 2.5, np.inf, -np.inf, np.nan, 1e300, 0.1, 7.7, 1 / 3, -9.0, 5.1, 1e-300, 3.3, 2.0]
+    )
     truth = np.array([True, False] * 8)
     functions = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
     for c in (0.0, 1.0, -1.0, 2.0, 0.25, 3.0, -0.75, 10.0):
@@ -155,7 +183,12 @@ def constants():
         b = Builder(Program())
         v, w = b.load(b.array(Array("b1", 1)), 0), b.load(b.array(Array("f8", 1)), 0)
         k = b.const(c, "b1")
-        made = [b.op("and", v, k), b.op("or", k, v), b.select(k, v, b.op("not", v)), b.op("select", k, w, b.op("neg", w))]
+        made = [
+            b.op("and", v, k),
+            b.op("or", k, v),
+            b.select(k, v, b.op("not", v)),
+            b.op("select", k, w, b.op("neg", w)),
+        ]
         want = [truth & c, truth | c, truth == c, x if c else -x]
         for got, expected in zip(outputs_of(b, made, [truth, x]), want, strict=True):
             assert np.array_equal(got, expected, equal_nan=got.dtype.kind == "f"), c
@@ -230,14 +263,32 @@ def loops():
 
 def reductions():
     x = torch.from_numpy(np.random.default_rng(8).uniform(-1, 1, (4, 4)))  # a wrong axis has the right length
-    both(lambda x: (x.softmax(1), x.logsumexp(0), x - x.amax(1, keepdim=True), x - x.sum(1, keepdim=True), x.mean(1), x.sum(0), x.sum(0, keepdim=True), x.amax(1), (x > 0).sum(1), x.prod(0)), x)
+    both(
+        lambda x: (
+            x.softmax(1),
+            x.logsumexp(0),
+            x - x.amax(1, keepdim=True),
+            x - x.sum(1, keepdim=True),
+            x.mean(1),
+            x.sum(0),
+            x.sum(0, keepdim=True),
+            x.amax(1),
+            (x > 0).sum(1),
+            x.prod(0),
+        ),
+        x,
+    )
 
 
 def equal_looking_constants():
     both(lambda x: (x * torch.tensor([1.0, 2.0]), x * torch.tensor([1.0, 3.0])), torch.tensor([1.0, 1.0]))
     both(lambda x: (x[0:1] + x[1:2], x[1:2] * x[0:1]), torch.tensor([4.0, 5.0]))
     x, y = torch.tensor([4.0, 5.0]), torch.tensor([1.0, 2.0])  # results of the graph itself are kept: `* 3`
-    both(lambda x, y: (torch.where(torch.ones(2, dtype=torch.bool), x, y) * 3, (x - 0.0) * 3, (x - 1) * 3), x, y)
+    both(
+        lambda x, y: (torch.where(torch.ones(2, dtype=torch.bool), x, y) * 3, (x - 0.0) * 3, (x - 1) * 3),
+        x,
+        y,
+    )
 
 
 def an_outside_tensor_that_grows():
@@ -263,7 +314,9 @@ def common_sweep():
 
 def fresh_sweep():
     fused.compare(
-        fused.problem(fused.relu_layer, Normal(0.0, 1.0).expand(4), upstream=fused.V, samples=999, common_draws=False)
+        fused.problem(
+            fused.relu_layer, Normal(0.0, 1.0).expand(4), upstream=fused.V, samples=999, common_draws=False
+        )
     )
 
 
@@ -294,7 +347,9 @@ def each_value():
 
 
 def rare_event():
-    fused.compare(fused.problem(lambda x: torch.relu(x - 3.0), Normal(0.0, 1.0), samples=20_000), exact_counts=True)
+    fused.compare(
+        fused.problem(lambda x: torch.relu(x - 3.0), Normal(0.0, 1.0), samples=20_000), exact_counts=True
+    )
 
 
 def by_inversion():
@@ -404,26 +459,70 @@ MUTANTS = {
     "0 - y is y": (build._sub, 'b.op("neg", y)', "y", expressions),
     "inf - inf is 0": (build._sub, "x is y and (x.finite or x.type not in FLOATS)", "x is y", expressions),
     "x - -y is x - y": (build._sub, 'b.op("add", x, y.args[0])', 'b.op("sub", x, y.args[0])', expressions),
-    "inf * 0 is 0": (build._mul, "y.data == 0 and (x.finite or x.type not in FLOATS)", "y.data == 0", expressions),
-    "x * 1 is 1": (build._mul, "return x\n        if y.data == -1", "return y\n        if y.data == -1", expressions),
+    "inf * 0 is 0": (
+        build._mul,
+        "y.data == 0 and (x.finite or x.type not in FLOATS)",
+        "y.data == 0",
+        expressions,
+    ),
+    "x * 1 is 1": (
+        build._mul,
+        "return x\n        if y.data == -1",
+        "return y\n        if y.data == -1",
+        expressions,
+    ),
     "x * -1 is x": (build._mul, 'b.op("neg", x)', "x", constants),
-    "-x * -y is -(xy)": (build._mul, 'b.op("mul", x.args[0], y.args[0])', 'b.op("mul", x, y.args[0])', expressions),
-    "x / 2 is 2 x": (build._div, "b.op(\"mul\", x, inverse)", "b.op(\"mul\", x, y.data)", constants),
+    "-x * -y is -(xy)": (
+        build._mul,
+        'b.op("mul", x.args[0], y.args[0])',
+        'b.op("mul", x, y.args[0])',
+        expressions,
+    ),
+    "x / 2 is 2 x": (build._div, 'b.op("mul", x, inverse)', 'b.op("mul", x, y.data)', constants),
     "x / 3 is x * (1/3)": (build._div, "abs(mantissa) == 0.5", "abs(mantissa) > 0", constants),
     "-(-x) is -x": (build._neg, "x.args[0] if", "x if", expressions),
     "not not x is not x": (build._not, "x.args[0] if", "x if", expressions),
-    "x and True is False": (build._and, 'x if y.data else b.const(False, "b1")', 'b.const(False, "b1")', constants),
-    "x or False is True": (build._or, 'b.const(True, "b1") if y.data else x', 'b.const(True, "b1")', constants),
-    "a known choice is exchanged": (build._select, "return x if c.data else y", "return y if c.data else x", constants),
+    "x and True is False": (
+        build._and,
+        'x if y.data else b.const(False, "b1")',
+        'b.const(False, "b1")',
+        constants,
+    ),
+    "x or False is True": (
+        build._or,
+        'b.const(True, "b1") if y.data else x',
+        'b.const(True, "b1")',
+        constants,
+    ),
+    "a known choice is exchanged": (
+        build._select,
+        "return x if c.data else y",
+        "return y if c.data else x",
+        constants,
+    ),
     "a negated choice is not exchanged": (build._select, "c.args[0], y, x", "c.args[0], x, y", choices),
     "a zero times anything is zero": (build.zero_when, "(q.finite and zero_when", "(zero_when", strong_zeros),
     "zero over anything is zero": (build.zero_when, "_nonzero(y.args[1]) and", "", strong_zeros),
     "True or y": (build._choice, 'b.op("or", c, y) if x.data', 'b.op("and", c, y) if x.data', choices),
-    "every exponential is normal": (build.inside_exp, "not x.nan and low <= x.lo and x.hi <= high", "True", exponentials),
-    "arrays are mixed up": (Builder.emit, "(op, type, data, *[a.number for a in args])",
-                            "(op, type, *[a.number for a in args])", captured_arrays),
+    "every exponential is normal": (
+        build.inside_exp,
+        "not x.nan and low <= x.lo and x.hi <= high",
+        "True",
+        exponentials,
+    ),
+    "arrays are mixed up": (
+        Builder.emit,
+        "(op, type, data, *[a.number for a in args])",
+        "(op, type, *[a.number for a in args])",
+        captured_arrays,
+    ),
     "arguments are mixed up": (Builder.emit, "*[a.number for a in args]", "len(args)", expressions),
-    "normal draws end at 1": (Builder.draw, "wide = 6.8 if self.program.draws == \"f4\" else 8.7", "wide = 1.0", rare_event),
+    "normal draws end at 1": (
+        Builder.draw,
+        'wide = 6.8 if self.program.draws == "f4" else 8.7',
+        "wide = 1.0",
+        rare_event,
+    ),
     "slots are mixed up": (Builder.draw, "(kind, slot))", "(kind, 0))", two_arguments),
     "kinds of draws are mixed up": (Builder.draw, "(kind, slot))", '("uniform", slot))', two_arguments),
     # bounds
@@ -439,24 +538,58 @@ MUTANTS = {
     "a sine of infinity": (bounds._round_wave, "not x.finite", "x.nan", intervals),
     # dead code, order, plans
     "loops lose what they carry": (prune.prune, "loop.nexts[k], ", "", loops),
-    "what is ready is not": (schedule.ordered, "if not missing[id(user)]:", "if missing[id(user)] <= 1:", long_bodies),
-    "a size of 1 is stepped through": (plan.broadcast_strides, "size if shape[-i] != 1 else 0", "size", broadcasting),
+    "what is ready is not": (
+        schedule.ordered,
+        "if not missing[id(user)]:",
+        "if missing[id(user)] <= 1:",
+        long_bodies,
+    ),
+    "a size of 1 is stepped through": (
+        plan.broadcast_strides,
+        "size if shape[-i] != 1 else 0",
+        "size",
+        broadcasting,
+    ),
     "all dimensions are one": (plan.collapsed, "s[-1] == mine[i] * n", "True", broadcasting),
     "all slices are the first": (plan.NativeStep.__init__, "k * rows * a.outer[0]", "0 * rows", slices),
-    "the last lanes are left out": (plan.run_lanes, "range(0, extent, step)", "range(0, extent - step, step)", long_rows),
+    "the last lanes are left out": (
+        plan.run_lanes,
+        "range(0, extent, step)",
+        "range(0, extent - step, step)",
+        long_rows,
+    ),
     "a group does not wait": (plan.grouped, "born.get(v, -1) >= group.start", "False", waiting_groups),
     "results share memory": (Plan.__post_init__, "v not in made or v in outputs[:i]", "False", own_results),
     "the mapped dimension is the first": (plan.Mapped.run, "np.moveaxis(x, d, 0)", "x", later_dimensions),
-    "masks are exchanged": (passes._where, "(x,) if mask.all()", "(y,) if mask.all()", equal_looking_constants),
+    "masks are exchanged": (
+        passes._where,
+        "(x,) if mask.all()",
+        "(y,) if mask.all()",
+        equal_looking_constants,
+    ),
     "x - 1 is x": (passes._sub, "work.all_are(y, 0.0)", "work.all_are(y, 1)", equal_looking_constants),
     # reductions of cells
-    "the order of kept dimensions": (cells_ufuncs.reduce_lines, "[*kept, *axes]", "[*axes, *kept]", reductions),
+    "the order of kept dimensions": (
+        cells_ufuncs.reduce_lines,
+        "[*kept, *axes]",
+        "[*axes, *kept]",
+        reductions,
+    ),
     # what a recording depends on
     "outside shapes do not matter": (api.Entry.fits, "kind_of(c) == k", "True", an_outside_tensor_that_grows),
-    "outside tensors are constants": (api._private, "if sys.getrefcount(t) > ours + held:", "if False:",
-                                      outside_tensors_are_read_anew),
+    "outside tensors are constants": (
+        api._private,
+        "if sys.getrefcount(t) > ours + held:",
+        "if False:",
+        outside_tensors_are_read_anew,
+    ),
     "memory is never shared": (api.Entry.overlaps, "if not self.written:", "if True:", shared_arguments),
-    "outside memory is never shared": (api.Entry.overlaps, "[*self.captured, *self.written]", "[]", an_outside_view),
+    "outside memory is never shared": (
+        api.Entry.overlaps,
+        "[*self.captured, *self.written]",
+        "[]",
+        an_outside_view,
+    ),
     "names stay": (guards.unchanged, "return False", "continue", names),
     "gradient modes are one": (api.Compiled.entry, "state.grad, ", "", modes),
     "default dtypes are one": (api.Compiled.entry, "get_default_dtype(), ", "", modes),
@@ -467,53 +600,150 @@ MUTANTS = {
     "outside buffers are not written": (api.Compiled._finish, "in entry.written", "in ()", outside_buffers),
     # shared memory while recording
     "views do not see writes": (aliases.spread, "not touched[places].any()", "True", every_view),
-    "the base does not see writes": (aliases._written, "source[places.reshape(-1)] =", "source[:0] =", every_view),
+    "the base does not see writes": (
+        aliases._written,
+        "source[places.reshape(-1)] =",
+        "source[:0] =",
+        every_view,
+    ),
     "views of outputs of several": (aliases.View.places.fget, "parts[self.k]", "parts[0]", every_view),
-    "a copy is a view": (aliases.link, "if not np.may_share_memory(child.places, parent.places):", "if False:", every_view),
-    "writes are not differentiated": (aliases.spread, "followed and not m.view_of.cut", "False", view_gradients),
-    "a detached write is differentiated": (aliases.spread, "state.grad and not view.cut", "state.grad", detached),
-    "rules read what was written later": (trace.follow, "a.snapshot() if isinstance(a, TracedTensor) else a", "a",
-                                          aliasing.test_a_rule_reads_what_an_argument_was),
-    "unrecorded writes cut leaves off": (trace.TracedTensor.become, "if state.grad or self.node is None:", "if True:",
-                                         aliasing.test_two_steps_of_training_in_one_call),
+    "a copy is a view": (
+        aliases.link,
+        "if not np.may_share_memory(child.places, parent.places):",
+        "if False:",
+        every_view,
+    ),
+    "writes are not differentiated": (
+        aliases.spread,
+        "followed and not m.view_of.cut",
+        "False",
+        view_gradients,
+    ),
+    "a detached write is differentiated": (
+        aliases.spread,
+        "state.grad and not view.cut",
+        "state.grad",
+        detached,
+    ),
+    "rules read what was written later": (
+        trace.follow,
+        "a.snapshot() if isinstance(a, TracedTensor) else a",
+        "a",
+        aliasing.test_a_rule_reads_what_an_argument_was,
+    ),
+    "unrecorded writes cut leaves off": (
+        trace.TracedTensor.become,
+        "if state.grad or self.node is None:",
+        "if True:",
+        aliasing.test_two_steps_of_training_in_one_call,
+    ),
     # sums of samples
-    "a constant counts too often": (native._four, "((n, np.float64(entry.constant)),)",
-                                    "((n + 1, np.float64(entry.constant)),)", counted),
-    "two values are exchanged": (native._four, "((k, one), (n - k, other))", "((k, other), (n - k, one))", counted),
+    "a constant counts too often": (
+        native._four,
+        "((n, np.float64(entry.constant)),)",
+        "((n + 1, np.float64(entry.constant)),)",
+        counted,
+    ),
+    "two values are exchanged": (
+        native._four,
+        "((k, one), (n - k, other))",
+        "((k, other), (n - k, one))",
+        counted,
+    ),
     "magnitudes forget the centre": (native._four, "(first + n * centre)", "first", signed),
     "magnitudes forget the sign": (native._four, "entry.sign * (first", "(first", signed),
     "squares are not squared": (native._counted, "(off, off * off,", "(off, off,", counted),
     "invalid samples are valid": (native.Fused._sums, "sizes - wrong, wrong", "sizes, wrong", invalid),
-    "the first invalid sample": (native.Fused._sums, "first[seen].astype(np.int64)", "first[seen].astype(np.int64) + 1",
-                                 invalid),
+    "the first invalid sample": (
+        native.Fused._sums,
+        "first[seen].astype(np.int64)",
+        "first[seen].astype(np.int64) + 1",
+        invalid,
+    ),
     "streams of cells are one": (native.Fused._run, "p.stream(cell % p.sweep)", "0", fresh_sweep),
-    "upstream vectors are one": (native.Fused._tables, "numbers % p.sweep * flat", "numbers * 0 * flat", common_sweep),
+    "upstream vectors are one": (
+        native.Fused._tables,
+        "numbers % p.sweep * flat",
+        "numbers * 0 * flat",
+        common_sweep,
+    ),
     "each values are one": (native.Fused._tables, "rows * array.strides[0]", "rows * 0", each_value),
-    "rows begin anywhere": (native.Fused.rows, "(first_sample // 64 * 64,", "(first_sample // 64 * 64 + 64,", common_sweep),
-    "centres are forgotten": (native.Fused.centre, "return c[0], c[1:]", "return 0 * c[0], 0 * c[1:]", common_sweep),
-    "one sample too many": (native.Fused._run, "start, stop, block, place", "start, stop + 1, block, place",
-                            fused.test_masked_lanes_of_the_last_group_count_for_nothing),
-    "the last block is full": (native.Fused.blocks, "last - (first_block + count - 1) * BLOCK", "BLOCK", counted),
-    "computed values of the first samples": (native.Fused._computed, "d.slots, first, count", "d.slots, 0, count",
-                                             by_inversion),
-    "omitted samples are summed": (fused_programs.SumsProgram._entry, "off = b.select(valid,", "off = b.select(True,", invalid),
-    "magnitudes of signed entries": (fused_programs.SumsProgram._entry, "1 if v.lo >= 0", "1 if v.lo >= -1e9", signed),
-    "zero upstream entries": (fused_programs.SampleProgram._upstream, "(flat[:, i] == 0).all()", "(flat[:, i] == 0).any()",
-                              common_sweep),
-    "blocks backwards": (sums.fold, "[total.table[at], new.table]", "[total.table[at], new.table[:, ::-1]]", order_of_blocks),
+    "rows begin anywhere": (
+        native.Fused.rows,
+        "(first_sample // 64 * 64,",
+        "(first_sample // 64 * 64 + 64,",
+        common_sweep,
+    ),
+    "centres are forgotten": (
+        native.Fused.centre,
+        "return c[0], c[1:]",
+        "return 0 * c[0], 0 * c[1:]",
+        common_sweep,
+    ),
+    "one sample too many": (
+        native.Fused._run,
+        "start, stop, block, place",
+        "start, stop + 1, block, place",
+        fused.test_masked_lanes_of_the_last_group_count_for_nothing,
+    ),
+    "the last block is full": (
+        native.Fused.blocks,
+        "last - (first_block + count - 1) * BLOCK",
+        "BLOCK",
+        counted,
+    ),
+    "computed values of the first samples": (
+        native.Fused._computed,
+        "d.slots, first, count",
+        "d.slots, 0, count",
+        by_inversion,
+    ),
+    "omitted samples are summed": (
+        fused_programs.SumsProgram._entry,
+        "off = b.select(valid,",
+        "off = b.select(True,",
+        invalid,
+    ),
+    "magnitudes of signed entries": (
+        fused_programs.SumsProgram._entry,
+        "1 if v.lo >= 0",
+        "1 if v.lo >= -1e9",
+        signed,
+    ),
+    "zero upstream entries": (
+        fused_programs.SampleProgram._upstream,
+        "(flat[:, i] == 0).all()",
+        "(flat[:, i] == 0).any()",
+        common_sweep,
+    ),
+    "blocks backwards": (
+        sums.fold,
+        "[total.table[at], new.table]",
+        "[total.table[at], new.table[:, ::-1]]",
+        order_of_blocks,
+    ),
     "the last invalid sample": (sums.fold, "np.minimum(", "np.maximum(", averages),
     "deviations over n": (sums._moments, "np.where(n > 1, n - 1, np.nan)", "n", averages),
     "omitted samples are kept": (sums.sums_of, "if omit:", "if False:", averages),
     # random numbers
-    "slot and stream are exchanged": (native_draws.fill, "slot & 0xFFFFFFFF, stream & 0xFFFFFFFF",
-                                      "stream & 0xFFFFFFFF, slot & 0xFFFFFFFF", native_numbers),
+    "slot and stream are exchanged": (
+        native_draws.fill,
+        "slot & 0xFFFFFFFF, stream & 0xFFFFFFFF",
+        "stream & 0xFFFFFFFF, slot & 0xFFFFFFFF",
+        native_numbers,
+    ),
     "half of the seed": (native_draws.fill, "seed &= (1 << 64) - 1", "seed &= (1 << 32) - 1", native_numbers),
-    "a group too late": (native_draws.fill, "start = first // size", "start = first // size + 1", native_numbers),
+    "a group too late": (
+        native_draws.fill,
+        "start = first // size",
+        "start = first // size + 1",
+        native_numbers,
+    ),
     "the reference forgets the stream": (philox.words, "stream & 0xFFFFFFFF", "0", published),
     "the reference forgets half of the seed": (philox.words, "(seed >> 32) & 0xFFFFFFFF", "0", published),
     "the reference stops early": (philox.words, "range(ROUNDS)", "range(ROUNDS - 1)", published),
     "high and low": (philox.words, "q & _LOW, q >> half", "q >> half, q & _LOW", published),
-}  # fmt: skip
+}
 
 
 def broken_code(function, old, new):
@@ -553,7 +783,9 @@ def test_mutants_are_noticed(name):
     function, old, new, check = MUTANTS[name]
     whole = function.__code__
     code = broken_code(function, old, new)
-    assert code.co_code != whole.co_code or code.co_consts != whole.co_consts or code.co_names != whole.co_names
+    assert (
+        code.co_code != whole.co_code or code.co_consts != whole.co_consts or code.co_names != whole.co_names
+    )
     function.__code__ = code
     try:
         noticed = fails(check)
@@ -571,7 +803,7 @@ def test_checks_pass_where_nothing_is_broken(check):
 
 
 def test_there_are_many():
-    assert len(MUTANTS) >= 80
+    assert len(MUTANTS) >= 90
 
 
 def test_a_line_that_is_gone_is_refused():
