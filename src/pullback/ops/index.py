@@ -18,6 +18,7 @@ from pullback.families.calls import write_out
 from pullback.families.op import apply
 from pullback.families.sizes import an_int, dim_of, need_tensor
 from pullback.families.structural import made_view, view
+from pullback.graph.modes import state
 from pullback.graph.tensor import Parameter, Tensor, wrap
 from pullback.ops.index_entries import index_op, slice_op
 from pullback.ops.indices import FULL, dynamic_shape, parsed
@@ -58,7 +59,7 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     >>> x[1], x[:, 0], x[x > 3]
     (tensor([3., 4., 5.]), tensor([0., 3.]), tensor([4., 5.]))
     """
-    if type(self) is Tensor or type(self) is Parameter:  # the common calls: numbers and plain slices
+    if (type(self) is Tensor or type(self) is Parameter) and state.tracer is None:  # numbers and plain slices
         v = self.storage()
         shape = v.shape
         if type(index) is int:
