@@ -151,7 +151,7 @@ class TestSurroundings:
                 loss.backward()
                 with torch.no_grad():
                     for p in layer.parameters():
-                        p -= 0.1 * p.grad
+                        p.sub_(0.1 * p.grad)
                 return loss
 
             return layer, step

@@ -209,7 +209,7 @@ def grad(
     tensors = create_graph or bool(state.levels)
     found = captured_cotangents(roots, ins, keep=keep, create_graph=create_graph)
     return tuple(
-        _result(i, t, c, tensors, allow_unused, materialize_grads)
+        _result(i, t, c, allow_unused, materialize_grads)
         for i, (t, c) in enumerate(zip(ins, found, strict=True))
     )
 
@@ -237,7 +237,7 @@ def place(t: Any) -> Any:
     return edge_of(t) if isinstance(t, Tensor) else t.edge
 
 
-def _result(i: int, t: Any, c: Any, tensors: bool, allow_unused: bool | None, materialize: bool) -> Any:
+def _result(i: int, t: Any, c: Any, allow_unused: bool | None, materialize: bool) -> Any:
     if c is not None:
         return c if isinstance(c, Tensor) else wrap(c)
     if materialize:
