@@ -206,7 +206,6 @@ def grad(
                     "set requires_grad=True on it before computing the outputs",
                 )
             )
-    tensors = create_graph or bool(state.levels)
     found = captured_cotangents(roots, ins, keep=keep, create_graph=create_graph)
     return tuple(
         _result(i, t, c, allow_unused, materialize_grads)
