@@ -93,7 +93,8 @@ def close(got, want, scale, tolerance):
     odd = ~np.isfinite(want)
     np.testing.assert_array_equal(np.isfinite(got), ~odd)
     np.testing.assert_array_equal(np.isnan(got[odd]), np.isnan(want[odd]))
-    error = np.abs(np.where(odd, 0, got - want)) / np.where(np.isfinite(scale), scale, 1.0)
+    with np.errstate(all="ignore"):
+        error = np.abs(np.where(odd, 0, got - want)) / np.where(np.isfinite(scale), scale, 1.0)
     assert error.max(initial=0) <= tolerance, (error.max(), got, want)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import pullback as torch
 from graphs.programs import programs
 from pullback.sampling import kernel
+from pullback.sampling.batched import Batched
 from pullback.sampling.distributions import Beta, Exponential, Gamma, LogNormal, Normal, StudentT, Uniform
 from pullback.sampling.inputs import each
 from pullback.sampling.inputs import given as given_samples
@@ -60,8 +61,16 @@ def check(study):
     f = function(program)
     shape = np.shape(program.run(*program.inputs)[-1])
     v = np.random.default_rng(0).uniform(-1, 1, (rows, *shape))
-    # random programs lose digits in products and sums of many terms; a wrong rule loses all of them
-    compare(problem(f, inputs, wrt=wrt, upstream=v, **options), 1e-9, exact_counts=False)
+    p = problem(f, inputs, wrt=wrt, upstream=v, **options)
+    # sin(exp(exp(x))) has no digit that two correct engines share: only tame programs are compared
+    judge = Batched(p)
+    judge.prepare()
+    for cell in {0, p.cells - 1}:
+        value, gradient, _ = judge.rows(cell, 0, p.samples)
+        assume(np.isfinite(value).all() and np.isfinite(gradient).all())
+        assume(np.abs(gradient).max(initial=0) < 1e4 and np.abs(value).max(initial=0) < 1e4)
+    # they lose digits in products and sums of many terms; a wrong rule loses all of them
+    compare(p, 1e-9, exact_counts=False)
 
 
 def bounded(n):
