@@ -27,7 +27,7 @@ from pullback.sampling.kernel import MAKERS, Unsuited
 from pullback.sampling.problem import Problem
 from pullback.sampling.sums import BLOCK, Sums
 
-GROUPS = 2  # groups of cells for each core
+GROUPS = 1  # groups of cells for each core
 COMPUTED = 8  # blocks whose values NumPy computes at a time, where a distribution has no native form
 PILOT = {4: 64, 8: 16}  # samples whose mean sums are taken around: one group of a kernel, by itemsize
 ROW_BLOCKS = 4  # blocks of rows per call
