@@ -2,7 +2,8 @@
 
 An equation is one op of the table applied to variables and plain values; its params are the op's. A graph is
 data: passes, the printer, the lowering and the interpreter `evaluate` all read it with one loop and one
-environment. Read `Graph`, then `evaluate`. May import `families.op`.
+environment. Read `Graph`, then `evaluate`. May import `families.op`,
+`graph`.
 """
 
 from __future__ import annotations
@@ -14,28 +15,13 @@ from typing import Any
 import numpy as np
 
 from pullback.families.op import Op
+from pullback.graph.node import Aval
 
 
-class Var:
+class Var(Aval):
     """A value of a graph: shape and NumPy dtype; what makes it is found in the graph."""
 
-    __slots__ = ("dtype", "shape")
-
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        self.shape, self.dtype = shape, dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of dimensions."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """The number of entries."""
-        n = 1
-        for s in self.shape:
-            n *= s
-        return n
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return f"Var({self.dtype}{list(self.shape)})"

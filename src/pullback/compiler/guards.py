@@ -35,7 +35,7 @@ def watch(function: Any) -> list[Watched]:
             continue
         places: list[tuple[Any, Any]] = [(c, None) for c in f.__closure__ or ()]
         if not f.__module__.startswith("pullback."):
-            places += [(f.__globals__, n) for n in sorted(_names(f.__code__)) if n in f.__globals__]
+            places += [(f.__globals__, n) for n in sorted(names_in(f.__code__)) if n in f.__globals__]
         for holder, key in places:
             value = current(holder, key)
             if value is not MISSING and not isinstance(value, types.ModuleType):
@@ -70,12 +70,13 @@ def unchanged(watched: Sequence[Watched]) -> bool:
     return True
 
 
-def _names(code: types.CodeType) -> set[str]:
+def names_in(code: types.CodeType) -> set[str]:
+    """The names that a function's code and the functions in it look up."""
     found = set(code.co_names)
     for const in code.co_consts:
         if isinstance(const, types.CodeType):
-            found |= _names(const)
+            found |= names_in(const)
     return found
 
 
-__all__ = ["unchanged", "watch"]
+__all__ = ["names_in", "unchanged", "watch"]

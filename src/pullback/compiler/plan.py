@@ -9,7 +9,6 @@ Read `build_plan`. May import the compiler's other modules and `families`.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from pullback.compiler.lower import lower_eqn, lower_graph
 from pullback.compiler.program import Array, Program
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import Absent
+from pullback.families.parallel import cores
 from pullback.graph.modes import QUIET, loud, quiet, state
 from pullback.graph.tensor import Tensor, wrap
 
@@ -40,11 +40,6 @@ GRAIN = 1 << 15  # lanes that are worth a thread of their own
 def threads() -> ThreadPoolExecutor:
     """The threads that share large kernels (native code runs without Python's lock)."""
     return ThreadPoolExecutor(cores(), thread_name_prefix="pullback")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class NativeStep:

@@ -2,7 +2,7 @@
 
 Read `fingerprint`. A function counts by its byte code, constants, defaults, and by the values that it takes
 from its surroundings; comments and names of local variables do not count. May import
-`distributions`, `graph`.
+`distributions`, `compiler.guards`, `graph`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pullback.compiler.guards import names_in
 from pullback.graph.tensor import Tensor
 from pullback.sampling.distributions import Frozen
 
@@ -65,7 +66,7 @@ def _add_object(put: Callable[[bytes], None], x: Any, seen: set[int]) -> None:
 def _function(f: types.FunctionType) -> list[Any]:
     """What a function does: its code, and what it reads from outside by name."""
     cells = [c.cell_contents for c in f.__closure__ or () if _filled(c)]
-    names = sorted(_names(f.__code__))
+    names = sorted(names_in(f.__code__))
     used = [f.__globals__[n] for n in names if n in f.__globals__ and not _foreign(f.__globals__[n])]
     return [f.__code__, f.__defaults__, f.__kwdefaults__, cells, used]
 
@@ -76,14 +77,6 @@ def _filled(cell: Any) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _names(code: types.CodeType) -> set[str]:
-    found = set(code.co_names)
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            found |= _names(const)
-    return found
 
 
 def _foreign(x: Any) -> bool:
