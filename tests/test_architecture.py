@@ -40,9 +40,10 @@ LAYERS = [
     ("compiler.program",),
     ("compiler",),
     ("descent", "distributions", "sampling"),
+    ("explanations",),
     ("plot",),
     ("compat",),
-    ("cli", "cli_inputs", "cli_outputs", "cli_sensitivity", "__main__", ""),
+    ("cli", "cli_explain", "cli_inputs", "cli_outputs", "cli_sensitivity", "__main__", ""),
 ]
 
 
