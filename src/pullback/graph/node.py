@@ -82,6 +82,8 @@ class Node:
     )
     trace: str | None = None  # where it was recorded, in anomaly mode
     line: tuple[str, int] | None = None  # where it was recorded, when lines are recorded
+    origins: tuple[Any, ...] | None = None  # per argument, where a value that autograd does not follow came from
+    cut: str | None = None  # on a shadow node: what cut the path here, such as "detach"
     packed: dict[Any, Any] | None = None  # what saved_tensors_hooks packed
     label: str | None = None  # a grad_fn name that differs from the op's
     metadata: dict[Any, Any] | None = None

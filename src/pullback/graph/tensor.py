@@ -44,6 +44,7 @@ class Tensor:
     stored_grad: Tensor | None = None
     counter: Counter | None = None
     base: Tensor | None = None  # the tensor whose memory this is a view of
+    origin: Any = None  # the shadow node of a value that was cut off the record (recorded lines only)
     retains: bool = False
     hooks: list[Any] | None = None  # hooks of a leaf
     accumulate_hooks: list[Any] | None = None
