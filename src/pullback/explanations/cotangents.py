@@ -6,7 +6,8 @@ nothing is freed, no `.grad` changes, no hook is called. May import `graph`, `au
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any
@@ -135,15 +136,22 @@ def pull(node: Node, g: Any) -> Sequence[Any]:
         raise _inside_vmap(node.name)
     if node.number < writes.last:
         trouble.check_versions(node)
+    with opened(node):
+        found = list(node.op.pull(node, g, False))
+    # a rule of a variable number of arguments may leave trailing ones out
+    return found + [None] * (len(node.edges) - len(found))
+
+
+@contextmanager
+def opened(node: Node) -> Generator[None]:
+    """While it lasts, what `saved_tensors_hooks` packed away is back in the node."""
     args, out = node.args, node.out
     if node.packed is not None:
         unpack(node)
     try:
-        found = list(node.op.pull(node, g, False))
+        yield
     finally:
         node.args, node.out = args, out
-    # a rule of a variable number of arguments may leave trailing ones out
-    return found + [None] * (len(node.edges) - len(found))
 
 
 class _Waiting:
@@ -159,9 +167,9 @@ class _Waiting:
             have = self.leaves.get(edge)
             self.leaves[edge] = c if have is None else have + c
             return
-        node = edge.node if type(edge) is Slot else edge
+        node: Node = edge.node if type(edge) is Slot else edge
         if node not in self.grads:
-            self.grads[node] = None if type(edge) is Node else [None] * node.count
+            self.grads[node] = None if node.count is None else [None] * node.count
             heappush(self.heap, (-node.number, node))
         if type(edge) is Slot:
             slots = self.grads[node]
@@ -182,4 +190,4 @@ def _inside_vmap(what: str) -> RuntimeError:
     )
 
 
-__all__ = ["Cotangents", "cotangents", "given", "pull"]
+__all__ = ["Cotangents", "cotangents", "given", "opened", "pull"]
