@@ -25,10 +25,21 @@ class GradcheckError(RuntimeError):
     """An analytical derivative that disagrees with the numerical one."""
 
 
+class _Ours(dict[str, bool]):
+    """Is a file of this package, or of Python's start-up code? Remembered, since it is asked per op."""
+
+    def __missing__(self, file: str) -> bool:
+        self[file] = ours = file.startswith((_PACKAGE + os.sep, "<frozen"))
+        return ours
+
+
+OURS = _Ours()
+
+
 def user_frame() -> FrameType | None:
     """The innermost frame outside the package: the user's line that led here, if there is one."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<frozen")):
+    while frame is not None and OURS[frame.f_code.co_filename]:
         frame = frame.f_back
     return frame
 

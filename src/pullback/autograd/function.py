@@ -175,7 +175,7 @@ def run_function(
     results = _connect(cls, ctx, args, outputs, node)
     if node is not None:
         save(ctx, results, outputs)
-        if state.mode == CAREFUL:
+        if state.mode >= CAREFUL:
             annotate(node)
     return tuple(results) if isinstance(output, tuple) else results[0]
 

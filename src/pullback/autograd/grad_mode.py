@@ -1,94 +1,24 @@
 """Grad modes: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`, as context managers and
 decorators, per thread.
 
-Read `Mode` first. May import `graph.modes`.
+Read `set_grad` first. May import `graph.modes`.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
-from pullback.graph.modes import OFF, ON, state
-
-GENERATOR = 0x20  # inspect.CO_GENERATOR; importing inspect costs a tenth of importing all of this package
-
-
-class Mode:
-    """A context manager that is also a decorator (of functions and generator functions), each use a fresh
-    entry.
-    """
-
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Run every call of the function (every step of a generator's body) inside the mode."""
-        code = getattr(function, "__code__", None)
-        if code is not None and code.co_flags & GENERATOR:
-            return self._wrap_generator(function)
-
-        @functools.wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Any:
-            with self.clone():
-                return function(*args, **kwargs)
-
-        return inside
-
-    def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def steps(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            generator = function(*args, **kwargs)
-            with self.clone():
-                try:
-                    item = next(generator)
-                except StopIteration as stop:
-                    return stop.value
-            while True:
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    with self.clone():
-                        generator.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001 - handed to the generator, which decides
-                    item = yield from self._step(generator.throw, error)
-                else:
-                    item = yield from self._step(generator.send, sent)
-                if isinstance(item, _Stop):
-                    return item.value
-
-        return steps
-
-    def _step(self, advance: Callable[[Any], Any], value: Any) -> Generator[Any, Any, Any]:
-        try:
-            with self.clone():
-                return advance(value)
-        except StopIteration as stop:
-            return _Stop(stop.value)
-        yield  # a generator, so that `yield from` can return its value
-
-    def clone(self) -> Any:
-        """A fresh entry of the same mode."""
-        return type(self)()
-
-    def __enter__(self) -> None:
-        raise NotImplementedError
-
-    def __exit__(self, *_: object) -> None:
-        raise NotImplementedError
-
-
-class _Stop:
-    def __init__(self, value: Any) -> None:
-        self.value = value
+from pullback.graph.modes import LINES, OFF, ON, Mode, state
 
 
 def set_grad(flag: bool) -> None:
     """Switch recording on or off in this thread."""
     mode = state.mode
-    if mode not in (OFF, ON):
-        state.update(grad=flag)
+    if mode == LINES and not state.anomaly and not state.saved_hooks:
+        state.grad = flag  # the mode of recorded lines is one for both
         return
-    if state.anomaly or state.lines or state.saved_hooks:
+    if mode not in (OFF, ON) or state.extras:
         state.update(grad=flag)
         return
     state.grad = flag

@@ -1,6 +1,6 @@
 """`backward` and `grad`: PyTorch's checks and conventions around the sweep.
 
-Read `backward` first. May import `engine`, `trouble`, `graph`.
+Read `backward` first. May import `engine`, `grad_mode`, `trouble`, `graph`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pullback.autograd.engine import finish_leaves, key_of, run_hooks, seed_from, seed_like, sweep
+from pullback.autograd.grad_mode import set_grad
 from pullback.autograd.handles import GradientEdge, output_aval
 from pullback.errors import message
 from pullback.graph.modes import OFF, ON, state
@@ -262,11 +263,11 @@ def run(roots: Any, *, keep: bool, create_graph: bool, wanted: set[Any] | None) 
     """One sweep in the right modes: recording if a graph is wanted, tensors inside vmap."""
     tensors = create_graph or bool(state.levels)
     before = state.grad
-    state.update(grad=create_graph)
+    set_grad(create_graph)
     try:
         return sweep(roots, keep=keep, tensors=tensors, wanted=wanted)
     finally:
-        state.update(grad=before)
+        set_grad(before)
 
 
 def make_roots(outs: Sequence[Tensor], grads: Sequence[Any], create_graph: bool) -> list[tuple[Any, Any]]:

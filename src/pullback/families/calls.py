@@ -21,13 +21,15 @@ from pullback import dtypes
 from pullback.errors import message
 from pullback.families.op import Op, finish
 from pullback.families.parallel import BIG, split
-from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
+from pullback.graph.modes import CAREFUL, LINES, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Node, next_number
+from pullback.graph.record import lined
 from pullback.graph.tensor import Parameter, Tensor, wrap
 
 F32, F64 = np.dtype("f4"), np.dtype("f8")
 NUMBER = (int, float, complex, np.number, np.bool_)
 OPERAND = (Tensor, *NUMBER)
+SIMPLE = frozenset((Tensor, Parameter, float, int))
 _new = object.__new__
 ndarray, float32, float64 = np.ndarray, np.float32, np.float64
 Call = Callable[..., Any]
@@ -70,7 +72,7 @@ def unary_call(op: Any) -> Call:
                     or kind is float64
                     or (kind is ndarray and ((d := v.dtype) is F32 or d is F64))
                 )
-                and mode != CAREFUL
+                and mode < CAREFUL
                 and fast
             ):
                 token = quiet(QUIET)
@@ -92,6 +94,8 @@ def unary_call(op: Any) -> Call:
                     node.meta = None
                     node.number = next_number()
                 return t
+            if mode == LINES and fast and v.dtype.kind == "f":
+                return lined(call, (input,))
         return general(op, (input,), {}, out)
 
     return call
@@ -101,7 +105,9 @@ def call_with(op: Any, input: Any, params: dict[str, Any], out: Any = None) -> A
     """Run a one-argument op that has parameters."""
     mode = state.mode
     plain = type(input) is Tensor or type(input) is Parameter
-    if not plain or out is not None or mode == CAREFUL or op.refuse.get("f"):
+    if not plain or out is not None or mode >= CAREFUL or op.refuse.get("f"):
+        if mode == LINES and plain and out is None:
+            return lined(call_with, (op, input, params))
         return general(op, (input,), params, out)
     v = input.value
     d = v.dtype
@@ -148,7 +154,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:  # noqa: C901, PLR09
             else:
                 d = None  # a NumPy number: its type says everything
                 plain = (a is float32 or a is float64) and fast
-            if plain and mode != CAREFUL:
+            if plain and mode < CAREFUL:
                 kind = type(other)
                 if kind is Tensor or kind is Parameter:
                     w = other.value
@@ -201,6 +207,8 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:  # noqa: C901, PLR09
                         if number_label is not None:
                             node.label = number_label
                     return t
+            elif plain and mode == LINES and (kind := type(other)) in SIMPLE:
+                return lined(call, (input, other))
         return slow(input, other, out=out)
 
     return call

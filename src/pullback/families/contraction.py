@@ -101,7 +101,7 @@ class Contraction(Op):
         for a in (x, y):
             if isinstance(a, Tensor) and a.foreign is not None:
                 return a.foreign(self, (x, y), params)
-        if state.mode == CAREFUL and state.tracer is not None:
+        if state.mode >= CAREFUL and state.tracer is not None:
             return state.tracer.take(self, (x, y), params)
         v, w = (a.value if isinstance(a, Tensor) else a for a in (x, y))
         token = quiet(QUIET)
@@ -327,7 +327,7 @@ NO_PARAMS: dict[str, Any] = {}
 
 
 def fast_ok(x: Any, y: Any) -> bool:
-    """Whether the fast call may run: plain tensors of one floating dtype, no special mode."""
+    """Whether the fast call may run: plain tensors of one floating dtype, no mode but recorded lines."""
     if not (type(x) is Tensor or type(x) is Parameter) or not (type(y) is Tensor or type(y) is Parameter):
         return False
     d = x.value.dtype

@@ -22,9 +22,9 @@ from pullback.errors import message
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import Op
 from pullback.families.regions import reroot_base, reroot_views, view_error
-from pullback.graph.modes import CAREFUL, ON, QUIET, loud, quiet, state
+from pullback.graph.modes import CAREFUL, LINES, ON, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
-from pullback.graph.record import annotate
+from pullback.graph.record import annotate, unconnected, without_lines
 from pullback.graph.tensor import Parameter, Tensor, edge_of, wrap
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
@@ -65,7 +65,7 @@ def in_place(  # noqa: C901 - the common write is written out, flat
     ufunc = _ufunc_of(op)
     reads_old = op is None or op.keeps_arg(0)
 
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: C901 - the same
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: C901, PLR0912 - the same
         if (
             ufunc is not None
             and (type(self) is Tensor or type(self) is Parameter)
@@ -105,9 +105,11 @@ def in_place(  # noqa: C901 - the common write is written out, flat
                 and _quick(ufunc, self, args[0])
             ):
                 return self
+            if state.mode == LINES and len(args) == 1 and not kwargs and unconnected(self, args[0]):
+                return without_lines(method, self, args[0])
         elif not isinstance(self.value, np.ndarray | np.generic):
             return self.foreign_write(call, name, args, kwargs)
-        if state.mode == CAREFUL and state.tracer is not None:
+        if state.mode >= CAREFUL and state.tracer is not None:
             return state.tracer.write(call, self, args, kwargs)
         check_writable(self, args, kwargs)
         v = self.value
@@ -400,7 +402,7 @@ def reshaped_in_place(t: Tensor, op: Op, params: dict[str, Any], label: str) -> 
     if t.node is not None and state.grad:
         node = Node(op, (Aval(v.shape, v.dtype),), (edge_of(t),), None, params, None)
         node.label = label
-        if state.mode == CAREFUL:
+        if state.mode >= CAREFUL:
             annotate(node)
         set_node(t, node)
     return t

@@ -284,7 +284,7 @@ def apply(op: Op, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
                 followed = True
         else:
             values.append(a)
-    if state.mode == CAREFUL and state.tracer is not None:
+    if state.mode >= CAREFUL and state.tracer is not None:
         return state.tracer.take(op, args, params)
     token = quiet(QUIET)
     try:
@@ -299,10 +299,10 @@ def finish(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, foll
     mode = state.mode
     if followed and mode != OFF and op.differentiable and state.grad:
         node = make_node(op, args, params, out)
-        if mode == CAREFUL:
+        if mode >= CAREFUL:
             annotate(node)
         return attach(out, node)
-    if mode == CAREFUL and state.inference:
+    if mode >= CAREFUL and state.inference:
         return tuple(map(_inference, out)) if isinstance(out, tuple) else _inference(out)
     return tuple(map(wrap, out)) if isinstance(out, tuple) else wrap(out)
 

@@ -22,8 +22,9 @@ from pullback.families import reduction_facets
 from pullback.families.calls import write_out
 from pullback.families.fibers import choose, lifted_shape, over, put_along, spread
 from pullback.families.op import Absent, Op, Rule, apply, has_nan
-from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
+from pullback.graph.modes import CAREFUL, LINES, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node
+from pullback.graph.record import lined
 from pullback.graph.tensor import Parameter, Tensor
 
 F32, F64 = np.dtype("f4"), np.dtype("f8")
@@ -163,7 +164,7 @@ def fast_all(
             v = input.value
             d = v.dtype
             mode = state.mode
-            if (d is F32 or d is F64) and mode != CAREFUL and v.size:
+            if (d is F32 or d is F64) and mode < CAREFUL and v.size:
                 r = every(v)
                 t = _new(Tensor)
                 t.value = r
@@ -171,6 +172,8 @@ def fast_all(
                 if e is not None and mode:
                     t.node = Node(op, (input,), (input if e is LEAF else e,), r, params, None)
                 return t
+            if (d is F32 or d is F64) and mode == LINES and v.size:
+                return lined(call, (input,))
         return general(input, *args, **kwargs)
 
     call.__name__ = call.__qualname__ = name
@@ -196,7 +199,7 @@ def fast_total(
             v = input.value
             d = v.dtype
             mode = state.mode
-            if (d is F32 or d is F64) and mode != CAREFUL:
+            if (d is F32 or d is F64) and mode < CAREFUL:
                 if dim is UNSET and keepdim is False:
                     params = all_params
                 elif type(dim) is int and type(keepdim) is bool and -v.ndim <= dim < v.ndim:
@@ -216,6 +219,8 @@ def fast_total(
                 if e is not None and mode:
                     t.node = Node(op, (Aval(v.shape, d),), (input if e is LEAF else e,), None, params, None)
                 return t
+            if (d is F32 or d is F64) and mode == LINES and (dim is UNSET or type(dim) is int):
+                return lined(call, (input, dim, keepdim))
         if dim is UNSET:
             return general(input, keepdim=keepdim, **kwargs)
         return general(input, dim, keepdim=keepdim, **kwargs)

@@ -21,7 +21,7 @@ import numpy as np
 
 from pullback.families import structural_facets as derived
 from pullback.families.op import TABLE, Op, Rule, apply
-from pullback.graph.modes import CAREFUL, state
+from pullback.graph.modes import CAREFUL, LINES, ON, state
 from pullback.graph.node import LEAF, Aval, Counter, Node, Slot, next_number
 from pullback.graph.record import annotate
 from pullback.graph.tensor import InferenceTensor, Tensor, edge_of
@@ -168,7 +168,7 @@ def view(op: Op, x: Tensor, params: dict[str, Any], kind: str | None = None) -> 
     """Run a view op: the result shares x's memory and version counter, and knows its base."""
     if x.foreign is not None:
         return x.foreign(op, (x,), params)
-    if state.mode == CAREFUL and state.tracer is not None:
+    if state.mode >= CAREFUL and state.tracer is not None:
         return state.tracer.take(op, (x,), params)
     v = x.value
     if not isinstance(v, np.ndarray):
@@ -210,17 +210,17 @@ def made_view(  # noqa: C901 - views are on the hot path: one flat function
             made.number = next_number()
             if op.keeps_out:
                 made.out_versions = {0: (counter, counter.start + len(counter.bumps))}
-            if mode == CAREFUL:
+            if mode >= CAREFUL:
                 annotate(made)
         else:
             # PyTorch: a view taken under no_grad still says requires_grad, as a leaf
             t.node = LEAF
             t.cut = True
-    if not mode:
+    if mode != ON and (not mode or (mode == LINES and not state.grad)):
         t.view_kind = "no_grad"
     if kind is not None:
         t.view_kind = kind
-    elif x.view_kind is not None and mode:
+    elif x.view_kind is not None and t.view_kind is None:
         t.view_kind = x.view_kind
     # Counter.track, without the call
     views = counter.views
@@ -252,7 +252,7 @@ def several_views(op: Op, x: Tensor, params: dict[str, Any]) -> tuple[Tensor, ..
     """
     if x.foreign is not None:
         return tuple(x.foreign(op, (x,), params))
-    if state.mode == CAREFUL and state.tracer is not None:
+    if state.mode >= CAREFUL and state.tracer is not None:
         return tuple(state.tracer.take(op, (x,), params))
     parts = op.eval(x.storage(), **params)
     made = tuple(made_view(op, x, part, params, "multi", record=False) for part in parts)
@@ -261,7 +261,7 @@ def several_views(op: Op, x: Tensor, params: dict[str, Any]) -> tuple[Tensor, ..
         node = Node(op, (Aval(v.shape, v.dtype),), (edge_of(x),), None, params, None)
         node.count = len(parts)
         node.out_avals = tuple(Aval(p.shape, p.dtype) for p in parts)
-        if state.mode == CAREFUL:
+        if state.mode >= CAREFUL:
             annotate(node)
         for k, t in enumerate(made):
             t.node = Slot(node, k)

@@ -7,7 +7,10 @@ records; there is no other graph. May import `modes` and NumPy.
 from __future__ import annotations
 
 import itertools
+from types import CodeType
 from typing import Any
+
+from pullback.graph.modes import state
 
 next_number = itertools.count(1).__next__
 
@@ -81,8 +84,10 @@ class Node:
         None  # (counter, version) of outputs that may be modified
     )
     trace: str | None = None  # where it was recorded, in anomaly mode
-    line: tuple[str, int] | None = None  # where it was recorded, when lines are recorded
-    origins: tuple[Any, ...] | None = None  # per argument, where a value that autograd does not follow came from
+    # where it was recorded, when lines are recorded: code object and place in it; `lines.line_of` reads it
+    line: tuple[CodeType, int] | None = None
+    # per argument, where a value that autograd does not follow came from
+    origins: tuple[Any, ...] | None = None
     cut: str | None = None  # on a shadow node: what cut the path here, such as "detach"
     packed: dict[Any, Any] | None = None  # what saved_tensors_hooks packed
     label: str | None = None  # a grad_fn name that differs from the op's
@@ -127,7 +132,7 @@ class Counter:
     and "which version did the node see" need nothing at record time.
     """
 
-    __slots__ = ("base", "bumps", "limit", "start", "views")
+    __slots__ = ("base", "bumps", "limit", "places", "start", "views")
 
     def __init__(self) -> None:
         self.start = 0  # bumps dropped from the front of the list
@@ -135,6 +140,7 @@ class Counter:
         self.views: list[Any] = []  # weak references to the views that autograd may have to re-root
         self.limit = 16
         self.base: Any = None
+        self.places: dict[int, Any] | None = None  # per bump where it was written, while lines are recorded
 
     @property
     def version(self) -> int:
@@ -147,9 +153,27 @@ class Counter:
         writes.last = number
         bumps = self.bumps
         bumps.append(number)
+        if state.extras and writes.here is not None:
+            self._note(number)
         if len(bumps) > 4096:
             del bumps[:2048]
             self.start += 2048
+
+    def _note(self, number: int) -> None:
+        """Remember which line of the program wrote."""
+        if self.places is None:
+            self.places = {}
+        self.places[number] = writes.here(3)
+        if len(self.places) > 4096:
+            for old in list(self.places)[:2048]:
+                del self.places[old]
+
+    def writes_since(self, number: int) -> list[Any]:
+        """The places of the writes after the node with this record number ran, oldest first; None for one whose
+        line was not recorded.
+        """
+        places = self.places or {}
+        return [places.get(b) for b in self.bumps if b > number]
 
     def version_at(self, number: int) -> int:
         """The version that the node with this record number saw."""
@@ -169,9 +193,13 @@ class Counter:
 
 
 class Writes:
-    """The record number of the latest in-place write anywhere: nodes recorded later need no version check."""
+    """The record number of the latest in-place write anywhere: nodes recorded later need no version check.
+
+    here  (depth) -> the place in the program that is running; `lines` gives it
+    """
 
     last = 0
+    here: Any = None
 
 
 writes = Writes()

@@ -1,31 +1,67 @@
 """What careful recording adds to a node: where it was recorded, and packed saved values.
 
-Called only in mode CAREFUL (anomaly detection, recorded lines, saved_tensors_hooks). May import `modes`,
-`node`, `tensor`.
+Called only in the modes CAREFUL and LINES (anomaly detection, recorded lines, saved_tensors_hooks). May
+import `lines`, `modes`, `node`, `tensor`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pullback.errors import message, user_frame
-from pullback.graph.modes import state
-from pullback.graph.node import Node
+from pullback.graph.lines import here
+from pullback.graph.modes import LINES, OFF, ON, state
+from pullback.graph.node import LEAF, Node
 from pullback.graph.tensor import Tensor, wrap
 
 
 def annotate(node: Node) -> None:
     """Add what the current modes ask for to a node that was just recorded."""
-    if state.anomaly or state.lines:
-        frame = user_frame()
-        if frame is not None:
-            node.line = (frame.f_code.co_filename, frame.f_lineno)
-            if state.anomaly:
-                import traceback
+    if state.lines or state.anomaly:
+        node.line = here(3)
+        if state.anomaly:
+            import traceback
 
-                node.trace = "".join(traceback.format_stack(frame))
+            node.trace = "".join(traceback.format_stack(user_frame()))
     if state.saved_hooks:
         pack(node)
+
+
+def lined(call: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Run the fast call of one op on plain tensors while lines are recorded, and note its line.
+
+    For the time of the call the mode is the one without lines, so the call takes its fast path; that path is
+    left as it is, and costs nothing extra where no lines are recorded.
+    """
+    state.mode = ON if state.grad else OFF
+    try:
+        t = call(*args)
+    finally:
+        state.mode = LINES
+    node = t.node
+    if node is not None:
+        node.line = here(3)
+    return t
+
+
+def without_lines(call: Callable[..., Any], *args: Any) -> Any:
+    """Run a call that has nothing to record, although lines are recorded."""
+    state.mode = ON if state.grad else OFF
+    try:
+        return call(*args)
+    finally:
+        state.mode = LINES
+
+
+def unconnected(t: Tensor, other: Any) -> bool:
+    """True where an in-place write of `other` into t leaves nothing to record.
+
+    (A leaf that is updated under no_grad is the start of every path, whatever it was made of.)
+    """
+    if isinstance(other, Tensor) and other.node is not None:
+        return False
+    return t.node is None or (t.node is LEAF and not state.grad)
 
 
 def pack(node: Node) -> None:

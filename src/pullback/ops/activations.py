@@ -16,9 +16,10 @@ from pullback.families.calls import general
 from pullback.families.elementwise import Elementwise
 from pullback.families.inplace import in_place
 from pullback.families.parallel import BIG, split
-from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
+from pullback.graph.modes import CAREFUL, LINES, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Node
-from pullback.graph.tensor import Tensor
+from pullback.graph.record import lined
+from pullback.graph.tensor import Parameter, Tensor
 from pullback.ops.activation_entries import (
     SELU_ALPHA,
     SELU_SCALE,
@@ -54,7 +55,7 @@ def _run(op: Elementwise, x: Any, params: dict[str, Any]) -> Any:
         v = x.value
         d = v.dtype
         mode = state.mode
-        if (d is F32 or d is F64) and mode != CAREFUL:
+        if (d is F32 or d is F64) and mode < CAREFUL:
             token = quiet(QUIET)
             try:
                 big = type(v) is np.ndarray and v.size > BIG
@@ -68,6 +69,8 @@ def _run(op: Elementwise, x: Any, params: dict[str, Any]) -> Any:
                 kept = (x,) if op.keeps_arg(0) else (None,)
                 t.node = Node(op, kept, (x if e is LEAF else e,), r if op.keeps_out else None, params, None)
             return t
+        if mode == LINES and (type(x) is Tensor or type(x) is Parameter):
+            return lined(_run, (op, x, params))
     return general(op, (x,), params)
 
 

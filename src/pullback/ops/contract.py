@@ -18,8 +18,9 @@ from pullback.errors import message
 from pullback.families.calls import from_array, write_out
 from pullback.families.contraction import Contraction, conj, fast_ok, named, product, record
 from pullback.families.facets import Sample
-from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
+from pullback.graph.modes import CAREFUL, LINES, QUIET, loud, quiet, state
 from pullback.graph.node import Node
+from pullback.graph.record import lined
 from pullback.graph.tensor import Parameter, Tensor
 from pullback.ops.contract_checks import (
     check_inner,
@@ -165,7 +166,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     ):
         v, w = input.value, other.value
         d = v.dtype
-        if d is w.dtype and (d is F32 or d is F64) and state.mode != CAREFUL:
+        if d is w.dtype and (d is F32 or d is F64) and state.mode < CAREFUL:
             p, q = v.ndim, w.ndim
             if p == 2 >= q > 0:
                 op = mv if q == 1 else mm
@@ -182,6 +183,8 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
             finally:
                 loud(token)
             return record(op, input, other, r) if state.mode else _plain(r)
+        if state.mode == LINES and d is w.dtype and 0 < v.ndim <= 2 and 0 < w.ndim <= 2:
+            return lined(matmul, (input, other))
     return _run(None, input, other, out)
 
 

@@ -15,9 +15,10 @@ from pullback.errors import message
 from pullback.families.by_hand import by_hand
 from pullback.families.facets import Dependence, Sample, dense_pairs
 from pullback.families.op import apply, unbroadcast
-from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
+from pullback.graph.modes import CAREFUL, LINES, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Node
-from pullback.graph.tensor import Tensor, wrap
+from pullback.graph.record import lined
+from pullback.graph.tensor import Parameter, Tensor, wrap
 
 F32, F64 = np.dtype("f4"), np.dtype("f8")
 _new = object.__new__
@@ -111,7 +112,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if (
         (d is F32 or d is F64)
         and w.dtype is d
-        and mode != CAREFUL
+        and mode < CAREFUL
         and v.ndim == 2
         and w.ndim == 2
         and v.shape[1] == w.shape[1]
@@ -147,10 +148,13 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
                 if bias is None:
                     node.label = "MmBackward0"
         return t
+    if mode == LINES and v.ndim == w.ndim == 2 and all(type(a) in PLAIN for a in (input, weight, bias)):
+        return lined(linear, (input, weight, bias))
     return _general(input, weight, bias)
 
 
 NO_PARAMS: dict[str, Any] = {}
+PLAIN = (Tensor, Parameter, type(None))
 
 
 def _general(x: Any, w: Any, b: Any) -> Any:

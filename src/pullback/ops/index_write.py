@@ -74,7 +74,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         or (state.tracer is None and any(t.foreign is not None for t in tensors))
     ):
         _set_batched(self, basic, places, tensors, value)
-    elif state.mode == CAREFUL and state.tracer is not None:
+    elif state.mode >= CAREFUL and state.tracer is not None:
         state.tracer.write(assigned, self, (index, value), {})
     elif tensors:
         _set_advanced(self, basic, places, tensors, value)
@@ -143,7 +143,7 @@ def _set_basic(t: Tensor, basic: tuple[Any, ...], value: Any) -> None:
         {"region": Region(array, part)},
         None,
     )
-    if state.mode == CAREFUL:
+    if state.mode >= CAREFUL:
         annotate(node)
     part[...] = source
     t.shared_counter().bump()
@@ -283,7 +283,7 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     """`index_put` that writes into the tensor itself."""
     if self.foreign is not None:
         return self.foreign_write(index_put, "index_put_", (indices, values, accumulate), {})
-    if state.mode == CAREFUL and state.tracer is not None:
+    if state.mode >= CAREFUL and state.tracer is not None:
         return state.tracer.write(index_put_, self, (indices, values, accumulate), {})
     check_writable(self, ())
     if (

@@ -193,7 +193,7 @@ def overwrite(t: Tensor, op: Op, args: tuple[Any, ...], value: Any) -> Tensor:
             {},
             None,
         )
-        if state.mode == CAREFUL:
+        if state.mode >= CAREFUL:
             annotate(node)
     t.storage()[...] = value
     adopt(t, node)
@@ -209,7 +209,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:  # noqa
         src = wrap(np.asarray(src, self.value.dtype))
     if self.foreign is not None or (src.foreign is not None and state.tracer is None):
         return _foreign_copy(self, src)
-    if state.mode == CAREFUL and state.tracer is not None:
+    if state.mode >= CAREFUL and state.tracer is not None:
         return state.tracer.write(copy_, self, (src,), {})
     check_writable(self, (src,))
     v, s = self.value, src.value
@@ -266,7 +266,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         )
     if self.foreign is not None:
         return self.foreign_write(lambda old, new: apply(fill_op, (old, new), {}), "fill_", (value,), {})
-    if state.mode == CAREFUL and state.tracer is not None:
+    if state.mode >= CAREFUL and state.tracer is not None:
         return state.tracer.write(fill_, self, (value,), {})
     if state.grad:
         check_recorded(self, (value,))
@@ -293,7 +293,7 @@ def zero_(self: Tensor) -> Tensor:
     """Set every entry to zero."""
     if self.foreign is not None:
         return self.foreign_write(lambda old: apply(zero_op, (old,), {}), "zero_", (), {})
-    if state.mode == CAREFUL and state.tracer is not None:
+    if state.mode >= CAREFUL and state.tracer is not None:
         return state.tracer.write(zero_, self, (), {})
     if self.from_inference and not state.inference:
         check_writable(self)

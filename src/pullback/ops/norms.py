@@ -20,8 +20,9 @@ from pullback.families.op import TABLE
 from pullback.families.parallel import long_squares
 from pullback.families.reduction import F32, F64, labelled, reduction, run
 from pullback.families.reduction_facets import depend, local, standard_samples
-from pullback.graph.modes import CAREFUL, QUIET, loud, quiet, state
+from pullback.graph.modes import CAREFUL, LINES, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Node
+from pullback.graph.record import lined
 from pullback.graph.tensor import Parameter, Tensor
 
 _reduce: Any = np.add.reduce
@@ -259,8 +260,10 @@ def norm(
         and dtype is None
     ):
         d = input.value.dtype
-        if (d is F32 or d is F64) and state.mode != CAREFUL:
+        if (d is F32 or d is F64) and state.mode < CAREFUL:
             return _fast_norm(input)
+        if (d is F32 or d is F64) and state.mode == LINES:
+            return lined(_fast_norm, (input,))
     return _norm_general(input, p, dim, keepdim, out=out, dtype=dtype)
 
 

@@ -62,7 +62,7 @@ def make(name: str, draw: Callable[[tuple[int, ...]], Any], shape: tuple[int, ..
             raise RuntimeError(message(VMAP_RANDOM, f"{name} of shape {list(shape)} inside vmap"))
         if level.randomness == "different":
             return level.batched(wrap(draw((level.size, *shape))))
-    if state.mode == CAREFUL and state.inference:
+    if state.mode >= CAREFUL and state.inference:
         t = _new(InferenceTensor)
         t.value = draw(shape)
         return t

@@ -15,6 +15,7 @@ from pullback.autograd.handles import grad_fn_of
 from pullback.autograd.public import grad
 from pullback.errors import user_line
 from pullback.families.op import Op
+from pullback.graph.lines import line_of
 from pullback.graph.modes import state
 from pullback.graph.node import LEAF
 from pullback.graph.tensor import Tensor, wrap
@@ -59,7 +60,6 @@ class WatchedTensor(Tensor):
         self.watch.see(name, user_line(), [self, *args], [out])
         self.value = np.asarray(out.value).astype(self.value.dtype)
         return self
-
 
     def new_filled(self, number: float) -> Tensor:
         """A constant of this tensor's shape and dtype."""
@@ -129,9 +129,10 @@ def _watch_backward(f: Any, args: Sequence[Tensor], wrt: Sequence[int], v: Any, 
 
 
 def _reporter(watch: Watch, node: Any) -> Callable[[Any, Any], None]:
-    line = "" if node.line is None else f"{node.line[0]}:{node.line[1]}"
+    line = line_of(node)
+    place = "" if line is None else f"{line.file}:{line.number}"
 
     def report(inputs: Any, outputs: Any) -> None:
-        watch.see(node.name, line, outputs, inputs)
+        watch.see(node.name, place, outputs, inputs)
 
     return report
