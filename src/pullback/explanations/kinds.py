@@ -1,0 +1,192 @@
+"""What kind of cause a dead link is: found from the op's family and from what nudging the arguments changes.
+
+Read `of_links`. A link that is zero here but not beside this value of its own argument is *stationary*; one
+that another argument holds at zero is *annihilated*; one that stays zero whichever argument is nudged is
+*saturated* (its true derivative is below what the dtype can hold) or has *underflowed*. May import `graph`,
+`families`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pullback.explanations.values import argument
+from pullback.families.elementwise_facets import compute_dtype
+from pullback.graph.node import Aval, Node
+
+KINDS = (
+    "Flows", "NoPath", "Stopped", "ZeroUpstream", "Unselected", "GateClosed", "Saturated", "Underflow",
+    "Annihilated", "Cancelled", "Stationary", "Discrete", "NonFinite", "NotDetermined",
+)  # fmt: skip
+NUDGE = 1e-6
+FEW = 256  # links of an op without independent entries that are nudged one by one
+# selections in which another argument may have been chosen; in the others a gate closed on this one
+GATES = frozenset({"relu", "clamp", "hardtanh", "threshold", "softshrink", "hardshrink", "nan_to_num"})
+
+
+def of_entry(node: Node, i: int, shapes: dict[Any, Aval]) -> str:
+    """The kind of the dead link of a node of numbers."""
+    zero = np.zeros(1, np.int64)
+    return str(of_links(node, i, zero, zero, shapes)[0])
+
+
+def of_links(node: Node, i: int, rows: Any, cols: Any, shapes: dict[Any, Aval]) -> Any:
+    """The kinds of dead links of argument i, as an array of str.
+
+    rows, cols  flat output and input entries of the links, all of which are exactly zero
+    """
+    op = node.op
+    if op.family == "selection":
+        return _all(rows, _selection(op, i))
+    if op.family == "elementwise":
+        if op.partials[i] is None:
+            return _all(rows, "Discrete")
+        return _elementwise(node, i, rows, shapes)
+    if not getattr(op, "differentiable", True):
+        return _all(rows, "Discrete")
+    if op.family in ("contraction", "structural"):
+        return _all(rows, "Annihilated")
+    if getattr(op, "picks", False) or op.name in ("pick_winners", "place_winners"):
+        return _all(rows, "Unselected")
+    return _listed(node, i, rows, cols)
+
+
+def _all(rows: Any, kind: str) -> Any:
+    return np.full(len(rows), kind, object)
+
+
+def _selection(op: Any, i: int) -> str:
+    if op.partials[i] is None:
+        return "Discrete"
+    return "GateClosed" if op.name in GATES or (op.name.startswith("clamp") and i == 0) else "Unselected"
+
+
+# ---------------------------------------------------------------------- independent entries
+
+
+def _elementwise(node: Node, i: int, rows: Any, shapes: dict[Any, Aval]) -> Any:
+    """All entries at once: each output entry has one entry of each argument."""
+    op = node.op
+    reads = op.partial_reads[i]
+    if reads is None:
+        return _all(rows, "Annihilated")
+    own = reads[0] or (len(reads) > i + 1 and reads[i + 1])
+    if not own:  # the derivative is another argument, or a parameter, alone
+        same = sum(e is node.edges[i] for e in node.edges) > 1
+        return _all(rows, "Stationary" if same else "Annihilated")
+    found = _at(node, rows, shapes)
+    if any(v is None for v in found):
+        return _all(rows, _flat_kind(op))  # the derivative is a function of the output alone
+    d = compute_dtype(op, found).numpy
+    values = [np.asarray(v).astype(d) if hasattr(v, "dtype") and v.dtype.kind in "iuf" else v for v in found]
+    with np.errstate(all="ignore"):
+        stationary = np.zeros(len(rows), bool)
+        annihilated = np.zeros(len(rows), bool)
+        for sign in (1, -1):
+            stationary |= _partial_at(node, i, values, (i,), sign) != 0
+            others = tuple(k for k in range(len(values)) if k != i)
+            if others:
+                annihilated |= _partial_at(node, i, values, others, sign) != 0
+    kinds = _all(rows, _flat_kind(op))
+    kinds[annihilated] = "Annihilated"
+    kinds[stationary] = "Stationary"
+    return kinds
+
+
+def _at(node: Node, rows: Any, shapes: dict[Any, Aval]) -> list[Any]:
+    """The arguments' entries at some output entries; None where unknown."""
+    shape = shapes[node].shape
+    found: list[Any] = []
+    for i in range(len(node.args)):
+        v = argument(node, i)
+        if isinstance(v, np.ndarray | np.generic):
+            v = np.broadcast_to(v, shape).reshape(-1)[rows]
+        found.append(v)
+    return found
+
+
+def _nudged(v: Any, sign: float) -> Any:
+    return v + sign * NUDGE * np.maximum(1, np.abs(v)) if np.asarray(v).dtype.kind in "fc" else v
+
+
+def _partial_at(node: Node, i: int, values: list[Any], moved: tuple[int, ...], sign: float) -> Any:
+    """The partial of argument i with some arguments nudged; a derivative that is not finite is not zero."""
+    op = node.op
+    changed = [_nudged(v, sign) if k in moved else v for k, v in enumerate(values)]
+    out = op.eval(*changed, **node.params)
+    return np.broadcast_to(np.asarray(op.partials[i](out, *changed, **node.params)), np.shape(out))
+
+
+def _flat_kind(op: Any) -> str:
+    """Flat beside this value too: did the function run into a bound, or the number out of its exponent?"""
+    return "Underflow" if "underflow" in (op.why_zero or "") else "Saturated"
+
+
+# ---------------------------------------------------------------------- entries that share a rule
+
+
+def _listed(node: Node, i: int, rows: Any, cols: Any) -> Any:
+    """Reductions and ops by hand: each link is looked at with its own entry nudged, then with all others."""
+    kinds = _all(rows, "Saturated")
+    values = [argument(node, k) for k in range(len(node.args))]
+    if any(v is None and (a is not None or e is not None) for v, a, e in zip(values, node.args, node.edges, strict=True)):
+        return kinds  # the slope is a function of the output alone
+    if len(rows) > FEW:
+        return _together(node, i, rows, cols, values, kinds)
+    for n, (row, col) in enumerate(zip(rows.tolist(), cols.tolist(), strict=True)):
+        kinds[n] = _one(node, i, row, col, values)
+    return kinds
+
+
+def _one(node: Node, i: int, row: int, col: int, values: list[Any]) -> str:
+    for sign in (1, -1):
+        own = np.array(values[i])
+        flat = own.reshape(-1)
+        flat[col] = _nudged(flat[col], sign)
+        if _link(node, i, row, col, [own if k == i else v for k, v in enumerate(values)]) != 0:
+            return "Stationary"
+    for sign in (1, -1):
+        others = [_spread(v, sign) if isinstance(v, np.ndarray | np.generic) else v for v in values]
+        others[i] = np.array(others[i])
+        others[i].reshape(-1)[col] = np.asarray(values[i]).reshape(-1)[col]
+        if _link(node, i, row, col, others) != 0:
+            return "Annihilated"
+    return "Saturated"
+
+
+def _spread(v: Any, sign: float) -> Any:
+    """Every entry nudged by another amount, so that no symmetry hides a change."""
+    v = np.asarray(v)
+    if v.dtype.kind not in "fc":
+        return v
+    steps = (1 + np.arange(v.size) % 7).reshape(v.shape) * sign * NUDGE
+    return (v + steps * np.maximum(1, np.abs(v))).astype(v.dtype)
+
+
+def _together(node: Node, i: int, rows: Any, cols: Any, values: list[Any], kinds: Any) -> Any:
+    """Too many links to nudge singly: only what one nudge of everything proves is told apart."""
+    moved = [_spread(v, 1) if isinstance(v, np.ndarray | np.generic) else v for v in values]
+    found = _links(node, i, moved)
+    if found is None:
+        return kinds
+    lookup = {(int(r), int(c)): v for r, c, v in zip(*found, strict=True)}
+    for n, pair in enumerate(zip(rows.tolist(), cols.tolist(), strict=True)):
+        if lookup.get(pair, 0) != 0:
+            kinds[n] = "Stationary"
+    return kinds
+
+
+def _links(node: Node, i: int, values: list[Any]) -> Any:
+    op = node.op
+    with np.errstate(all="ignore"):
+        out = op.eval(*values, **node.params)
+        found = op.zero(i, out, values, node.params)
+    return found.rows, found.cols, np.broadcast_to(found.values, np.shape(found.rows))
+
+
+def _link(node: Node, i: int, row: int, col: int, values: list[Any]) -> Any:
+    rows, cols, found = _links(node, i, values)
+    here = found[(rows == row) & (cols == col)]
+    return here[0] if len(here) else 0

@@ -1,0 +1,343 @@
+"""One node's local Jacobians: magnitudes pulled back, dead links, and the links of single entries.
+
+A *link* is one entry of the local Jacobian of one argument: (node, argument, output entry, input entry) and
+its value; it is dead where the value is exactly zero. Read `pull_magnitudes`, then `columns`. Output entries
+of nodes with several outputs are numbered through the floating ones, as the `zero` facet does. May import
+`graph`, `families`, `transform.pattern`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_letters
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pullback.families.contraction_facets import sizes_of, spec_parts
+from pullback.families.elementwise_facets import compute_dtype
+from pullback.families.facets import dense_pairs
+from pullback.families.op import unbroadcast
+from pullback.graph.node import Aval, Node
+from pullback.graph.tensor import Tensor
+from pullback.transform.pattern import arguments
+
+LIMIT = 4_000_000  # links of one argument that are ever listed
+FLOAT = "fc"
+Arrays = list[Any]
+EMPTY = np.zeros(0, np.int64)
+REAL = (np.dtype("f2"), np.dtype("f4"), np.dtype("f8"))
+
+
+class TooMany(Exception):  # noqa: N818 - a reason to say "not determined", never shown as an error
+    """A local Jacobian with more links than can be listed."""
+
+
+class Links(NamedTuple):
+    """Links of one argument: flat output entries, flat input entries, the local derivatives."""
+
+    rows: Any
+    cols: Any
+    values: Any
+
+
+def avals_of(node: Node, out: Aval | None) -> list[Any]:
+    """What is known of the arguments: values where kept, avals elsewhere, plain values as they are."""
+    known = arguments(node, out)
+    return [a.value if isinstance(a, Tensor) else k for a, k in zip(node.args, known, strict=True)]
+
+
+def outputs_of(node: Node, shapes: dict[Any, Aval]) -> list[Aval]:
+    """The floating outputs in order."""
+    if node.count is None:
+        return [shapes[node]]
+    return [a for a in node.out_avals if a is not None and a.dtype.kind in FLOAT]
+
+
+def filled(values: Sequence[Any]) -> list[Any]:
+    """Stand-ins for what no rule reads, so that facets which take arrays can run."""
+    return [np.zeros(v.shape, v.dtype) if isinstance(v, Aval) else v for v in values]
+
+
+# ---------------------------------------------------------------------- local derivatives
+
+
+def local(node: Node, i: int, shapes: dict[Any, Aval]) -> Links:
+    """All links of argument i. `TooMany` where there are more than LIMIT of them."""
+    found = node.__dict__.get("links")
+    if found is None:
+        found = node.__dict__["links"] = {}
+    if i not in found:
+        found[i] = _local(node, i, shapes)
+    return found[i]
+
+
+def forget(node: Node) -> None:
+    """Drop the links kept by `local`."""
+    node.__dict__.pop("links", None)
+
+
+def _local(node: Node, i: int, shapes: dict[Any, Aval]) -> Links:
+    op = node.op
+    outs = outputs_of(node, shapes)
+    values = avals_of(node, shapes.get(node))
+    arg = values[i]
+    size_in, size_out = int(np.size(arg) if not isinstance(arg, Aval) else arg.size), sum(a.size for a in outs)
+    zero = getattr(op, "zero", None)
+    if not zero or not getattr(op, "differentiable", True):
+        return _by_pulls(node, i, outs, size_in, size_out)
+    if op.family in ("contraction", "by hand") and size_in * size_out > 64 * LIMIT:
+        raise TooMany
+    out = node.out
+    if out is None:
+        made = [np.zeros(a.shape, a.dtype) for a in outs]
+        out = tuple(made) if node.count is not None else made[0]
+    given = values if op.family in ("elementwise", "selection") else filled(values)
+    with np.errstate(all="ignore"):
+        found = zero(i, out, given, node.params)
+    rows, cols = np.asarray(found.rows), np.asarray(found.cols)
+    if len(rows) > LIMIT:
+        raise TooMany
+    return Links(rows, cols, np.broadcast_to(np.asarray(found.values), rows.shape))
+
+
+def _by_pulls(node: Node, i: int, outs: Sequence[Aval], size_in: int, size_out: int) -> Links:
+    """The local Jacobian of an op without a `zero` facet (custom Functions): one pull per output entry."""
+    if node.edges[i] is None or not node.op.differentiable:
+        rows, cols = dense_pairs(size_out, size_in)
+        return Links(rows, cols, np.zeros(len(rows)))
+    if size_out > 512 or size_in * size_out > LIMIT:
+        raise TooMany
+    matrix = np.zeros((size_out, size_in))
+    for k in range(size_out):
+        one = np.zeros(size_out)
+        one[k] = 1
+        c = node.op.pull(node, split(node, one, outs), False)[i]
+        if c is not None:
+            matrix[k] = np.asarray(c.value if isinstance(c, Tensor) else c).reshape(-1)
+    rows, cols = np.nonzero(matrix)
+    return Links(rows, cols, matrix[rows, cols])
+
+
+def split(node: Node, flat: Any, outs: Sequence[Aval]) -> Any:
+    """A flat vector over the floating outputs as the cotangent(s) that `op.pull` takes."""
+    parts: list[Any] = []
+    start = 0
+    for a in outs:
+        parts.append(flat[start : start + a.size].reshape(a.shape).astype(a.dtype))
+        start += a.size
+    if node.count is None:
+        return parts[0]
+    every = iter(parts)
+    return [next(every) if a is not None and a.dtype.kind in FLOAT else None for a in node.out_avals]
+
+
+def flat_of(g: Any, outs: Sequence[Aval], node: Node) -> Any:
+    """The inverse of `split`: the outputs' arrays (None: zeros) as one vector."""
+    if node.count is None:
+        return np.asarray(g).reshape(-1)
+    parts = [c for c, a in zip(g, node.out_avals, strict=True) if a is not None and a.dtype.kind in FLOAT]
+    made = [np.zeros(a.size) if c is None else np.asarray(c).reshape(-1) for c, a in zip(parts, outs, strict=True)]
+    return np.concatenate(made) if made else np.zeros(0)
+
+
+# ---------------------------------------------------------------------- magnitudes
+
+
+def multilinear(op: Any) -> bool:
+    """Is every local derivative a product of entries of the other arguments?"""
+    return op.family == "contraction" or op.name in MULTILINEAR
+
+
+MULTILINEAR = frozenset({"linear", "convolution", "convolution_input", "convolution_weight"})
+# reductions whose output entries share input entries with derivatives of both signs
+SIGNED_SCANS = frozenset({"cumprod"})
+
+
+def pull_magnitudes(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, Aval]) -> Arrays:
+    """|local Jacobian|^T m per argument where `live`, None elsewhere; m has the output's shape(s).
+
+    `TooMany` where that needs more links than can be listed.
+    """
+    op = node.op
+    family = op.family
+    with np.errstate(all="ignore"):
+        if family in ("elementwise", "selection"):
+            return _entrywise(node, m, live, shapes)
+        if multilinear(op):
+            return _with_absolute_arguments(node, m, live)
+        if family == "structural" or (family == "reduction" and op.name not in SIGNED_SCANS):
+            return _absolute_pull(node, m, live)
+        rule = MAGNITUDES.get(op.name)
+        if rule is not None and node.count is None:
+            return [rule(m, node.out, **node.params) if ok else None for ok in live]
+        return _by_links(node, m, live, shapes)
+
+
+def _entrywise(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, Aval]) -> Arrays:
+    found: Arrays = []
+    values: Any = None
+    for i, ok in enumerate(live):
+        if not ok:
+            found.append(None)
+            continue
+        p = node.op.partials[i]
+        if p is None:
+            r: Any = np.zeros_like(m)
+        elif isinstance(p, int):
+            r = m
+        else:
+            if values is None:
+                values = promoted_values(node, shapes.get(node))
+            r = m * np.abs(p(node.out, *values, **node.params))
+            if np.isnan(r).any():
+                r = np.where(np.asarray(m) == 0, 0, r)
+        shape = arg_shape(node, i, shapes)
+        found.append(np.abs(r) if np.shape(r) == shape else unbroadcast(np.asarray(np.abs(r)), shape))
+    return found
+
+
+def promoted_values(node: Node, out: Aval | None) -> list[Any]:
+    """The arguments of an elementwise node in the dtype that its partials compute in."""
+    values = avals_of(node, out)
+    if node.meta is None:
+        return values
+    d = compute_dtype(node.op, values).numpy
+    return [
+        v.astype(d) if isinstance(v, np.ndarray | np.generic) and v.dtype != d and v.dtype.kind in "iuf" else v
+        for v in values
+    ]
+
+
+def arg_shape(node: Node, i: int, shapes: dict[Any, Aval]) -> tuple[int, ...]:
+    """The shape of argument i."""
+    if node.meta is not None and node.meta[i] is not None:
+        return tuple(node.meta[i][0])
+    a = node.args[i]
+    if a is None:
+        return tuple(shapes[node].shape)
+    return tuple(a.value.shape) if isinstance(a, Tensor) else tuple(np.shape(a) if not isinstance(a, Aval) else a.shape)
+
+
+def _absolute_pull(node: Node, m: Any, live: Sequence[bool]) -> Arrays:
+    """Where each input entry meets derivatives of one sign only: the pull itself."""
+    pulled = node.op.pull(node, m, False)
+    return [np.abs(c) if ok and c is not None else None for c, ok in zip(pulled, live, strict=False)]
+
+
+def _with_absolute_arguments(node: Node, m: Any, live: Sequence[bool]) -> Arrays:
+    return [None if c is None or not ok else c for c, ok in zip(pull_with(node, m, np.abs), live, strict=False)]
+
+
+def pull_with(node: Node, g: Any, change: Any) -> Arrays:
+    """The pull of a node whose saved arrays are `change`d; the node is left as it was."""
+    kept = node.args
+    made: list[Any] = []
+    for a in kept:
+        if isinstance(a, Tensor) and a.value.dtype.kind in FLOAT:
+            t = object.__new__(Tensor)
+            t.value = change(a.value)
+            made.append(t)
+        else:
+            made.append(a)
+    node.args = tuple(made)
+    try:
+        return list(node.op.pull(node, g, False))
+    finally:
+        node.args = kept
+
+
+def _by_links(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, Aval]) -> Arrays:
+    outs = outputs_of(node, shapes)
+    flat = flat_of(m, outs, node)
+    found: Arrays = []
+    for i, ok in enumerate(live):
+        if not ok:
+            found.append(None)
+            continue
+        rows, cols, values = local(node, i, shapes)
+        shape = arg_shape(node, i, shapes)
+        r: Any = np.zeros(int(np.prod(shape)))
+        product = flat[rows] * np.abs(values)
+        product = np.where(flat[rows] == 0, 0, product)
+        np.add.at(r, cols, product)
+        found.append(r.reshape(shape))
+    return found
+
+
+def _softmax_magnitude(m: Any, p: Any, dim: int, **_: Any) -> Any:
+    # |dp_k/dx_j| is p_k p_j off the diagonal and p_j (1 - p_j) on it
+    others = (m * p).sum(axis=dim, keepdims=True) - m * p
+    return p * ((1 - p) * m + others)
+
+
+def _log_softmax_magnitude(m: Any, out: Any, dim: int, **_: Any) -> Any:
+    # |d out_k/dx_j| is p_j off the diagonal and 1 - p_j on it
+    p = np.exp(out)
+    return (1 - p) * m + p * (m.sum(axis=dim, keepdims=True) - m)
+
+
+MAGNITUDES: dict[str, Any] = {"softmax": _softmax_magnitude, "log_softmax": _log_softmax_magnitude}
+
+
+# ---------------------------------------------------------------------- links of single entries
+
+
+def columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval]) -> Links:
+    """The links of argument i that leave these input entries (a sorted array of flat indices).
+
+    `TooMany` where they cannot be listed.
+    """
+    op = node.op
+    if op.family == "contraction" and node.edges[1 - i] is None and isinstance(node.args[1 - i], Aval):
+        raise TooMany
+    if op.family == "contraction":
+        return _contraction_columns(node, i, entries, shapes)
+    if op.name == "linear":
+        return _linear_columns(node, i, entries, shapes)
+    rows, cols, values = local(node, i, shapes)
+    at = np.flatnonzero(np.isin(cols, entries))
+    return Links(rows[at], cols[at], values[at])
+
+
+def _contraction_columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval]) -> Links:
+    values = avals_of(node, shapes.get(node))
+    (a, b), out = spec_parts(node.op, values, node.params)
+    sizes = sizes_of(node.op, values, node.params)
+    return _einsum_columns((a, b), out, i, values[1 - i], sizes, entries)
+
+
+def _einsum_columns(
+    operands: tuple[str, str], out: str, i: int, other: Any, sizes: dict[str, int], entries: Any
+) -> Links:
+    """Links of chosen entries of operand i of einsum: the other operand's entries, over the free labels."""
+    mine, theirs = operands[i], operands[1 - i]
+    free = [c for c in out if c not in mine]
+    count = int(np.prod([sizes[c] for c in free])) if free else 1
+    if count * len(entries) > LIMIT:
+        raise TooMany
+    place: dict[str, Any] = {}
+    for c, ids in zip(mine, np.unravel_index(entries, [sizes[c] for c in mine]) if mine else (), strict=True):
+        place[c] = np.repeat(ids, count)
+    for c, ids in zip(free, np.unravel_index(np.arange(count), [sizes[c] for c in free]) if free else (), strict=True):
+        place[c] = np.tile(ids, len(entries))
+    y = np.asarray(other)
+    y = y.sum(axis=tuple(k for k, c in enumerate(theirs) if c not in place))
+    left = [c for c in theirs if c in place]
+    total = count * len(entries)
+    values = y[tuple(place[c] for c in left)] if left else np.broadcast_to(y, (total,))
+    rows: Any = np.zeros(total, np.int64)
+    for c in out:
+        rows = rows * sizes[c] + place[c]
+    return Links(rows, np.repeat(entries, count), values)
+
+
+def _linear_columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval]) -> Links:
+    """linear(bias (k,), x (..., n), weight (k, n)); the bias has the constant link 1 to every row."""
+    values = avals_of(node, shapes.get(node))
+    x, w = values[1], values[2]
+    lead = ascii_letters[: len(x.shape) - 1]
+    sizes = {**dict(zip(lead, x.shape, strict=False)), "Y": w.shape[1], "Z": w.shape[0]}
+    if i == 0:
+        return _einsum_columns(("Z", ""), lead + "Z", 0, np.ones(()), sizes, entries)
+    return _einsum_columns((lead + "Y", "ZY"), lead + "Z", i - 1, values[3 - i], sizes, entries)

@@ -1,0 +1,362 @@
+"""`Explanation`: what `pb.explain` returns, and how it reads.
+
+Read `Explanation`, then `grouped`. Rows and single entries are worked out when they are asked for; the sweeps
+have run before. May import `why`, `sweeps`, `html`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from pullback.errors import message
+from pullback.explanations.causes import Cause, indexed, number
+from pullback.explanations.sweeps import ALIVE, NONE, Analysis, Reading
+from pullback.explanations.why import Why, class_at, why
+from pullback.graph.lines import Line, line_of
+from pullback.graph.node import Node
+
+SINGLY = 256  # zero entries that are told one by one; above, entries of one class share what the sweeps proved
+SHOWN = 30  # rows printed
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Entries with one cause in common.
+
+    kind     the kind of their nearest cause
+    entries  flat indices, ascending
+    op, line where the cause is ("" and None where there is none, or lines were not recorded)
+    text     the cause of the first entry, in words
+    margin   (smallest, largest) distance to the switch among the entries that were looked at, or None
+    values   (smallest, largest) gradient of these entries, None where there is no gradient
+    also     further true causes of the first entry
+    """
+
+    kind: str
+    entries: tuple[int, ...]
+    op: str
+    line: Line | None
+    text: str
+    margin: tuple[float, float] | None
+    values: tuple[float, float] | None
+    also: tuple[Cause, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "kind": self.kind, "entries": list(self.entries), "op": self.op,
+            "line": None if self.line is None else str(self.line), "text": self.text, "margin": self.margin,
+            "values": self.values, "also": [c.to_dict() for c in self.also],
+        }  # fmt: skip
+
+
+class Explanation:
+    """Why each entry of a gradient is what it is.
+
+    shape          of the tensor
+    gradient       what the sweep finds, an array; None where no recorded op leads to the tensor
+    magnitude      sum over all paths of the size of their products: |v| |J1| |J2| ...
+    none_reason    why `.grad` is None, or None where it is not
+    contributions  how many backward passes `.grad` is the sum of, where known
+    notes          what else was noticed
+    """
+
+    def __init__(
+        self,
+        work: Analysis | None,
+        key: Any,
+        shape: tuple[int, ...],
+        *,
+        name: str = "",
+        doubt: str = "",
+        none_reason: str | None = None,
+        contributions: int | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """Made by `explain`."""
+        self.work = work
+        self.key = key
+        self.shape = shape
+        self.name = name
+        self.doubt = doubt
+        self.none_reason = none_reason
+        self.contributions = contributions
+        self.notes = notes
+        found = work.found[key] if work is not None else Reading()
+        self.found: Reading = found
+        self.gradient: Any = found.gradient
+        self.magnitude: Any = found.magnitude
+        self._told: dict[int, Why] = {}
+        self._rows: tuple[Row, ...] | None = None
+
+    @property
+    def cancellation(self) -> Any:
+        """|gradient| / magnitude per entry: 1 where nothing cancels, NaN where there is no path to speak of."""
+        if self.gradient is None:
+            return np.full(self.shape, np.nan)
+        with np.errstate(all="ignore"):
+            return np.abs(self.gradient) / self.magnitude
+
+    # ------------------------------------------------------------------ one entry
+
+    def why(self, index: Any = ()) -> Why:
+        """The whole story of one entry, from the output to it.
+
+        index  an int, a tuple of ints (negative ones count from the end), or nothing for a 0-d tensor.
+        IndexError outside the shape.
+        """
+        flat = self._flat(index)
+        if flat not in self._told:
+            if self.work is None:
+                self._told[flat] = Why(self._index(flat), "NotDetermined", None, None, reason=self.none_reason or "")
+            else:
+                self._told[flat] = why(self.work, self.key, flat, self.shape, self.doubt)
+        return self._told[flat]
+
+    def _index(self, flat: int) -> tuple[int, ...]:
+        return tuple(int(k) for k in np.unravel_index(flat, self.shape)) if self.shape else ()
+
+    def _flat(self, index: Any) -> int:
+        parts = tuple(index) if isinstance(index, tuple | list) else (index,)
+        if not self.shape and parts in ((), (0,)):
+            return 0
+        inside = len(parts) == len(self.shape) and all(-n <= k < n for k, n in zip(parts, self.shape, strict=True))
+        if not inside:
+            raise IndexError(
+                message(
+                    f"index {index} is not an entry of a tensor of shape {list(self.shape)}",
+                    "why() takes one index per dimension",
+                    f"why({indexed(0, self.shape)[1:-1]})" if int(np.prod(self.shape)) else "",
+                )
+            )
+        full = [k + n if k < 0 else k for k, n in zip(parts, self.shape, strict=True)]
+        return int(np.ravel_multi_index(full, self.shape))
+
+    # ------------------------------------------------------------------ all entries
+
+    @property
+    def causes(self) -> Any:
+        """The kind of the nearest cause of each entry, as an array of str."""
+        made = np.full(int(np.prod(self.shape)), "Flows", object)
+        for row in self.rows:
+            made[list(row.entries)] = row.kind
+        return made.reshape(self.shape).astype(str)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Entries grouped by cause, op and line: those without a gradient first, in the order of their entries."""
+        if self._rows is None:
+            self._rows = tuple(grouped(self))
+        return self._rows
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{sum(len(r.entries) for r in self.rows if r.kind == k)} {k}" for k in dict.fromkeys(r.kind for r in self.rows))
+        return f"Explanation({self.name or 'tensor'} of shape {list(self.shape)}: {counts or 'no entries'})"
+
+    def __str__(self) -> str:
+        lines = [f"gradient of {self.name or 'a tensor'} of shape {list(self.shape)}"]
+        if self.none_reason:
+            lines.append(f"  .grad is None: {self.none_reason}")
+        if self.contributions is not None and self.contributions > 1:
+            lines.append(f"  .grad is the sum of {self.contributions} backward passes")
+        for row in self.rows[:SHOWN]:
+            lines += row_lines(self, row)
+        if len(self.rows) > SHOWN:
+            lines.append(f"  ... {len(self.rows) - SHOWN} more rows in .rows")
+        lines += [f"  note: {n}" for n in self.notes]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return table(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "name": self.name, "shape": list(self.shape), "none_reason": self.none_reason,
+            "contributions": self.contributions, "notes": list(self.notes),
+            "gradient": None if self.gradient is None else self.gradient.tolist(),
+            "magnitude": None if self.magnitude is None else self.magnitude.tolist(),
+            "causes": self.causes.tolist(), "rows": [r.to_dict() for r in self.rows],
+        }  # fmt: skip
+
+
+# ---------------------------------------------------------------------- grouping
+
+
+def grouped(told: Explanation) -> Iterator[Row]:
+    """The rows of an explanation."""
+    size = int(np.prod(told.shape))
+    g = told.gradient
+    flat = np.zeros(size) if g is None else g.reshape(-1)
+    finite = np.isfinite(flat)
+    stuck = np.flatnonzero((flat == 0) & finite) if g is not None else np.arange(size)
+    bad = np.flatnonzero(~finite)
+    yield from _non_finite(told, bad)
+    if len(stuck) <= SINGLY:
+        yield from _singly(told, stuck)
+    else:
+        yield from _by_class(told, stuck)
+    open_ = np.flatnonzero((flat != 0) & finite)
+    if len(open_):
+        yield _flowing(told, open_)
+
+
+def _singly(told: Explanation, entries: Any) -> Iterator[Row]:
+    groups: dict[Any, list[tuple[int, Why]]] = {}
+    for flat in entries.tolist():
+        story = told.why(told._index(flat) if told.shape else ())
+        first = story.causes[0] if story.causes else None
+        key = (story.kind, first.node if first else story.reason)
+        groups.setdefault(key, []).append((flat, story))
+    for members in groups.values():
+        yield _row([flat for flat, _ in members], [s for _, s in members], told)
+
+
+def _row(entries: list[int], stories: list[Why], told: Explanation) -> Row:
+    story = stories[0]
+    first = story.causes[0] if story.causes else None
+    margins = [s.causes[0].margin for s in stories if s.causes and s.causes[0].margin is not None]
+    return Row(
+        story.kind,
+        tuple(entries),
+        first.op if first else "",
+        first.line if first else None,
+        first.text if first else story.reason,
+        (min(margins), max(margins)) if margins else None,
+        _range(told, entries),
+        story.causes[1:],
+    )
+
+
+def _range(told: Explanation, entries: list[int]) -> tuple[float, float] | None:
+    if told.gradient is None or not entries:
+        return None
+    part = told.gradient.reshape(-1)[entries]
+    if part.dtype.kind == "c":
+        part = np.abs(part)
+    return float(part.min()), float(part.max())
+
+
+def _by_class(told: Explanation, entries: Any) -> Iterator[Row]:
+    """Many entries: what the class of each one proves; the first of each class is told in full."""
+    work, found = told.work, told.found
+    if work is None:
+        yield Row("NotDetermined", tuple(entries.tolist()), "", None, told.none_reason or "", None, None)
+        return
+    classes = np.broadcast_to(np.asarray(found.classes), told.shape).reshape(-1)[entries]
+    for c in np.unique(classes).tolist():
+        members = entries[classes == c]
+        if c == ALIVE:
+            sizes = told.magnitude.reshape(-1)[members]
+            for kind, part in (("Cancelled", members[sizes > 0]), ("Underflow", members[sizes == 0])):
+                if len(part):
+                    yield _of_first(told, kind, part, None)
+        elif c == NONE:
+            yield _of_first(told, "NotDetermined" if told.doubt else "NoPath", members, None)
+        else:
+            kind, node, _ = work.classes.chain(c)[0]
+            yield _of_first(told, kind, members, node)
+
+
+def _of_first(told: Explanation, kind: str, members: Any, node: Any) -> Row:
+    entries = members.tolist()
+    looked = [told.why(told._index(k)) for k in (entries if len(entries) <= 8 else entries[:: max(1, len(entries) // 8)][:8])]
+    first = next((c for c in looked[0].causes if c.kind == kind), looked[0].causes[0] if looked[0].causes else None)
+    margins = [c.margin for s in looked for c in s.causes[:1] if c.margin is not None and c.kind == kind]
+    named = isinstance(node, Node)
+    op = node.op.name if named else first.op if first else ""
+    line = line_of(node) if named else first.line if first else None
+    text = first.text if first else looked[0].reason
+    others = tuple(c for c in looked[0].causes if c is not first)
+    return Row(kind, tuple(entries), op, line, text, (min(margins), max(margins)) if margins else None, _range(told, entries), others)
+
+
+def _non_finite(told: Explanation, entries: Any) -> Iterator[Row]:
+    if not len(entries):
+        return
+    if len(entries) <= SINGLY:
+        yield from _singly(told, entries)
+    else:
+        yield _of_first(told, "NonFinite", entries, None)
+
+
+def _flowing(told: Explanation, entries: Any) -> Row:
+    """The entries with a gradient; for a single one, its largest path."""
+    cancelled = told.cancellation.reshape(-1)[entries]
+    worst = float(np.min(cancelled)) if len(entries) else 1.0
+    text = "a non-zero gradient"
+    if worst < 0.5:
+        where = told._index(int(entries[int(np.argmin(cancelled))]))
+        text += f"; contributions of opposite sign cancel most at {list(where)}: |sum| is {worst:.3g} of the sum of sizes"
+    return Row("Flows", tuple(entries.tolist()), "", None, text, None, _range(told, entries.tolist()))
+
+
+# ---------------------------------------------------------------------- printing
+
+
+def places(entries: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """`[0], [3] (2 entries)`: which entries, shortened where they are many."""
+    size = int(np.prod(shape))
+    if not shape:
+        return "[]"
+    if len(entries) == size and size > 1:
+        return f"all {size} entries"
+    shown = ", ".join(indexed(k, shape) for k in entries[:4])
+    return shown if len(entries) <= 4 else f"{shown}, ... ({len(entries)} entries)"
+
+
+def row_lines(told: Explanation, row: Row) -> list[str]:
+    """One row as text: what and where, then why."""
+    where = f" {row.op}" if row.op else ""
+    line = f" at {row.line}: {row.line.text}" if row.line is not None and row.line.text else f" at {row.line}" if row.line is not None else ""
+    span = ""
+    if row.kind == "Flows" and row.values is not None:
+        low, high = row.values
+        span = f" {number(low)}" if low == high else f" {number(low)} to {number(high)}"
+    lines = [f"  {row.kind:<12} {places(row.entries, told.shape)}{span}"]
+    if row.op or line:
+        lines.append(f"    {where.strip()}{line}")
+    if row.text and row.kind != "Flows":
+        lines.append(f"    {row.text}")
+    elif row.kind == "Flows" and ";" in row.text:
+        lines.append(f"    {row.text.partition('; ')[2]}")
+    if row.margin is not None and row.margin[0] != row.margin[1]:
+        lines.append(f"    margins to the switch: {number(row.margin[0])} to {number(row.margin[1])}")
+    return lines + [f"    also {line}" for line in others(row.also)]
+
+
+def others(causes: Sequence[Cause], most: int = 4) -> list[str]:
+    """Further causes, those at one op and of one kind told once."""
+    groups: dict[Any, list[Cause]] = {}
+    for c in causes:
+        groups.setdefault((c.kind, c.node), []).append(c)
+    told = [str(g[0]) + (f" (and {len(g) - 1} more links of this op)" if len(g) > 1 else "") for g in groups.values()]
+    return told if len(told) <= most else [*told[:most], f"{len(told) - most} more ops: see why()"]
+
+
+def table(told: Explanation) -> str:
+    """The rows as an HTML table."""
+    cell = 'style="text-align:left;padding:2px 10px;vertical-align:top"'
+    head = "".join(f"<th {cell}>{h}</th>" for h in ("cause", "entries", "op", "line", "why"))
+    parts = [f"<p>gradient of <code>{escape(told.name or 'tensor')}</code>, shape {list(told.shape)}</p>"]
+    if told.none_reason:
+        parts.append(f"<p><b>.grad is None:</b> {escape(told.none_reason)}</p>")
+    parts.append(f'<table style="border-collapse:collapse"><tr>{head}</tr>')
+    for row in told.rows[:SHOWN]:
+        line = "" if row.line is None else f"{row.line} <code>{escape(row.line.text)}</code>"
+        span = "" if row.kind != "Flows" or row.values is None else f" {number(row.values[0])} to {number(row.values[1])}"
+        cells = (row.kind, escape(places(row.entries, told.shape) + span), escape(row.op), line, escape(row.text))
+        parts.append("<tr>" + "".join(f"<td {cell}>{c}</td>" for c in cells) + "</tr>")
+    parts.append("</table>")
+    if len(told.rows) > SHOWN:
+        parts.append(f"<p>{len(told.rows) - SHOWN} more rows in .rows</p>")
+    parts += [f"<p>note: {escape(n)}</p>" for n in told.notes]
+    return "".join(parts)
+
+
+__all__ = ["Explanation", "Row", "class_at", "grouped"]

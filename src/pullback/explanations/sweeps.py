@@ -1,0 +1,465 @@
+"""The reverse sweeps behind an explanation: gradient, magnitudes and classes of chosen tensors, in one loop.
+
+Read `analyse`, then `Classes`. Three quantities travel from the outputs back to the entries asked about:
+
+gradient   the cotangent, by the very rules that backward runs;
+magnitude  |v| |J1| |J2| ...: the sum over all paths of the size of their products, nothing cancels in it;
+class      how an entry is connected to the non-zero upstream entries: ALIVE (a path of links that are not
+           zero), NONE (no path at all), or the shortest chain of dead links that stands between.
+
+A positive magnitude proves a live path, so classes are worked out only where the magnitude is zero. May import
+`graph`, `autograd`, `links`, `kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pullback.autograd import trouble
+from pullback.autograd.engine import key_of
+from pullback.errors import message
+from pullback.explanations import kinds
+from pullback.explanations.links import (
+    TooMany,
+    arg_shape,
+    flat_of,
+    local,
+    multilinear,
+    outputs_of,
+    pull_magnitudes,
+    pull_with,
+    split,
+)
+from pullback.graph.modes import QUIET, loud, quiet
+from pullback.graph.node import Aval, Node, Slot, writes
+from pullback.graph.tensor import Tensor
+
+ALIVE = 0
+NONE = 1 << 62
+COST = 1 << 40  # the unit of the number of dead links in a class; below it stands the class's own number
+SERIAL = 1 << 12
+RANGE = (1 << 27) - 1  # record numbers are compared within this range
+CHOICE = 1000  # a link through an index or a condition counts as this many: a path of last resort
+NUMBERS = (np.float32, np.float64)
+
+
+class Classes:
+    """The classes that were met: each one dead step in front of another class.
+
+    `step` makes the class "a dead link of this kind at this argument of this node, then `after`"; smaller
+    numbers have fewer dead links, so the minimum of two classes is the better connected one.
+    """
+
+    def __init__(self) -> None:
+        self.steps: dict[int, tuple[str, Any, int, int]] = {}
+        self.known: dict[Any, int] = {}
+
+    def step(self, kind: str, node: Any, i: int, after: int, weight: int = 1) -> int:
+        """The class of a dead link in front of `after`; NONE stays NONE."""
+        if after == NONE:
+            return NONE
+        key = (kind, id(node), i, after)
+        made = self.known.get(key)
+        if made is None:
+            # among classes of one cost the nearest to the input, whose op ran first, is the smallest
+            ran = (node.number & RANGE) if isinstance(node, Node) else RANGE
+            made = (after // COST + weight) * COST + ran * SERIAL + len(self.steps) % SERIAL
+            while made in self.steps:
+                made += 1
+            self.known[key], self.steps[made] = made, (kind, node, i, after)
+        return made
+
+    def chain(self, c: int) -> list[tuple[str, Any, int]]:
+        """The dead steps of a class, nearest to the input first."""
+        found: list[tuple[str, Any, int]] = []
+        while c in self.steps:
+            kind, node, i, after = self.steps[c]
+            found.append((kind, node, i))
+            c = after
+        return found
+
+    def mapped(self, kind: str, node: Any, i: int, after: Any, weight: int = 1) -> Any:
+        """`step` for an array of classes."""
+        if not isinstance(after, np.ndarray):
+            return self.step(kind, node, i, int(after), weight)
+        distinct, where = np.unique(after, return_inverse=True)
+        made = np.array([self.step(kind, node, i, int(c), weight) for c in distinct], np.int64)
+        return made[where].reshape(after.shape)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the sweeps found for one tensor."""
+
+    gradient: Any = None  # None: no recorded op leads here
+    magnitude: Any = None
+    classes: Any = NONE  # an int where all entries agree
+
+
+@dataclass(slots=True)
+class Analysis:
+    """The sweeps' results and what was noticed on the way."""
+
+    outs: tuple[Tensor, ...]
+    upstreams: tuple[Any, ...]
+    nodes: list[Node]  # oldest first
+    shapes: dict[Any, Aval]
+    classes: Classes = field(default_factory=Classes)
+    found: dict[Any, Reading] = field(default_factory=dict)
+    unknown: list[tuple[Node, str]] = field(default_factory=list)  # nodes whose links could not be listed
+    clashes: list[tuple[Node, int, int]] = field(default_factory=list)  # 0 x inf set to zero: node, arg, entries
+    bad: list[tuple[Node, int]] = field(default_factory=list)  # where non-finite cotangents arose
+    hooked: bool = False  # a hook may have changed the gradients that backward gave
+
+
+def producers(edges: Iterable[Any]) -> list[Node]:
+    """The nodes among some edges."""
+    return [e.node if type(e) is Slot else e for e in edges if e is not None and not isinstance(e, Tensor)]
+
+
+def edges_of(node: Node) -> list[Any]:
+    """Where each argument comes from: its edge, else the origin of a value that autograd did not follow."""
+    if node.origins is None:
+        return list(node.edges)
+    return [e if e is not None else o for e, o in zip(node.edges, node.origins, strict=True)]
+
+
+def leading_to(outs: Sequence[Tensor], keys: set[Any]) -> list[Node]:
+    """The nodes from which a key can be reached, cut paths included, oldest first."""
+    seen: set[Node] = set()
+    stack = producers([key_edge(t) for t in outs])
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack += producers(edges_of(node))
+    own = {k[0] if isinstance(k, tuple) else k for k in keys}
+    allowed: set[Any] = set()
+    for node in sorted(seen, key=lambda n: n.number):
+        if node in own or any(
+            (e.node if type(e) is Slot else e) in allowed or e in own for e in edges_of(node) if e is not None
+        ):
+            allowed.add(node)
+    return sorted(allowed, key=lambda n: n.number)
+
+
+def key_edge(t: Tensor) -> Any:
+    """The edge of an output: where its cotangent goes, or where its value came from."""
+    if t.node is None:
+        return t.origin
+    return t.node if isinstance(t.node, Node | Slot) else t
+
+
+def shapes_of(nodes: Sequence[Node], outs: Sequence[Tensor]) -> dict[Any, Aval]:
+    """Shape and dtype of the output of every node with one output."""
+    found: dict[Any, Aval] = {}
+    for t in outs:
+        e = key_edge(t)
+        if isinstance(e, Node):
+            found[e] = Aval(t.value.shape, t.value.dtype)
+    for node in reversed(nodes):
+        if node.args is None:
+            raise trouble.second_time(node)
+        args, meta = node.args, node.meta
+        for k, e in enumerate(edges_of(node)):
+            if type(e) is not Node or e in found:
+                continue
+            a = args[k]
+            if isinstance(a, Tensor):
+                v = a.value
+                found[e] = Aval(v.shape, v.dtype)
+            elif isinstance(a, Aval):
+                found[e] = a
+            elif meta is not None and meta[k] is not None:
+                found[e] = Aval(*meta[k])
+            else:
+                found[e] = found[node]
+    return found
+
+
+def analyse(outs: Sequence[Tensor], upstreams: Sequence[Any], xs: Sequence[Tensor]) -> Analysis:
+    """Gradient, magnitude and classes of the entries of `xs`, for v . out summed over the outputs.
+
+    upstreams  one array of the output's shape per output
+    Nothing is freed, no `.grad` touched, no hook run. RuntimeError where a backward pass has freed the record,
+    where a saved value was written in place since, and for records made inside vmap.
+    """
+    keys = {key_of(t if isinstance(t.node, type(None)) else key_edge(t)): t for t in xs}
+    nodes = leading_to(outs, set(keys))
+    work = Analysis(tuple(outs), tuple(upstreams), nodes, shapes_of(nodes, outs))
+    waiting: dict[Any, list[Any]] = {}
+    token = quiet(QUIET)
+    try:
+        for n, (t, v) in enumerate(zip(outs, upstreams, strict=True)):
+            _begin(work, waiting, n, t, v)
+        for node in reversed(nodes):
+            _visit(work, waiting, node, keys)
+    finally:
+        loud(token)
+    for key, t in keys.items():
+        work.found[key] = _reading(waiting.get(key), t)
+    return work
+
+
+def _begin(work: Analysis, waiting: dict[Any, list[Any]], n: int, t: Tensor, v: Any) -> None:
+    """The upstream: an entry that is exactly zero is a dead link."""
+    v = np.asarray(v, t.value.dtype)
+    m = np.abs(v)
+    dead = m == 0
+    closed = work.classes.step("ZeroUpstream", n, 0, ALIVE)
+    c: Any = ALIVE
+    if dead.any():
+        c = closed if dead.all() else np.where(dead, closed, ALIVE)
+    edge = key_edge(t)
+    if edge is None:
+        edge = t
+    if t.node is None:
+        # a shadow output: nothing flows, its classes still do
+        _deliver(waiting, edge, None, np.zeros_like(m), c)
+        return
+    number = t.value.dtype.type if v.ndim == 0 and t.value.dtype.type in NUMBERS else None
+    _deliver(waiting, edge, v[()] if number else v, m[()] if number else m, c)
+
+
+def _deliver(waiting: dict[Any, list[Any]], edge: Any, g: Any, m: Any, c: Any) -> None:
+    """Add to what waits at an edge."""
+    if type(edge) is Slot:
+        key: Any = (edge.node, edge.index)
+    else:
+        key = edge
+    have = waiting.get(key)
+    if have is None:
+        waiting[key] = [g, m, c]
+        return
+    have[0] = g if have[0] is None else have[0] if g is None else have[0] + g
+    have[1] = have[1] + m
+    b = have[2]
+    have[2] = min(b, c) if type(b) is int and type(c) is int else np.minimum(b, c)
+
+
+def _reading(have: list[Any] | None, t: Tensor) -> Reading:
+    if have is None:
+        return Reading()
+    g, m, c = have
+    shape = t.value.shape
+    if isinstance(c, np.ndarray) and c.shape != shape:
+        c = np.broadcast_to(c, shape)
+    return Reading(None if g is None else np.asarray(g).reshape(shape), np.asarray(m).reshape(shape), c)
+
+
+# ---------------------------------------------------------------------- one node
+
+
+def _visit(work: Analysis, waiting: dict[Any, list[Any]], node: Node, keys: dict[Any, Tensor]) -> None:
+    """Take what arrived at a node to its arguments."""
+    if node.count is None:
+        have = waiting.get(node) if node in keys else waiting.pop(node, None)
+        if have is None:
+            return
+        g, m, c = have
+        if type(g) in NUMBERS and node.meta is None and not node.params and node.op.pull_number and not node.special:
+            if node.number < writes.last:
+                trouble.check_versions(node)
+            if _visit_number(work, waiting, node, g, m, c):
+                return
+    else:
+        slots = [waiting.get((node, k)) for k in range(node.count)]
+        if all(s is None for s in slots):
+            return
+        g, m = ([None if s is None else s[k] for s in slots] for k in (0, 1))
+        c = [NONE if s is None else s[2] for s in slots]
+    _check(work, node)
+    _visit_arrays(work, waiting, node, g, m, c)
+
+
+def _check(work: Analysis, node: Node) -> None:
+    if node.lanes or node.op.family == "control":
+        raise RuntimeError(
+            message(
+                "explain() cannot look into vmap",
+                f"{node.name} was recorded for one lane, which stands for all of them",
+                "explain the function applied to the batch directly, or to one sample of it",
+            )
+        )
+    if node.number < writes.last:
+        trouble.check_versions(node)
+    if node.special and (node.hooks or node.node_hooks or node.node_prehooks):
+        work.hooked = True
+
+
+def _visit_number(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: Any, m: Any, c: Any) -> bool:
+    """A node of NumPy numbers: its partials are what it makes of the cotangent 1. False: not this way."""
+    pull = node.op.pull_number
+    edges = node.edges
+    if node.origins is not None or node.cut:
+        return False
+    partials = pull(node, type(g)(1))
+    pulled = pull(node, g)
+    if c != ALIVE and m != 0:
+        c = ALIVE
+    for i, e in enumerate(edges):
+        if e is None:
+            continue
+        p = partials[i]
+        if p == 0:
+            kind = kinds.of_entry(node, i, work.shapes)
+            r, b = p, work.classes.step(kind, node, i, c)
+        else:
+            # a zero magnitude meeting an infinite partial stays zero, as the cotangent does
+            r, b = (m * abs(p) if m else m), c
+            if not (-np.inf < p < np.inf) and g == 0:
+                work.clashes.append((node, i, 1))
+        h = pulled[i]
+        if h - h != 0 and g - g == 0:
+            work.bad.append((node, i))
+        if type(e) is Node and e not in waiting:
+            waiting[e] = [h, r, b]
+        else:
+            _deliver(waiting, e, h, r, b)
+    return True
+
+
+def _visit_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: Any, m: Any, c: Any) -> None:
+    """Any other node."""
+    every = edges_of(node)
+    live = [e is not None and not node.cut for e in node.edges]
+    n = len(every)
+    if any(live):
+        pulled = list(node.op.pull(node, g, False))
+    else:
+        pulled = [None] * n  # a shadow node: nothing flows through it
+    try:
+        magnitudes = pull_magnitudes(node, m, live, work.shapes) if any(live) else [None] * n
+    except TooMany:
+        magnitudes = [None] * n
+        work.unknown.append((node, "its local Jacobian has too many entries to list"))
+    for i, e in enumerate(every):
+        if e is None:
+            continue
+        shape = arg_shape(node, i, work.shapes)
+        h = pulled[i] if i < len(pulled) else None
+        h = h.value if isinstance(h, Tensor) else h if live[i] else None
+        r = magnitudes[i] if i < len(magnitudes) else None
+        known = r is not None
+        r = r if known else np.zeros(shape)
+        b = ALIVE if known and np.all(r > 0) else _classes_behind(work, node, i, c, r, live[i], known)
+        if h is not None:
+            _notice(work, node, i, g, h)
+        _deliver(waiting, e, h, r, b)
+
+
+def _notice(work: Analysis, node: Node, i: int, g: Any, h: Any) -> None:
+    if not np.all(np.isfinite(h)) and all(x is None or np.all(np.isfinite(x)) for x in (g if isinstance(g, list) else [g])):
+        work.bad.append((node, i))
+    rule = node.op.partials[i] if node.op.family == "elementwise" and node.edges[i] is not None else None
+    if callable(rule) and np.any(np.asarray(g) == 0):
+        values = local(node, i, work.shapes).values if np.size(g) <= 4096 else None
+        if values is not None:
+            clash = ~np.isfinite(values) & (np.broadcast_to(np.asarray(g), work.shapes[node].shape).reshape(-1) == 0)
+            if clash.any():
+                work.clashes.append((node, i, int(clash.sum())))
+
+
+# ---------------------------------------------------------------------- classes
+
+
+def _classes_behind(work: Analysis, node: Node, i: int, c: Any, r: Any, followed: bool, known: bool) -> Any:
+    """The classes of argument i's entries; entries with a positive magnitude are alive."""
+    shape = r.shape
+    try:
+        if node.cut and node.edges[i] is not None:
+            b = _all_dead(work, node, i, c, "Discrete" if node.cut == "discrete" else "Stopped", shape)
+        elif not carries(node, i):
+            b = _by_choice(work, node, i, c, shape)
+        elif followed and multilinear(node.op):
+            b = _multilinear_classes(work, node, i, c, shape)
+        else:
+            b = _listed_classes(work, node, i, c, shape)
+    except TooMany:
+        work.unknown.append((node, "its local Jacobian has too many entries to list"))
+        b = np.full(shape, NONE)
+    return np.where(r > 0, ALIVE, b) if known else b
+
+
+def carries(node: Node, i: int) -> bool:
+    """Is argument i's value carried on, rather than used as an index, mask or condition?"""
+    a = node.args[i]
+    dtype = a.value.dtype if isinstance(a, Tensor) else getattr(a, "dtype", None)
+    if dtype is None or dtype.kind in "fc":
+        return True
+    partials = getattr(node.op, "partials", None)
+    if partials is not None:
+        return partials[i] is not None or node.op.name not in ("where", "masked_fill")
+    if node.op.family == "structural":
+        return node.op.is_data(i)
+    return node.op.name in ("to_copy",)
+
+
+def _flat_classes(work: Analysis, node: Node, c: Any) -> Any:
+    """The classes of a node's output entries as one vector."""
+    outs = outputs_of(node, work.shapes)
+    if node.count is None:
+        return np.broadcast_to(np.asarray(c, np.int64), outs[0].shape).reshape(-1)
+    parts = [x for x, a in zip(c, node.out_avals, strict=True) if a is not None and a.dtype.kind in "fc"]
+    return np.concatenate([np.broadcast_to(np.asarray(x, np.int64), a.shape).reshape(-1) for x, a in zip(parts, outs, strict=True)])
+
+
+def _best(flat: Any) -> int:
+    return int(flat.min()) if flat.size else NONE
+
+
+def _all_dead(work: Analysis, node: Node, i: int, c: Any, kind: str, shape: tuple[int, ...]) -> Any:
+    """Every link of this argument is dead for one reason."""
+    rows, cols, _ = local(node, i, work.shapes)
+    after = work.classes.mapped(kind, node, i, _flat_classes(work, node, c))
+    b = np.full(int(np.prod(shape)), NONE)
+    np.minimum.at(b, cols, after[rows])
+    return b.reshape(shape)
+
+
+def _by_choice(work: Analysis, node: Node, i: int, c: Any, shape: tuple[int, ...]) -> Any:
+    """An index or condition decides which values pass: piecewise constant, a path of last resort."""
+    after = work.classes.step("Discrete", node, i, _best(_flat_classes(work, node, c)), CHOICE)
+    return np.full(shape, after)
+
+
+def _listed_classes(work: Analysis, node: Node, i: int, c: Any, shape: tuple[int, ...]) -> Any:
+    """Through the list of links."""
+    rows, cols, values = local(node, i, work.shapes)
+    flat = _flat_classes(work, node, c)
+    there = flat[rows]
+    dead = np.flatnonzero(values == 0)
+    if len(dead):
+        why = kinds.of_links(node, i, rows[dead], cols[dead], work.shapes)
+        for kind in set(why.tolist()):
+            here = dead[why == kind]
+            there[here] = work.classes.mapped(kind, node, i, there[here])
+    b = np.full(int(np.prod(shape)), NONE)
+    np.minimum.at(b, cols, there)
+    return b.reshape(shape)
+
+
+def _multilinear_classes(work: Analysis, node: Node, i: int, c: Any, shape: tuple[int, ...]) -> Any:
+    """Where links are products of other entries: which entries reach an output of each class, by the rule itself.
+
+    The rule run on 0/1 patterns counts links, so no list of links is needed.
+    """
+    flat = _flat_classes(work, node, c)
+    outs = outputs_of(node, work.shapes)
+    b = np.full(shape, NONE)
+    for k in np.unique(flat):
+        if k == NONE:
+            continue
+        mark = split(node, (flat == k).astype(float), outs)
+        alive = pull_with(node, mark, lambda a: (a != 0).astype(a.dtype))[i] > 0
+        there = pull_with(node, mark, np.ones_like)[i] > 0
+        dead = work.classes.step("Annihilated", node, i, int(k))
+        b = np.minimum(b, np.where(alive, k, np.where(there, dead, NONE)))
+    return b
+
+
+__all__ = ["ALIVE", "NONE", "Analysis", "Classes", "Reading", "analyse", "carries", "edges_of", "flat_of", "key_edge"]

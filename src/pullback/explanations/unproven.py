@@ -1,0 +1,55 @@
+"""Whether a missing path proves anything: could a value have left the record and come back as a constant?
+
+Read `doubt_of`. May import `graph`, `sweeps`, `transform.forward`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pullback.autograd.engine import key_of
+from pullback.explanations.sweeps import Analysis, key_edge, leading_to
+from pullback.graph import leaks
+from pullback.graph.lines import line_of
+from pullback.graph.node import Aval, Node, Slot
+from pullback.graph.tensor import Tensor
+from pullback.transform.forward import reachable
+
+HOW = "record with pb.record_lines() (or PULLBACK_LINES=1) from the start to know"
+
+
+def doubt_of(work: Analysis, x: Tensor) -> str:
+    """Why an entry of x without a recorded path may still have been used; "" where it was not, for certain."""
+    nodes = reachable(work.outs)
+    if not nodes and all(t.node is None and t.origin is None for t in work.outs):
+        return f"the output is a constant, and how it was made was not recorded; {HOW}"
+    unlined = [n for n in nodes if n.line is None]
+    if unlined:
+        return _without_lines(unlined)
+    key = key_of(key_edge(x)) if x.node is not None else None
+    for event in leaks.log:
+        t = event.tensor() if callable(event.tensor) else event.tensor
+        if isinstance(t, Tensor) and key is not None and leading_to([t], {key}):
+            return f"{event.kind}() at {event.line} took a value computed from it out of the record; whether that came back is not known"
+    return ""
+
+
+def _without_lines(nodes: list[Node]) -> str:
+    for node in nodes:
+        for i, (a, e) in enumerate(zip(node.args, node.edges, strict=True)):
+            if e is not None:
+                continue
+            if isinstance(a, Tensor | Aval) and not (node.origins is not None and node.origins[i] is not None):
+                line = line_of(node)
+                where = f" at {line}" if line is not None else ""
+                return f"{node.op.name}{where} also takes a constant tensor, which may have been computed from it (detach, no_grad); {HOW}"
+            if hasattr(a, "dtype") and a.dtype.kind == "f" and _leaked_before(node):
+                return f"{node.op.name} also takes a number, and item() was called before; {HOW}"
+    return ""
+
+
+def _leaked_before(node: Any) -> bool:
+    return leaks.first is not None and leaks.first < (node.node if type(node) is Slot else node).number
+
+
+__all__ = ["doubt_of"]

@@ -1,0 +1,330 @@
+"""The whole story of one entry: its true causes, or the paths that its gradient is made of.
+
+Read `why`. May import `entry`, `causes`, `sweeps`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pullback.explanations.causes import Cause, cause_of, indexed, number
+from pullback.explanations.entry import Dead, Paths, Step, true_causes
+from pullback.explanations.links import TooMany
+from pullback.explanations.sweeps import NONE, Analysis, edges_of
+from pullback.graph.lines import line_of
+
+SHOWN = 10  # paths listed
+ROUNDING = 64  # a sum this many units of rounding below its terms counts as cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One way from the entry to an output: its links, nearest to the input first, and their product.
+
+    value  the product with the upstream
+    share  |value| over the sum of the magnitudes of all paths
+    """
+
+    steps: tuple[Step, ...]
+    value: float
+    share: float
+
+    def __str__(self) -> str:
+        parts: list[str] = []
+        for s in self.steps:
+            if s.node is None:
+                parts.append(f"upstream {number(s.value)}")
+                continue
+            line = line_of(s.node)
+            parts.append(f"{s.node.op.name} ({number(s.value)}{f', {line}' if line is not None else ''})")
+        return f"{number(self.value)} = " + " -> ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why one entry's gradient is what it is.
+
+    kind       the kind of the nearest cause, or "Flows"
+    causes     all proven true causes, nearest to the input first
+    complete   are these all there are?
+    paths      the largest paths; rest: the share of those not listed
+    gradient, magnitude, cancellation   |gradient| / magnitude (1: nothing cancels)
+    reason     where nothing could be proven, why
+    """
+
+    index: tuple[int, ...]
+    kind: str
+    gradient: float | None
+    magnitude: float | None
+    causes: tuple[Cause, ...] = ()
+    complete: bool = True
+    paths: tuple[Path, ...] = ()
+    rest: float = 0.0
+    reason: str = ""
+    places: tuple[str, ...] = field(default=())
+
+    @property
+    def cancellation(self) -> float | None:
+        """|gradient| over the magnitude: 1 where nothing cancels, 0 where everything does."""
+        if self.gradient is None or not self.magnitude:
+            return None
+        return abs(self.gradient) / self.magnitude
+
+    def __str__(self) -> str:
+        where = list(self.index) if self.index else "[]"
+        lines = [f"entry {where}: {self.kind}" + (f", gradient {number(self.gradient)}" if self.gradient is not None else "")]
+        if self.reason:
+            lines.append(f"  {self.reason}")
+        lines += [f"  {c}" for c in self.causes]
+        if self.causes and not self.complete:
+            lines.append("  (there may be other causes: the search for all of them was cut short)")
+        if self.paths:
+            lines += [f"  {100 * p.share:5.1f} %  {p}" for p in self.paths]
+            if self.rest > 1e-12:
+                lines.append(f"  {100 * self.rest:5.1f} %  along smaller paths")
+            if self.cancellation is not None and self.cancellation < 0.999:
+                lines.append(f"  the paths cancel: |sum| is {self.cancellation:.3g} of the sum of sizes")
+        lines += [f"  {p}" for p in self.places]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "index": list(self.index), "kind": self.kind, "gradient": self.gradient, "magnitude": self.magnitude,
+            "cancellation": self.cancellation, "complete": self.complete, "reason": self.reason,
+            "causes": [c.to_dict() for c in self.causes], "rest": self.rest,
+            "paths": [{"text": str(p), "value": p.value, "share": p.share} for p in self.paths],
+        }  # fmt: skip
+
+
+def why(work: Analysis, key: Any, flat: int, shape: tuple[int, ...], doubt: str) -> Why:
+    """The story of flat entry `flat` of the tensor at `key`.
+
+    doubt  why a missing path proves nothing ("" where it does)
+    """
+    found = work.found[key]
+    index = tuple(int(k) for k in np.unravel_index(flat, shape)) if shape else ()
+    g = None if found.gradient is None else found.gradient.reshape(-1)[flat].item()
+    m = None if found.magnitude is None else found.magnitude.reshape(-1)[flat].item()
+    try:
+        return _told(work, key, flat, index, g, m, doubt)
+    except TooMany:
+        return _short(work, found, flat, index, g, m, doubt)
+
+
+def class_at(found: Any, flat: int) -> int:
+    """The class of one entry."""
+    return int(found.classes.reshape(-1)[flat]) if isinstance(found.classes, np.ndarray) else int(found.classes)
+
+
+def _told(work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: str) -> Why:
+    paths = Paths(work, key, flat)
+    if g is not None and not np.isfinite(g):
+        return Why(index, "NonFinite", g, m, _non_finite(paths), reason=_where_bad(work))
+    if not paths.connected()[paths.start]:
+        paths = Paths(work, key, flat, choices=True)
+        if not paths.connected()[paths.start]:
+            return _no_path(work, key, flat, index, g, m, doubt, paths)
+    if g:
+        return _flows(paths, index, g, m)
+    if paths.alive()[paths.start]:
+        return _alive_zero(paths, index, g, m)
+    deads, complete = true_causes(paths)
+    causes = tuple(cause_of(work, d) for d in deads)
+    return Why(index, causes[0].kind, g, m, causes, complete)
+
+
+def _short(work: Analysis, found: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: str) -> Why:
+    """Where the paths are too many to list: what the sweeps proved."""
+    note = "the paths are too many to list"
+    if g is not None and not np.isfinite(g):
+        return Why(index, "NonFinite", g, m, complete=False, reason=_where_bad(work) or note)
+    if g:
+        return Why(index, "Flows", g, m, rest=1.0, complete=False, reason=note)
+    c = class_at(found, flat)
+    if c == NONE:
+        return Why(index, "NotDetermined" if doubt else "NoPath", g, m, reason=doubt or "no op carries it to an output")
+    steps = work.classes.chain(c)
+    if not steps:
+        kind = "Cancelled" if m else "Underflow"
+        return Why(index, kind, g, m, complete=False, reason=note)
+    causes = tuple(_of_step(s) for s in steps)
+    return Why(index, causes[0].kind, g, m, causes, False, reason=note)
+
+
+def _of_step(step: tuple[str, Any, int]) -> Cause:
+    kind, node, i = step
+    if isinstance(node, int):
+        return Cause(kind, "", None, 0, node, -1, -1, 0.0, "the upstream is exactly 0 there")
+    return Cause(kind, node.op.name, line_of(node), node.number, i, -1, -1, 0.0, f"every link to {node.op.name} here is 0")
+
+
+# ---------------------------------------------------------------------- non-zero
+
+
+def _flows(paths: Paths, index: tuple[int, ...], g: float, m: float) -> Why:
+    total = float(paths.magnitudes()[paths.start])
+    listed = tuple(
+        Path(tuple(paths.step(at) for at in links), value, abs(value) / total if total else 0.0)
+        for links, value in paths.largest(SHOWN)
+    )
+    rest = max(0.0, 1.0 - sum(p.share for p in listed))
+    return Why(index, "Flows", g, m, paths=listed, rest=0.0 if rest < 1e-12 else rest)
+
+
+# ---------------------------------------------------------------------- zero along live paths
+
+
+def _alive_zero(paths: Paths, index: tuple[int, ...], g: Any, m: Any) -> Why:
+    sizes = paths.magnitudes()
+    listed = tuple(
+        Path(tuple(paths.step(at) for at in links), value, abs(value) / m if m else 0.0)
+        for links, value in paths.largest(SHOWN)
+    )
+    rest = max(0.0, 1.0 - sum(p.share for p in listed)) if m else 0.0
+    if m:
+        # reviving a dead link would bring the gradient to life as well
+        deads, complete = true_causes(paths)
+        causes = _cancelled(paths, sizes) + tuple(cause_of(paths.work, d) for d in deads)
+        return Why(index, "Cancelled", g, m, causes, complete, listed, rest)
+    return Why(index, "Underflow", g, m, _underflowed(paths), True, listed)
+
+
+def _cancelled(paths: Paths, sizes: Any) -> tuple[Cause, ...]:
+    """Where terms of opposite sign meet: the first such entries on the way from the input."""
+    sums = paths.gradients()
+    order, starts = paths.leaving()
+    waiting, seen, found = [paths.start], {paths.start}, list[Cause]()
+    while waiting and len(found) < 16:
+        v = waiting.pop(0)
+        links = [at for at in order[starts[v] : starts[v + 1]].tolist() if not paths.dead[at]]
+        terms = [(at, float(paths.values[at] * sums[paths.heads[at]])) for at in links]
+        bound = ROUNDING * np.finfo(np.float64).eps * sizes[v]
+        meant = [(at, value) for at, value in terms if abs(value) > bound]
+        if len(meant) > 1:
+            found.append(_cancelled_at(paths, meant))
+            continue
+        for at in links:
+            h = int(paths.heads[at])
+            if h not in seen and h != paths.sink and sizes[h] > 0:
+                seen.add(h)
+                waiting.append(h)
+    return tuple(found)
+
+
+def _cancelled_at(paths: Paths, terms: list[tuple[int, float]]) -> Cause:
+    step = paths.step(terms[0][0])
+    shown: list[str] = []
+    for at, value in terms[:6]:
+        s = paths.step(at)
+        line = line_of(s.node) if s.node is not None else None
+        name = "the upstream" if s.node is None else s.node.op.name
+        shown.append(f"{value:+.6g} through {name}{f' at {line}' if line is not None else ''}")
+    more = f" and {len(terms) - 6} more" if len(terms) > 6 else ""
+    text = f"{len(terms)} contributions sum to exactly 0: {', '.join(shown)}{more}"
+    node = step.node
+    if node is None:
+        return Cause("Cancelled", "", None, 0, step.i, step.row, step.col, step.value, text)
+    return Cause("Cancelled", node.op.name, line_of(node), node.number, step.i, step.row, step.col, step.value, text)
+
+
+def _underflowed(paths: Paths) -> tuple[Cause, ...]:
+    """Where the product of non-zero links becomes too small, along the largest path."""
+    for links, _ in paths.largest(1):
+        product: Any = None
+        for at in reversed(links):
+            value = paths.stretches[int(np.searchsorted(paths.first, at, "right")) - 1].values.dtype.type(paths.values[at])
+            before, product = product, value if product is None else product * value
+            if product == 0:
+                s = paths.step(at)
+                node = s.node
+                name = "" if node is None else node.op.name
+                text = f"{number(float(before))} times the local derivative {number(s.value)} is below the smallest {value.dtype} number"
+                line = None if node is None else line_of(node)
+                return (Cause("Underflow", name, line, 0 if node is None else node.number, s.i, s.row, s.col, s.value, text),)
+    return ()
+
+
+# ---------------------------------------------------------------------- not finite
+
+
+def _non_finite(paths: Paths) -> tuple[Cause, ...]:
+    """The link nearest to the output that made a number which is not finite, on the way from this entry."""
+    sums = paths.gradients()
+    order, starts = paths.leaving()
+    v, path = paths.start, set[int]()
+    with np.errstate(all="ignore"):
+        while v not in path and v != paths.sink:
+            path.add(v)
+            links = order[starts[v] : starts[v + 1]].tolist()
+            terms = [(at, paths.values[at] * sums[paths.heads[at]]) for at in links if sums[paths.heads[at]] != 0]
+            bad = [at for at, value in terms if not np.isfinite(value)]
+            if not bad:
+                return _overflowed(paths, terms)
+            onward = [at for at in bad if not np.isfinite(sums[paths.heads[at]])]
+            if not onward:
+                return (_bad_link(paths, bad[0], float(sums[paths.heads[bad[0]]])),)
+            v = int(paths.heads[onward[0]])
+    return ()
+
+
+def _bad_link(paths: Paths, at: int, upstream: float) -> Cause:
+    s = paths.step(at)
+    node = s.node
+    if node is None:
+        text = f"the upstream's own entry is {number(s.value)}"
+        return Cause("NonFinite", "", None, 0, s.i, s.row, s.col, s.value, text)
+    work = paths.work
+    notes: dict[str, str] = getattr(node.op, "notes", None) or {}
+    known = getattr(node.op, "why_nonfinite", "") or notes.get("why_nonfinite", "")
+    shape = work.shapes[node].shape if node in work.shapes else ()
+    what = f"the local derivative of {node.op.name} for output entry {indexed(s.row, tuple(shape))} is {number(s.value)}"
+    if np.isfinite(s.value):
+        what += ", and the product with it overflows"
+    text = f"{what}; the cotangent that arrives there is {number(upstream)}" + (f"; {known}" if known else "")
+    return Cause("NonFinite", node.op.name, line_of(node), node.number, s.i, s.row, s.col, s.value, text)
+
+
+def _overflowed(paths: Paths, terms: list[tuple[int, Any]]) -> tuple[Cause, ...]:
+    if not terms:
+        return ()
+    s = paths.step(terms[0][0])
+    node = s.node
+    name, line = ("", None) if node is None else (node.op.name, line_of(node))
+    text = f"the sum of {len(terms)} finite contributions overflows"
+    return (Cause("NonFinite", name, line, 0 if node is None else node.number, s.i, s.row, s.col, s.value, text),)
+
+
+def _where_bad(work: Analysis) -> str:
+    """The first ops, from the output backwards, whose rules made numbers that are not finite."""
+    if not work.bad:
+        return ""
+    node, _ = work.bad[0]
+    line = line_of(node)
+    return f"the first op backwards whose derivative is not finite: {node.op.name}" + (f" at {line}" if line is not None else "")
+
+
+# ---------------------------------------------------------------------- no path
+
+
+def _no_path(
+    work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: str, paths: Paths
+) -> Why:
+    del flat
+    takers: list[str] = []
+    for node in work.nodes:
+        for e in edges_of(node):
+            if e is not None and (e is key or ((e.node, e.index) if hasattr(e, "index") and hasattr(e, "node") else e) == key):
+                line = line_of(node)
+                takers.append(f"{node.op.name}{f' at {line}' if line is not None else ''}")
+    reached = len(paths.stretches) > 0
+    if not takers:
+        told = "no recorded op takes this tensor on the way to the output"
+    elif reached:
+        told = f"its value is taken by {', '.join(dict.fromkeys(takers))}, but is dropped before the output"
+    else:
+        told = f"{', '.join(dict.fromkeys(takers))} takes other entries of this tensor, not this one"
+    return Why(index, "NotDetermined" if doubt else "NoPath", g, m, reason=f"{told}; {doubt}" if doubt else told)
