@@ -7,6 +7,7 @@ Read `explain`, then `sweeps.analyse`, which does the work, and `after`, which f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -125,7 +126,7 @@ def _explained(
     notes = tuple(noticed(work))
     return [
         Explanation(
-            work, key_of(place_of(x)), tuple(x.value.shape), name=name, doubt=doubt_of(work, x),
+            work, key_of(place_of(x)), tuple(x.value.shape), name=name, doubt=partial(doubt_of, work, x),
             none_reason=none_reason(outs, x), notes=notes,
         )
         for x, name in zip(xs, names, strict=True)

@@ -137,7 +137,7 @@ def flat_of(g: Any, outs: Sequence[Aval], node: Node) -> Any:
     if node.count is None:
         return np.asarray(g).reshape(-1)
     parts = [c for c, a in zip(g, node.out_avals, strict=True) if a is not None and a.dtype.kind in FLOAT]
-    made = [np.zeros(a.size) if c is None else np.asarray(c).reshape(-1) for c, a in zip(parts, outs, strict=True)]
+    made = [np.zeros(a.size, a.dtype) if c is None else np.asarray(c).reshape(-1) for c, a in zip(parts, outs, strict=True)]
     return np.concatenate(made) if made else np.zeros(0)
 
 
@@ -183,13 +183,13 @@ def _entrywise(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, Aval]
             continue
         p = node.op.partials[i]
         if p is None:
-            r: Any = np.zeros_like(m)
+            r: Any = m * 0
         elif isinstance(p, int):
             r = m
         else:
             if values is None:
                 values = promoted_values(node, shapes.get(node))
-            r = m * np.abs(p(node.out, *values, **node.params))
+            r = m * np.abs(p(node.out, *values, **node.params)).astype(m.dtype, copy=False)
             if np.isnan(r).any():
                 r = np.where(np.asarray(m) == 0, 0, r)
         shape = arg_shape(node, i, shapes)
@@ -257,7 +257,7 @@ def _by_links(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, Aval])
             continue
         rows, cols, values = local(node, i, shapes)
         shape = arg_shape(node, i, shapes)
-        r: Any = np.zeros(int(np.prod(shape)))
+        r: Any = np.zeros(int(np.prod(shape)), flat.dtype)
         product = flat[rows] * np.abs(values)
         product = np.where(flat[rows] == 0, 0, product)
         np.add.at(r, cols, product)
@@ -265,16 +265,32 @@ def _by_links(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, Aval])
     return found
 
 
+def _others(m: Any, dim: int) -> Any:
+    """The sum of all entries along `dim` but each one: from both sides, since a difference would lose small ones."""
+    return _before(m, dim) + np.flip(_before(np.flip(m, dim), dim), dim)
+
+
+def _before(m: Any, dim: int) -> Any:
+    """The sum of the entries before each one along `dim`."""
+    total = np.zeros_like(m)
+    run, shifted = np.moveaxis(np.cumsum(m, axis=dim), dim, -1), np.moveaxis(total, dim, -1)
+    shifted[..., 1:] = run[..., :-1]
+    return total
+
+
 def _softmax_magnitude(m: Any, p: Any, dim: int, **_: Any) -> Any:
     # |dp_k/dx_j| is p_k p_j off the diagonal and p_j (1 - p_j) on it
-    others = (m * p).sum(axis=dim, keepdims=True) - m * p
-    return p * ((1 - p) * m + others)
+    if not p.shape:
+        return np.zeros_like(m)
+    return p * ((1 - p) * m + _others(m * p, dim))
 
 
 def _log_softmax_magnitude(m: Any, out: Any, dim: int, **_: Any) -> Any:
     # |d out_k/dx_j| is p_j off the diagonal and 1 - p_j on it
+    if not out.shape:
+        return np.zeros_like(m)
     p = np.exp(out)
-    return (1 - p) * m + p * (m.sum(axis=dim, keepdims=True) - m)
+    return (1 - p) * m + p * _others(m, dim)
 
 
 MAGNITUDES: dict[str, Any] = {"softmax": _softmax_magnitude, "log_softmax": _log_softmax_magnitude}

@@ -16,7 +16,7 @@ import numpy as np
 from pullback.errors import message
 from pullback.explanations.causes import Cause, indexed, number
 from pullback.explanations.sweeps import ALIVE, NONE, Analysis, Reading
-from pullback.explanations.why import Why, class_at, why
+from pullback.explanations.why import Doubt, Why, class_at, why
 from pullback.graph.lines import Line, line_of
 from pullback.graph.node import Node
 
@@ -73,7 +73,7 @@ class Explanation:
         shape: tuple[int, ...],
         *,
         name: str = "",
-        doubt: str = "",
+        doubt: Doubt = lambda: "",
         none_reason: str | None = None,
         contributions: int | None = None,
         notes: tuple[str, ...] = (),
@@ -248,6 +248,7 @@ def _by_class(told: Explanation, entries: Any) -> Iterator[Row]:
     if work is None:
         yield Row("NotDetermined", tuple(entries.tolist()), "", None, told.none_reason or "", None, None)
         return
+    known = work.classify()
     classes = np.broadcast_to(np.asarray(found.classes), told.shape).reshape(-1)[entries]
     for c in np.unique(classes).tolist():
         members = entries[classes == c]
@@ -257,9 +258,9 @@ def _by_class(told: Explanation, entries: Any) -> Iterator[Row]:
                 if len(part):
                     yield _of_first(told, kind, part, None)
         elif c == NONE:
-            yield _of_first(told, "NotDetermined" if told.doubt else "NoPath", members, None)
+            yield _of_first(told, "NotDetermined" if told.doubt() else "NoPath", members, None)
         else:
-            kind, node, _ = work.classes.chain(c)[0]
+            kind, node, _ = known.chain(c)[0]
             yield _of_first(told, kind, members, node)
 
 

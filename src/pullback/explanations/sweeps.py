@@ -7,14 +7,15 @@ magnitude  |v| |J1| |J2| ...: the sum over all paths of the size of their produc
 class      how an entry is connected to the non-zero upstream entries: ALIVE (a path of links that are not
            zero), NONE (no path at all), or the shortest chain of dead links that stands between.
 
-A positive magnitude proves a live path, so classes are worked out only where the magnitude is zero. May import
-`graph`, `autograd`, `links`, `kinds`.
+A positive magnitude proves a live path, so classes are worked out only where the magnitude is zero, and only
+when somebody asks about such entries (`Analysis.classify`). May import `graph`, `autograd`, `links`, `kinds`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ SERIAL = 1 << 12
 RANGE = (1 << 27) - 1  # record numbers are compared within this range
 CHOICE = 1000  # a link through an index or a condition counts as this many: a path of last resort
 NUMBERS = (np.float32, np.float64)
+MOST_WATCHED = 1 << 16  # entries of an elementwise op up to which 0 x inf is looked for
 
 
 class Classes:
@@ -97,23 +99,65 @@ class Reading:
 
     gradient: Any = None  # None: no recorded op leads here
     magnitude: Any = None
-    classes: Any = NONE  # an int where all entries agree
+    classes: Any = NONE  # an int where all entries agree; NONE until `classify` has run
 
 
-@dataclass(slots=True)
 class Analysis:
-    """The sweeps' results and what was noticed on the way."""
+    """The sweeps' results and what was noticed on the way.
 
-    outs: tuple[Tensor, ...]
-    upstreams: tuple[Any, ...]
-    nodes: list[Node]  # oldest first
-    shapes: dict[Any, Aval]
-    classes: Classes = field(default_factory=Classes)
-    found: dict[Any, Reading] = field(default_factory=dict)
-    unknown: list[tuple[Node, str]] = field(default_factory=list)  # nodes whose links could not be listed
-    clashes: list[tuple[Node, int, int]] = field(default_factory=list)  # 0 x inf set to zero: node, arg, entries
-    bad: list[tuple[Node, int]] = field(default_factory=list)  # where non-finite cotangents arose
-    hooked: bool = False  # a hook may have changed the gradients that backward gave
+    outs, upstreams  the outputs and their weights
+    nodes            the nodes between the outputs and the tensors asked about, oldest first
+    found            per key of a tensor its `Reading`
+    unknown          nodes whose links could not be listed, and why
+    clashes          (node, argument, entries) where 0 x inf was set to zero
+    bad              (node, argument) where non-finite cotangents arose
+    hooked           a hook may have changed the gradients that backward gave
+    """
+
+    def __init__(self, outs: Sequence[Tensor], upstreams: Sequence[Any], keys: dict[Any, Tensor]) -> None:
+        self.outs, self.upstreams, self.keys = tuple(outs), tuple(upstreams), keys
+        self.nodes = leading_to(outs, keys)
+        self.classes: Classes | None = None
+        self.found: dict[Any, Reading] = {}
+        self.unknown: list[tuple[Node, str]] = []
+        self.clashes: list[tuple[Node, int, int]] = []
+        self.bad: list[tuple[Node, int]] = []
+        self.hooked = False
+        self._shapes: dict[Any, Aval] | None = None
+
+    @property
+    def shapes(self) -> dict[Any, Aval]:
+        """Shape and dtype of the output of every node with one output."""
+        if self._shapes is None:
+            self._shapes = shapes_of(self.nodes, self.outs)
+        return self._shapes
+
+    def sweep(self) -> None:
+        """Gradient and magnitude of every key (and its classes, if `classes` is set)."""
+        waiting: dict[Any, list[Any]] = {}
+        token = quiet(QUIET)
+        try:
+            for n, (t, v) in enumerate(zip(self.outs, self.upstreams, strict=True)):
+                _begin(self, waiting, n, t, v)
+            _run(self, waiting)
+        finally:
+            loud(token)
+        for key, t in self.keys.items():
+            self.found[key] = _reading(waiting.get(key), t)
+
+    def classify(self) -> Classes:
+        """Work out the classes, on first use."""
+        if self.classes is None:
+            self.classes = Classes()
+            kept = self.unknown, self.clashes, self.bad
+            self.unknown, self.clashes, self.bad = [], [], []
+            readings, self.found = self.found, {}
+            self.sweep()
+            for key, r in readings.items():
+                r.classes = self.found[key].classes
+            self.found = readings
+            self.unknown, self.clashes, self.bad = kept
+        return self.classes
 
 
 def producers(edges: Iterable[Any]) -> list[Node]:
@@ -128,23 +172,37 @@ def edges_of(node: Node) -> list[Any]:
     return [e if e is not None else o for e, o in zip(node.edges, node.origins, strict=True)]
 
 
-def leading_to(outs: Sequence[Tensor], keys: set[Any]) -> list[Node]:
+def leading_to(outs: Sequence[Tensor], keys: Iterable[Any]) -> list[Node]:
     """The nodes from which a key can be reached, cut paths included, oldest first."""
     seen: set[Node] = set()
     stack = producers([key_edge(t) for t in outs])
+    push = stack.append
     while stack:
         node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            stack += producers(edges_of(node))
-    own = {k[0] if isinstance(k, tuple) else k for k in keys}
-    allowed: set[Any] = set()
-    for node in sorted(seen, key=lambda n: n.number):
-        if node in own or any(
-            (e.node if type(e) is Slot else e) in allowed or e in own for e in edges_of(node) if e is not None
-        ):
-            allowed.add(node)
-    return sorted(allowed, key=lambda n: n.number)
+        if node in seen:
+            continue
+        seen.add(node)
+        for e in node.edges if node.origins is None else edges_of(node):
+            kind = type(e)
+            if kind is Node:
+                push(e)
+            elif kind is Slot:
+                push(e.node)
+    allowed: set[Any] = {k[0] if isinstance(k, tuple) else k for k in keys}
+    found: list[Node] = []
+    for node in sorted(seen, key=_number):
+        if node in allowed:
+            found.append(node)
+            continue
+        for e in node.edges if node.origins is None else edges_of(node):
+            if e is not None and (e.node if type(e) is Slot else e) in allowed:
+                allowed.add(node)
+                found.append(node)
+                break
+    return found
+
+
+_number = attrgetter("number")
 
 
 def key_edge(t: Tensor) -> Any:
@@ -162,8 +220,6 @@ def shapes_of(nodes: Sequence[Node], outs: Sequence[Tensor]) -> dict[Any, Aval]:
         if isinstance(e, Node):
             found[e] = Aval(t.value.shape, t.value.dtype)
     for node in reversed(nodes):
-        if node.args is None:
-            raise trouble.second_time(node)
         args, meta = node.args, node.meta
         for k, e in enumerate(edges_of(node)):
             if type(e) is not Node or e in found:
@@ -182,26 +238,14 @@ def shapes_of(nodes: Sequence[Node], outs: Sequence[Tensor]) -> dict[Any, Aval]:
 
 
 def analyse(outs: Sequence[Tensor], upstreams: Sequence[Any], xs: Sequence[Tensor]) -> Analysis:
-    """Gradient, magnitude and classes of the entries of `xs`, for v . out summed over the outputs.
+    """Gradient and magnitude of the entries of `xs`, for v . out summed over the outputs; classes on demand.
 
     upstreams  one array of the output's shape per output
     Nothing is freed, no `.grad` touched, no hook run. RuntimeError where a backward pass has freed the record,
     where a saved value was written in place since, and for records made inside vmap.
     """
-    keys = {key_of(t if isinstance(t.node, type(None)) else key_edge(t)): t for t in xs}
-    nodes = leading_to(outs, set(keys))
-    work = Analysis(tuple(outs), tuple(upstreams), nodes, shapes_of(nodes, outs))
-    waiting: dict[Any, list[Any]] = {}
-    token = quiet(QUIET)
-    try:
-        for n, (t, v) in enumerate(zip(outs, upstreams, strict=True)):
-            _begin(work, waiting, n, t, v)
-        for node in reversed(nodes):
-            _visit(work, waiting, node, keys)
-    finally:
-        loud(token)
-    for key, t in keys.items():
-        work.found[key] = _reading(waiting.get(key), t)
+    work = Analysis(outs, upstreams, {key_of(t if t.node is None else key_edge(t)): t for t in xs})
+    work.sweep()
     return work
 
 
@@ -209,11 +253,11 @@ def _begin(work: Analysis, waiting: dict[Any, list[Any]], n: int, t: Tensor, v: 
     """The upstream: an entry that is exactly zero is a dead link."""
     v = np.asarray(v, t.value.dtype)
     m = np.abs(v)
-    dead = m == 0
-    closed = work.classes.step("ZeroUpstream", n, 0, ALIVE)
     c: Any = ALIVE
-    if dead.any():
-        c = closed if dead.all() else np.where(dead, closed, ALIVE)
+    if work.classes is not None:
+        dead = m == 0
+        closed = work.classes.step("ZeroUpstream", n, 0, ALIVE)
+        c = ALIVE if not dead.any() else closed if dead.all() else np.where(dead, closed, ALIVE)
     edge = key_edge(t)
     if edge is None:
         edge = t
@@ -221,16 +265,13 @@ def _begin(work: Analysis, waiting: dict[Any, list[Any]], n: int, t: Tensor, v: 
         # a shadow output: nothing flows, its classes still do
         _deliver(waiting, edge, None, np.zeros_like(m), c)
         return
-    number = t.value.dtype.type if v.ndim == 0 and t.value.dtype.type in NUMBERS else None
+    number = v.ndim == 0 and t.value.dtype.type in NUMBERS
     _deliver(waiting, edge, v[()] if number else v, m[()] if number else m, c)
 
 
 def _deliver(waiting: dict[Any, list[Any]], edge: Any, g: Any, m: Any, c: Any) -> None:
     """Add to what waits at an edge."""
-    if type(edge) is Slot:
-        key: Any = (edge.node, edge.index)
-    else:
-        key = edge
+    key: Any = (edge.node, edge.index) if type(edge) is Slot else edge
     have = waiting.get(key)
     if have is None:
         waiting[key] = [g, m, c]
@@ -254,26 +295,34 @@ def _reading(have: list[Any] | None, t: Tensor) -> Reading:
 # ---------------------------------------------------------------------- one node
 
 
-def _visit(work: Analysis, waiting: dict[Any, list[Any]], node: Node, keys: dict[Any, Tensor]) -> None:
-    """Take what arrived at a node to its arguments."""
-    if node.count is None:
-        have = waiting.get(node) if node in keys else waiting.pop(node, None)
-        if have is None:
-            return
-        g, m, c = have
-        if type(g) in NUMBERS and node.meta is None and not node.params and node.op.pull_number and not node.special:
-            if node.number < writes.last:
-                trouble.check_versions(node)
-            if _visit_number(work, waiting, node, g, m, c):
-                return
-    else:
-        slots = [waiting.get((node, k)) for k in range(node.count)]
-        if all(s is None for s in slots):
-            return
-        g, m = ([None if s is None else s[k] for s in slots] for k in (0, 1))
-        c = [NONE if s is None else s[2] for s in slots]
-    _check(work, node)
-    _visit_arrays(work, waiting, node, g, m, c)
+def _run(work: Analysis, waiting: dict[Any, list[Any]]) -> None:
+    """All nodes, newest first; nodes of numbers take the short way."""
+    keys = work.keys
+    last = writes.last
+    for node in reversed(work.nodes):
+        if node.count is None:
+            have = waiting.get(node) if node in keys else waiting.pop(node, None)
+            if have is None:
+                continue
+            if node.args is None:
+                raise trouble.second_time(node)
+            if type(have[0]) in NUMBERS and node.meta is None and not node.params and node.op.pull_number:
+                if node.number < last:
+                    trouble.check_versions(node)
+                if node.origins is None and node.cut is None and not node.special:
+                    _visit_number(work, waiting, node, *have)
+                    continue
+            g, m, c = have
+        else:
+            slots = [waiting.get((node, k)) for k in range(node.count)]
+            if all(s is None for s in slots):
+                continue
+            if node.args is None:
+                raise trouble.second_time(node)
+            g, m = ([None if s is None else s[k] for s in slots] for k in (0, 1))
+            c = [NONE if s is None else s[2] for s in slots]
+        _check(work, node)
+        _visit_arrays(work, waiting, node, g, m, c)
 
 
 def _check(work: Analysis, node: Node) -> None:
@@ -291,36 +340,38 @@ def _check(work: Analysis, node: Node) -> None:
         work.hooked = True
 
 
-def _visit_number(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: Any, m: Any, c: Any) -> bool:
-    """A node of NumPy numbers: its partials are what it makes of the cotangent 1. False: not this way."""
+def _visit_number(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: Any, m: Any, c: Any) -> None:
+    """A node of NumPy numbers: its partials are what it makes of the cotangent 1."""
     pull = node.op.pull_number
-    edges = node.edges
-    if node.origins is not None or node.cut:
-        return False
-    partials = pull(node, type(g)(1))
+    partials = pull(node, ONE[type(g)])
     pulled = pull(node, g)
-    if c != ALIVE and m != 0:
+    if m != 0:
         c = ALIVE
-    for i, e in enumerate(edges):
+    k = -1
+    for e, p, h in zip(node.edges, partials, pulled):  # noqa: B905 - equal lengths; this runs per scalar op
+        k += 1
         if e is None:
             continue
-        p = partials[i]
+        b = c
         if p == 0:
-            kind = kinds.of_entry(node, i, work.shapes)
-            r, b = p, work.classes.step(kind, node, i, c)
-        else:
-            # a zero magnitude meeting an infinite partial stays zero, as the cotangent does
-            r, b = (m * abs(p) if m else m), c
-            if not (-np.inf < p < np.inf) and g == 0:
-                work.clashes.append((node, i, 1))
-        h = pulled[i]
+            r = p
+            if work.classes is not None:
+                b = work.classes.step(kinds.of_entry(node, k, work.shapes), node, k, c)
+        elif m != 0:
+            r = m * abs(p)
+        else:  # a zero magnitude meeting an infinite partial stays zero, as the cotangent does
+            r = m
+            if p - p != 0 and g == 0:
+                work.clashes.append((node, k, 1))
         if h - h != 0 and g - g == 0:
-            work.bad.append((node, i))
+            work.bad.append((node, k))
         if type(e) is Node and e not in waiting:
             waiting[e] = [h, r, b]
         else:
             _deliver(waiting, e, h, r, b)
-    return True
+
+
+ONE = {t: t(1) for t in NUMBERS}
 
 
 def _visit_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: Any, m: Any, c: Any) -> None:
@@ -328,40 +379,45 @@ def _visit_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: 
     every = edges_of(node)
     live = [e is not None and not node.cut for e in node.edges]
     n = len(every)
-    if any(live):
-        pulled = list(node.op.pull(node, g, False))
-    else:
-        pulled = [None] * n  # a shadow node: nothing flows through it
-    try:
-        magnitudes = pull_magnitudes(node, m, live, work.shapes) if any(live) else [None] * n
-    except TooMany:
-        magnitudes = [None] * n
-        work.unknown.append((node, "its local Jacobian has too many entries to list"))
+    flowing = any(live) and not (g is None or (isinstance(g, list) and all(x is None for x in g)))
+    # a shadow node: nothing flows through it, its links are still there
+    pulled: list[Any] = list(node.op.pull(node, g, False)) if flowing else [None] * n
+    magnitudes: list[Any] = [None] * n
+    if flowing:
+        try:
+            magnitudes = pull_magnitudes(node, m, live, work.shapes)
+        except TooMany:
+            work.unknown.append((node, "its local Jacobian has too many entries to list"))
     for i, e in enumerate(every):
         if e is None:
             continue
-        shape = arg_shape(node, i, work.shapes)
-        h = pulled[i] if i < len(pulled) else None
-        h = h.value if isinstance(h, Tensor) else h if live[i] else None
+        h = pulled[i] if i < len(pulled) and live[i] else None
+        h = h.value if isinstance(h, Tensor) else h
         r = magnitudes[i] if i < len(magnitudes) else None
         known = r is not None
-        r = r if known else np.zeros(shape)
-        b = ALIVE if known and np.all(r > 0) else _classes_behind(work, node, i, c, r, live[i], known)
+        if not known:
+            r = np.zeros(arg_shape(node, i, work.shapes))
+        b: Any = ALIVE
+        if work.classes is not None and not (known and np.all(r > 0)):
+            b = _classes_behind(work, node, i, c, r, live[i], known)
         if h is not None:
             _notice(work, node, i, g, h)
         _deliver(waiting, e, h, r, b)
 
 
 def _notice(work: Analysis, node: Node, i: int, g: Any, h: Any) -> None:
-    if not np.all(np.isfinite(h)) and all(x is None or np.all(np.isfinite(x)) for x in (g if isinstance(g, list) else [g])):
+    """Remember where a number that is not finite arose, and where one was kept away by a zero."""
+    arrived = [x for x in (g if isinstance(g, list) else [g]) if x is not None]
+    if not np.isfinite(h).all() and all(np.isfinite(x).all() for x in arrived):
         work.bad.append((node, i))
-    rule = node.op.partials[i] if node.op.family == "elementwise" and node.edges[i] is not None else None
-    if callable(rule) and np.any(np.asarray(g) == 0):
-        values = local(node, i, work.shapes).values if np.size(g) <= 4096 else None
-        if values is not None:
-            clash = ~np.isfinite(values) & (np.broadcast_to(np.asarray(g), work.shapes[node].shape).reshape(-1) == 0)
-            if clash.any():
-                work.clashes.append((node, i, int(clash.sum())))
+    if node.op.family != "elementwise" or not callable(node.op.partials[i]) or np.size(g) > MOST_WATCHED:
+        return
+    if not np.all(g):
+        values = local(node, i, work.shapes).values
+        zero = np.broadcast_to(np.asarray(g), work.shapes[node].shape).reshape(-1) == 0
+        count = int((~np.isfinite(values) & zero).sum())
+        if count:
+            work.clashes.append((node, i, count))
 
 
 # ---------------------------------------------------------------------- classes
@@ -408,6 +464,12 @@ def _flat_classes(work: Analysis, node: Node, c: Any) -> Any:
     return np.concatenate([np.broadcast_to(np.asarray(x, np.int64), a.shape).reshape(-1) for x, a in zip(parts, outs, strict=True)])
 
 
+def classes_of(work: Analysis) -> Classes:
+    """The classes being worked out."""
+    assert work.classes is not None
+    return work.classes
+
+
 def _best(flat: Any) -> int:
     return int(flat.min()) if flat.size else NONE
 
@@ -415,7 +477,7 @@ def _best(flat: Any) -> int:
 def _all_dead(work: Analysis, node: Node, i: int, c: Any, kind: str, shape: tuple[int, ...]) -> Any:
     """Every link of this argument is dead for one reason."""
     rows, cols, _ = local(node, i, work.shapes)
-    after = work.classes.mapped(kind, node, i, _flat_classes(work, node, c))
+    after = classes_of(work).mapped(kind, node, i, _flat_classes(work, node, c))
     b = np.full(int(np.prod(shape)), NONE)
     np.minimum.at(b, cols, after[rows])
     return b.reshape(shape)
@@ -423,7 +485,7 @@ def _all_dead(work: Analysis, node: Node, i: int, c: Any, kind: str, shape: tupl
 
 def _by_choice(work: Analysis, node: Node, i: int, c: Any, shape: tuple[int, ...]) -> Any:
     """An index or condition decides which values pass: piecewise constant, a path of last resort."""
-    after = work.classes.step("Discrete", node, i, _best(_flat_classes(work, node, c)), CHOICE)
+    after = classes_of(work).step("Discrete", node, i, _best(_flat_classes(work, node, c)), CHOICE)
     return np.full(shape, after)
 
 
@@ -437,7 +499,7 @@ def _listed_classes(work: Analysis, node: Node, i: int, c: Any, shape: tuple[int
         why = kinds.of_links(node, i, rows[dead], cols[dead], work.shapes)
         for kind in set(why.tolist()):
             here = dead[why == kind]
-            there[here] = work.classes.mapped(kind, node, i, there[here])
+            there[here] = classes_of(work).mapped(kind, node, i, there[here])
     b = np.full(int(np.prod(shape)), NONE)
     np.minimum.at(b, cols, there)
     return b.reshape(shape)
@@ -457,7 +519,7 @@ def _multilinear_classes(work: Analysis, node: Node, i: int, c: Any, shape: tupl
         mark = split(node, (flat == k).astype(float), outs)
         alive = pull_with(node, mark, lambda a: (a != 0).astype(a.dtype))[i] > 0
         there = pull_with(node, mark, np.ones_like)[i] > 0
-        dead = work.classes.step("Annihilated", node, i, int(k))
+        dead = classes_of(work).step("Annihilated", node, i, int(k))
         b = np.minimum(b, np.where(alive, k, np.where(there, dead, NONE)))
     return b
 

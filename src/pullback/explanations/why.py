@@ -5,6 +5,7 @@ Read `why`. May import `entry`, `causes`, `sweeps`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from pullback.explanations.links import TooMany
 from pullback.explanations.sweeps import NONE, Analysis, edges_of
 from pullback.graph.lines import line_of
 
+Doubt = Callable[[], str]
 SHOWN = 10  # paths listed
 ROUNDING = 64  # a sum this many units of rounding below its terms counts as cancelled
 
@@ -100,10 +102,10 @@ class Why:
         }  # fmt: skip
 
 
-def why(work: Analysis, key: Any, flat: int, shape: tuple[int, ...], doubt: str) -> Why:
+def why(work: Analysis, key: Any, flat: int, shape: tuple[int, ...], doubt: Doubt) -> Why:
     """The story of flat entry `flat` of the tensor at `key`.
 
-    doubt  why a missing path proves nothing ("" where it does)
+    doubt  says why a missing path proves nothing ("" where it does)
     """
     found = work.found[key]
     index = tuple(int(k) for k in np.unravel_index(flat, shape)) if shape else ()
@@ -120,7 +122,7 @@ def class_at(found: Any, flat: int) -> int:
     return int(found.classes.reshape(-1)[flat]) if isinstance(found.classes, np.ndarray) else int(found.classes)
 
 
-def _told(work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: str) -> Why:
+def _told(work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt) -> Why:
     paths = Paths(work, key, flat)
     if g is not None and not np.isfinite(g):
         return Why(index, "NonFinite", g, m, _non_finite(paths), reason=_where_bad(work))
@@ -137,17 +139,18 @@ def _told(work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m
     return Why(index, causes[0].kind, g, m, causes, complete)
 
 
-def _short(work: Analysis, found: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: str) -> Why:
+def _short(work: Analysis, found: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt) -> Why:
     """Where the paths are too many to list: what the sweeps proved."""
     note = "the paths are too many to list"
     if g is not None and not np.isfinite(g):
         return Why(index, "NonFinite", g, m, complete=False, reason=_where_bad(work) or note)
     if g:
         return Why(index, "Flows", g, m, rest=1.0, complete=False, reason=note)
+    classes = work.classify()
     c = class_at(found, flat)
     if c == NONE:
-        return Why(index, "NotDetermined" if doubt else "NoPath", g, m, reason=doubt or "no op carries it to an output")
-    steps = work.classes.chain(c)
+        return Why(index, "NotDetermined" if doubt() else "NoPath", g, m, reason=doubt() or "no op carries it to an output")
+    steps = classes.chain(c)
     if not steps:
         kind = "Cancelled" if m else "Underflow"
         return Why(index, kind, g, m, complete=False, reason=note)
@@ -212,7 +215,17 @@ def _cancelled(paths: Paths, sizes: Any) -> tuple[Cause, ...]:
             if h not in seen and h != paths.sink and sizes[h] > 0:
                 seen.add(h)
                 waiting.append(h)
-    return tuple(found)
+    return tuple(found) or _rounded(paths)
+
+
+def _rounded(paths: Paths) -> tuple[Cause, ...]:
+    """The products do not sum to zero, but what the op's rule made of them rounded to zero."""
+    for links, value in paths.largest(1):
+        s = paths.step(links[0])
+        name, line = ("", None) if s.node is None else (s.node.op.name, line_of(s.node))
+        text = f"contributions as small as {number(value)} are lost to rounding beside larger terms in {name}"
+        return (Cause("Cancelled", name, line, 0 if s.node is None else s.node.number, s.i, s.row, s.col, s.value, text),)
+    return ()
 
 
 def _cancelled_at(paths: Paths, terms: list[tuple[int, float]]) -> Cause:
@@ -311,7 +324,7 @@ def _where_bad(work: Analysis) -> str:
 
 
 def _no_path(
-    work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: str, paths: Paths
+    work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt, paths: Paths
 ) -> Why:
     del flat
     takers: list[str] = []
@@ -327,4 +340,5 @@ def _no_path(
         told = f"its value is taken by {', '.join(dict.fromkeys(takers))}, but is dropped before the output"
     else:
         told = f"{', '.join(dict.fromkeys(takers))} takes other entries of this tensor, not this one"
-    return Why(index, "NotDetermined" if doubt else "NoPath", g, m, reason=f"{told}; {doubt}" if doubt else told)
+    open_ = doubt()
+    return Why(index, "NotDetermined" if open_ else "NoPath", g, m, reason=f"{told}; {open_}" if open_ else told)
