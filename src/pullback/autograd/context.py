@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pullback.autograd.handles import GradFn
-from pullback.autograd.trouble import SECOND_TIME, modified
+from pullback.autograd.trouble import SECOND_TIME
+from pullback.autograd.written import modified
 from pullback.errors import message
 from pullback.graph.node import Node, Slot
 from pullback.graph.tensor import Tensor, wrap

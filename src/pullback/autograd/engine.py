@@ -50,7 +50,7 @@ def sweep(  # noqa: C901, PLR0912, PLR0915 - one flat loop: every call in it wou
     grads: dict[Any, Any] = {}
     leaves: dict[Tensor, Any] = {}
     allowed = None if wanted is None else _leading_to([e for e, _ in roots], wanted)
-    extras = _Extras(tensors, wanted) if wanted is not None or state.anomaly else None
+    extras = _Extras(tensors, wanted, roots) if wanted is not None or state.anomaly else None
     careful = extras is not None
     plain = not tensors and not careful
     done: list[Node] = []
@@ -75,12 +75,12 @@ def sweep(  # noqa: C901, PLR0912, PLR0915 - one flat loop: every call in it wou
                 break
             op = node.op
             if node.args is None:
-                raise trouble.second_time(node)
+                raise trouble.second_time(node, roots)
             if node.number < writes.last:
                 trouble.check_versions(node)
             if careful or node.special:
                 if extras is None:
-                    extras = _Extras(tensors, wanted)
+                    extras = _Extras(tensors, wanted, roots)
                 cotangents = extras.pull(node, g)
             elif type(g) in _SCALARS and plain and node.meta is None and not node.params and op.pull_number:
                 cotangents = op.pull_number(node, g)
@@ -160,12 +160,13 @@ class _Extras:
     Hooks, captures, retained gradients, packed values, lanes, anomaly checks.
     """
 
-    __slots__ = ("captured", "retained", "tensors", "wanted")
+    __slots__ = ("captured", "odd", "retained", "tensors", "wanted")
 
-    def __init__(self, tensors: bool, wanted: set[Key] | None) -> None:
+    def __init__(self, tensors: bool, wanted: set[Key] | None, roots: Sequence[tuple[Any, Any]]) -> None:
         self.captured: dict[Key, Any] = {}
         self.retained: list[tuple[Tensor, Any]] = []
         self.tensors, self.wanted = tensors, wanted
+        self.odd = trouble.Sweep(roots)
 
     def pull(self, node: Node, g: Any) -> Any:
         """One step with everything that a node or a mode may ask for."""
@@ -177,7 +178,7 @@ class _Extras:
             unpack(node)
         cotangents = node.op.pull(node, g, tensors)
         if state.anomaly:
-            trouble.check_finite(node, cotangents)
+            trouble.check_finite(node, g, cotangents, self.odd)
         return cotangents if node.node_hooks is None else _run_node_hooks(node, cotangents, g)
 
     def _outputs(self, node: Node, g: Any, tensors: bool) -> Any:

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from pullback.autograd.cuts import no_grad_fn
 from pullback.autograd.engine import finish_leaves, key_of, run_hooks, seed_from, seed_like, sweep
 from pullback.autograd.grad_mode import set_grad
 from pullback.autograd.handles import GradientEdge, output_aval
+from pullback.autograd.unused import unused
+from pullback.autograd.upstreams import mismatch, not_scalar
 from pullback.errors import message
 from pullback.graph.modes import OFF, ON, state
 from pullback.graph.node import LEAF, Node, Slot
@@ -209,7 +212,7 @@ def grad(
             )
     found = captured_cotangents(roots, ins, keep=keep, create_graph=create_graph)
     return tuple(
-        _result(i, t, c, allow_unused, materialize_grads)
+        _result(i, t, c, roots, allow_unused, materialize_grads)
         for i, (t, c) in enumerate(zip(ins, found, strict=True))
     )
 
@@ -237,7 +240,9 @@ def place(t: Any) -> Any:
     return edge_of(t) if isinstance(t, Tensor) else t.edge
 
 
-def _result(i: int, t: Any, c: Any, allow_unused: bool | None, materialize: bool) -> Any:
+def _result(
+    i: int, t: Any, c: Any, roots: Any, allow_unused: bool | None, materialize: bool
+) -> Any:
     if c is not None:
         return c if isinstance(c, Tensor) else wrap(c)
     if materialize:
@@ -246,17 +251,7 @@ def _result(i: int, t: Any, c: Any, allow_unused: bool | None, materialize: bool
         return t.new_filled(0) if t.foreign is not None else wrap(np.zeros(t.value.shape, t.value.dtype))
     if allow_unused:
         return None
-    raise RuntimeError(
-        message(
-            f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
-            "allow_unused=True if this "
-            "is the desired behavior.",
-            "no recorded op leads from input "
-            f"{i}{f' (shape {list(t.value.shape)})' if isinstance(t, Tensor) else ''} to the outputs",
-            "check that the outputs were computed from this very tensor, not from a copy, a detach() or a "
-            "reassigned name",
-        )
-    )
+    raise unused(i, t, [e for e, _ in roots])
 
 
 def run(roots: Any, *, keep: bool, create_graph: bool, wanted: set[Any] | None) -> Any:
@@ -297,61 +292,13 @@ def make_roots(outs: Sequence[Tensor], grads: Sequence[Any], create_graph: bool)
     return roots
 
 
-def no_grad_fn(i: int, t: Tensor) -> RuntimeError:
-    """The error for an output that autograd does not follow."""
-    if t.value.dtype.kind not in "fc":
-        todo = f"its dtype {t.dtype!r} has no gradients: compute with a floating dtype"
-    else:
-        todo = (
-            "set requires_grad=True on a leaf it is computed from; detach(), item(), numpy(), integer "
-            "dtypes and no_grad() cut "
-            "the chain"
-        )
-    return RuntimeError(
-        message(
-            f"element {i} of tensors does not require grad and does not have a grad_fn",
-            f"output {i} has shape {list(t.value.shape)} and requires_grad=False: no op that made it was "
-            "recorded",
-            todo,
-        )
-    )
-
-
-def not_scalar(t: Tensor) -> RuntimeError:
-    """The error for an output that needs an explicit upstream."""
-    if t.numel() != 1:
-        shape = list(t.shape)
-        return RuntimeError(
-            message(
-                "grad can be implicitly created only for scalar outputs",
-                f"the output has shape {shape}; backward computes v^T J and needs v of that shape",
-                "y.backward(torch.ones_like(y)) adds up all entries; y.sum().backward() is the same; "
-                "torch.autograd.functional.jacobian gives the whole Jacobian",
-            )
-        )
-    return RuntimeError(
-        message(
-            f"grad can be implicitly created only for real scalar outputs but got {t.dtype!r}",
-            "",
-            "differentiate a real function of it, such as its real part or squared magnitude",
-        )
-    )
-
-
 def check_gradient(i: int, t: Tensor, g: Tensor) -> None:
     """RuntimeError unless an upstream has exactly the output's shape and a matching kind."""
     v, w = t.value, g.value
     if v.shape == w.shape and v.dtype is w.dtype:
         return
     if tuple(v.shape) != tuple(w.shape):
-        raise RuntimeError(
-            message(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape!r} and output[{i}] has a "
-                f"shape of {t.shape!r}.",
-                "v^T J needs one weight per output entry; nothing is broadcast",
-                f"give v the shape {list(t.shape)}",
-            )
-        )
+        raise mismatch(i, t, g)
     if (g.value.dtype.kind == "c") != (t.value.dtype.kind == "c"):
         raise RuntimeError(
             "For complex Tensors, both grad_output and output are required to have the same dtype. "

@@ -1,7 +1,7 @@
 """What can go wrong in a sweep: freed graphs, modified values, non-finite cotangents, bad hooks.
 
-Called off the hot path only; `written` and `anomalies` word the two longest stories. May import them, `passes`,
-`stories`, `graph`, `errors`.
+Called off the hot path only; `written` and `anomalies` word the two longest stories. May import them,
+`passes`, `stories`, `graph`, `errors`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pullback.autograd.anomalies import Sweep, check_finite
-from pullback.autograd.stories import HOW, op_at, producer, quoted, reached, shape_of, told
+from pullback.autograd.stories import op_at, told
 from pullback.autograd.written import check_versions
 from pullback.dtypes import from_numpy_dtype
 from pullback.errors import message
-from pullback.graph.lines import line_of
 from pullback.graph.node import Node
 from pullback.graph.tensor import Tensor
 
@@ -29,23 +28,10 @@ SECOND_TIME = (
 )
 
 
-def where_of(node: Node) -> str:
-    """` at file:line` where the node's line was recorded."""
-    line = line_of(node)
-    return "" if line is None else f", recorded at {line.file}:{line.number}"
-
-
-def second_time(node: Node) -> RuntimeError:
-    """The error for a node whose saved values are gone."""
-    return RuntimeError(
-        message(
-            SECOND_TIME,
-            f"{node.name} (op {node.op.name}{where_of(node)}) gave its saved values back in an earlier "
-            f"backward pass",
-            "pass retain_graph=True to the earlier call, or compute the shared part of the graph anew "
-            "before each backward",
-        )
-    )
+def second_time(node: Node, roots: Sequence[tuple[Any, Any]] = ()) -> RuntimeError:
+    """The error for a node whose saved values are gone; `roots` are those of the sweep that met it."""
+    fact = f"{op_at(node)} gave its saved values back in an earlier backward pass"
+    return RuntimeError(told(SECOND_TIME, [fact], []))
 
 
 def check_hook(function: Any, old: Tensor, new: Any) -> None:

@@ -169,8 +169,9 @@ class Counter:
                 del self.places[old]
 
     def writes_since(self, number: int) -> list[Any]:
-        """The places of the writes after the node with this record number ran, oldest first; None for one whose
-        line was not recorded.
+        """The places of the writes after the node with this record number ran, oldest first.
+
+        None stands for a write whose line was not recorded.
         """
         places = self.places or {}
         return [places.get(b) for b in self.bumps if b > number]
