@@ -17,6 +17,7 @@ import numpy as np
 
 from pullback import dtypes
 from pullback.errors import message
+from pullback.graph.history import non_leaf
 from pullback.graph.modes import state
 from pullback.graph.node import LEAF, Counter, Slot
 
@@ -222,7 +223,7 @@ class Tensor:
         """
         g = self.stored_grad
         if g is None and self.node is not None and self.node is not LEAF and not self.retains:
-            warnings.warn(NON_LEAF_GRAD, UserWarning, stacklevel=2)
+            warnings.warn(NON_LEAF_GRAD + non_leaf(self), UserWarning, stacklevel=2)
         return g
 
     @grad.setter
