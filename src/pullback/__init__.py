@@ -54,13 +54,16 @@ from pullback import autograd  # noqa: E402 - the rooms come after the names the
 
 # rooms, and single names in them, that are imported on first use, so that `import pullback` stays light
 _ROOMS = (
-    "compat", "compiler", "distributions", "func", "linalg", "nn", "optim", "plot", "random", "sampling",
+    "compat", "compiler", "distributions", "explanations", "func", "linalg", "nn", "optim", "plot", "random", "sampling",
     "special", "utils",
 )  # fmt: skip
 _IN_ROOMS = {
     "vmap": "func", "dropout": "nn.functional", "save": "serialization", "load": "serialization",
     "compile": "compiler.api", "minimize": "descent", "sensitivity": "sampling.study",
     "given": "sampling.inputs", "each": "sampling.inputs", "Sensitivity": "sampling.result",
+    "explain": "explanations.api", "Explanation": "explanations.report", "record_lines": "graph.lines",
+    "diagnose": "explanations.diagnosis", "flow": "explanations.flow", "draw": "explanations.drawing",
+    "kinks": "explanations.kinks", "plan_jacobian": "explanations.jacobian_plan",
 }  # fmt: skip
 
 

@@ -72,7 +72,10 @@ _NAMES = {
     "autograd": {"Variable": "pullback.compat.variable"},
 }
 # names of the engine that torch does not have
-_OWN = frozenset({"Sensitivity", "each", "given", "minimize", "sensitivity"})
+_OWN = frozenset({
+    "Explanation", "Sensitivity", "diagnose", "draw", "each", "explain", "flow", "given", "kinks", "minimize",
+    "plan_jacobian", "record_lines", "sensitivity",
+})  # fmt: skip
 _NOTHING = object()
 
 

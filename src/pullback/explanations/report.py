@@ -6,7 +6,8 @@ have run before. May import `why`, `sweeps`, `html`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -77,6 +78,7 @@ class Explanation:
         none_reason: str | None = None,
         contributions: int | None = None,
         notes: tuple[str, ...] = (),
+        opened: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         """Made by `explain`."""
         self.work = work
@@ -87,6 +89,7 @@ class Explanation:
         self.none_reason = none_reason
         self.contributions = contributions
         self.notes = notes
+        self.opened = opened  # puts back what a backward pass freed, while the record is read
         found = work.found[key] if work is not None else Reading()
         self.found: Reading = found
         self.gradient: Any = found.gradient
@@ -115,7 +118,8 @@ class Explanation:
             if self.work is None:
                 self._told[flat] = Why(self._index(flat), "NotDetermined", None, None, reason=self.none_reason or "")
             else:
-                self._told[flat] = why(self.work, self.key, flat, self.shape, self.doubt)
+                with self.opened():
+                    self._told[flat] = why(self.work, self.key, flat, self.shape, self.doubt)
         return self._told[flat]
 
     def _index(self, flat: int) -> tuple[int, ...]:
@@ -151,7 +155,8 @@ class Explanation:
     def rows(self) -> tuple[Row, ...]:
         """Entries grouped by cause, op and line: those without a gradient first, in the order of their entries."""
         if self._rows is None:
-            self._rows = tuple(grouped(self))
+            with self.opened():
+                self._rows = tuple(grouped(self))
         return self._rows
 
     def __repr__(self) -> str:

@@ -1,0 +1,50 @@
+"""What is said beside the causes: why `.grad` is None, and what the sweeps noticed on their way.
+
+May import `sweeps`, `graph`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pullback.explanations.sweeps import Analysis
+from pullback.graph.lines import line_of
+from pullback.graph.tensor import Tensor
+
+
+def none_reason(outs: Sequence[Tensor], x: Tensor) -> str | None:
+    """Why `.grad` of x is None now, or stays None after `backward` from these outputs."""
+    if x.node is None:
+        if x.value.dtype.kind not in "fc":
+            return f"its dtype {x.dtype!r} has no gradients"
+        return "requires_grad is False: autograd was not asked to follow it"
+    if not x.is_leaf and not x.retains:
+        node = getattr(x.node, "node", x.node)
+        line = line_of(node)
+        where = f" at {line}" if line is not None else ""
+        return f"it is no leaf ({node.op.name}{where} made it); call retain_grad() on it before backward to keep its gradient"
+    if x.stored_grad is None and all(t.node is None for t in outs):
+        return "the output does not require grad: no op behind it was recorded"
+    return None
+
+
+def noticed(work: Analysis) -> list[str]:
+    """What the sweeps saw that no entry's cause says."""
+    found: list[str] = []
+    for node, i, count in work.clashes:
+        line = line_of(node)
+        where = f" at {line}" if line is not None else ""
+        found.append(
+            f"0 x inf at {node.op.name}{where}: the local derivative for argument {i} is not finite in {count} "
+            f"{'entry' if count == 1 else 'entries'} where the cotangent is exactly 0 (nothing was selected from there); pullback counts that as 0, PyTorch as nan. "
+            f"Safe in both: give {node.op.name} a harmless input where its result is not used, where(ok, x, 1.0), and select outside as well"
+        )
+    for node, reason in work.unknown:
+        line = line_of(node)
+        found.append(f"not determined through {node.op.name}{f' at {line}' if line is not None else ''}: {reason}")
+    if work.hooked:
+        found.append("hooks are registered on this record; they are not run here and may change what backward gives")
+    return list(dict.fromkeys(found))
+
+
+__all__ = ["none_reason", "noticed"]
