@@ -67,6 +67,7 @@ class Elementwise(Op):
         check: Callable[..., None] | None = None,
         domain: Any = "real",
         kinks: Sequence[Any] = (),
+        kink: Rule | None = None,
         variants: Sequence[dict[str, Any]] = ({},),
         zero: str = "",
         nonfinite: str = "",
@@ -83,7 +84,7 @@ class Elementwise(Op):
         self.names = names
         self.scalars, self.first, self.skip, self.overloads = scalars, first, skip, overloads
         self.refuse, self.check = refuse or {}, check
-        self.domain, self.kinks, self.variants = domain, kinks, variants
+        self.domain, self.kinks, self.kink, self.variants = domain, kinks, kink, variants
         self.why_zero, self.why_nonfinite, self.second = zero, nonfinite, second
         self.labels: dict[str, str] = backward if isinstance(backward, dict) else {}
         # what each partial reads: what a node saves and which second derivatives can be non-zero follow from
@@ -326,6 +327,7 @@ def elementwise(name: str, function: Rule, d: Sequence[Partial], **options: Any)
     check      check(dtype, args): further checks of the slow path
     domain     where samples are drawn, per argument or for all: see `elementwise_facets.DOMAINS`
     kinks      points (one number, or one per argument) where the op has no derivative or jumps
+    kink       (out, *args) -> how far each entry is from the nearest such place with a finite value
     variants   parameter sets that samples cover
     zero       why the partial can be exactly zero and what would bring it to life
     nonfinite  why it can be infinite or undefined
@@ -334,6 +336,19 @@ def elementwise(name: str, function: Rule, d: Sequence[Partial], **options: Any)
     facets     facets given instead of derived
     """
     return Elementwise(name, function, d, **options)
+
+
+def kinks_at(*points: float) -> Rule:
+    """The `kink` rule of an op of one argument with kinks at fixed points.
+
+    >>> kinks_at(-1.0, 1.0)(None, np.array([-1.5, 0.0, 1.0]))
+    array([0.5, 1. , 0. ])
+    """
+
+    def distance(_out: Any, x: Any, **_params: Any) -> Any:
+        return np.minimum.reduce([np.abs(x - p) for p in points])
+
+    return distance
 
 
 def reads_of(rule: Any) -> tuple[bool, ...]:

@@ -57,6 +57,7 @@ class Selection(Elementwise):
         """See `selection`."""
         self.margin = margin
         options.setdefault("second", frozenset())
+        options.setdefault("kink", margin)  # the switch is the kink
         super().__init__(name, function, d, **options)
         self.family = "selection"
         first: Any = self.partials[0]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.families.elementwise import Elementwise, elementwise
+from pullback.families.elementwise import Elementwise, elementwise, kinks_at
 from pullback.families.selection import gate, selection
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops import select as sel
@@ -114,6 +114,7 @@ leaky_relu_op = elementwise(
     _leaky,
     d=[lambda _out, x, *, negative_slope: sel.choose(x > 0, one(x), one(x) * negative_slope)],
     kinks=[0.0],
+    kink=kinks_at(0.0),
     variants=[{"negative_slope": 0.01}, {"negative_slope": -0.3}],
     refuse=only_floats("leaky_relu_cpu"),
     zero="negative_slope is zero",
@@ -124,6 +125,7 @@ hardsigmoid_op = elementwise(
     lambda x: np.minimum(np.maximum(x + 3, x.dtype.type(0)), x.dtype.type(6)) / 6,
     d=[lambda _out, x: sel.choose((x > -3) & (x < 3), one(x) / 6, one(x) * 0)],
     kinks=[-3.0, 3.0],
+    kink=kinks_at(-3.0, 3.0),
     refuse=only_floats("hardsigmoid_cpu"),
     zero="saturated: the value is clipped to [0, 1] outside (-3, 3)",
     second=frozenset(),
@@ -133,6 +135,7 @@ hardswish_op = elementwise(
     lambda x: x * np.minimum(np.maximum(x + 3, x.dtype.type(0)), x.dtype.type(6)) / 6,
     d=[lambda _out, x: sel.choose(x <= -3, one(x) * 0, sel.choose(x < 3, x / 3 + 0.5, one(x)))],
     kinks=[-3.0, 3.0],
+    kink=kinks_at(-3.0, 3.0),
     refuse=only_floats("hardswish_cpu"),
     zero="the value is 0 below -3; the slope also crosses 0 at -1.5",
 )
@@ -144,6 +147,7 @@ prelu_op = elementwise(
         lambda _out, x, _w: sel.choose(x < 0, x, x * 0),
     ],
     kinks=[(0.0, 0.25)],
+    kink=lambda _out, x, _w: np.abs(x),
     scalars=False,
     backward="PreluKernelBackward0",
     zero="the weight is zero on the negative side; the weight only acts where x <= 0",
@@ -177,6 +181,7 @@ def _elu_entry(name: str, backward: str, *params: dict[str, Any]) -> Elementwise
         _elu,
         d=[_elu_slope],
         kinks=[0.0],
+        kink=kinks_at(0.0),
         variants=params,
         backward=backward,
         refuse=only_floats("elu_cpu"),

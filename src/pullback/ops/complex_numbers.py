@@ -17,7 +17,7 @@ import numpy as np
 
 from pullback import dtypes
 from pullback.errors import message
-from pullback.families.elementwise import Elementwise, conjugate, elementwise
+from pullback.families.elementwise import Elementwise, conjugate, elementwise, kinks_at
 from pullback.families.op import absent
 from pullback.graph.tensor import Tensor
 from pullback.ops.select import choose
@@ -74,6 +74,7 @@ def _half_inverse(x: Any) -> Any:
 
 sgn = Conjugating(
     "sgn", _sgn, d=[lambda out, x: _half_inverse(x) if is_complex_value(x) else out * 0], kinks=[0.0],
+    kink=kinks_at(0.0),
     conjugate=lambda out, x: -(out * out) * _half_inverse(x), zero="a step function of a real argument",
 )  # fmt: skip
 conj_op = Conjugating(
@@ -82,7 +83,7 @@ conj_op = Conjugating(
 )
 absolute = elementwise(
     "abs", np.absolute, d=[lambda _out, x: sgn(x).conj() if is_complex_value(x) else sign(x)], result="real",
-    kinks=[0.0],
+    kinks=[0.0], kink=kinks_at(0.0),
     refuse={"b": (NotImplementedError, "\"abs_cpu\" not implemented for 'Bool'",
     "a bool is its own absolute value")},
     zero="x is exactly zero, the kink, where PyTorch takes 0", second=frozenset({(0, 0)}),
@@ -102,7 +103,7 @@ def _angle_slope(_out: Any, x: Any) -> Any:
 
 
 angle_op = elementwise(
-    "angle", _angle, d=[_angle_slope], result="real", kinks=[0.0],
+    "angle", _angle, d=[_angle_slope], result="real", kinks=[0.0], kink=kinks_at(0.0),
     zero="x is real or zero: the angle only jumps", second=frozenset({(0, 0)})
 )
 real_op = elementwise("real", np.real, d=[lambda _out, _x: 1.0], result="real", backward="SelectBackward0",

@@ -15,7 +15,7 @@ from pullback.errors import message
 from pullback.families.arguments import dims_of, one_dim, public
 from pullback.families.calls import write_out
 from pullback.families.facets import Dependence, Local
-from pullback.families.fibers import as_dtype, choose, count, evenly, over
+from pullback.families.fibers import as_dtype, as_lines, choose, count, evenly, over
 from pullback.families.op import TABLE
 from pullback.families.parallel import long_squares
 from pullback.families.reduction import F32, F64, labelled, reduction, run
@@ -109,13 +109,28 @@ def _norm_local(i: int, out: Any, args: Any, params: dict[str, Any]) -> Local:
     return local(vector_norm_, i, out, args, params)
 
 
+def _norm_kink(out: Any, x: Any, *, ord: float = 2, dim: Any = None, keepdim: bool = False) -> Any:
+    """How far each entry is from a kink: it from zero, the whole fiber from zero, or a tie of the largest."""
+    del keepdim
+    size = np.abs(x)
+    if ord <= 1 and not math.isinf(ord):
+        return size
+    value = over(out, x.shape, dim)
+    if not math.isinf(ord):
+        return np.broadcast_to(value, x.shape)
+    gap = np.abs(size - value)
+    # the runner-up decides how far the extreme entries are from a tie
+    second = np.sort(as_lines(gap, dim), axis=-1)[..., min(1, count(x.shape, dim) - 1)]
+    return np.where(value == 0, size, np.maximum(gap, over(second, x.shape, dim)))
+
+
 vector_norm_ = reduction(
     "linalg_vector_norm",
     _norm,
     _norm_vjp,
     backward="LinalgVectorNormBackward0",
     samples=_samples,
-    facets={"depend": _norm_depend, "zero": _norm_local},
+    facets={"depend": _norm_depend, "zero": _norm_local, "kink": _norm_kink},
     notes={
         "why_zero": "the entry is zero (or the whole vector is, or, for an infinite order, another entry "
         "is larger); "

@@ -215,7 +215,7 @@ power = elementwise(
     "pow", _pow, d=[_base_partial, _exponent_partial], pull=[_base_pull, None], first=True,
     names=("input", "exponent"), backward={"tt": "PowBackward1", "ts": "PowBackward0", "st": "PowBackward2"},
     check=_no_negative,
-    domain=["positive", "real"], kinks=[0.0], refuse=missing("pow", "b"),
+    domain=["positive", "real"], kinks=[0.0], kink=lambda _out, x, _y: np.abs(x), refuse=missing("pow", "b"),
     zero="the base is zero (exponent above 1) or the exponent is zero",
     nonfinite="the base is zero and the exponent below 1", facets={"lower": _pow_entries},
 )  # fmt: skip
@@ -273,6 +273,10 @@ def _no_zero(dtype: Any, args: tuple[Any, ...]) -> None:
         )
 
 
+def _to_whole_quotient(_out: Any, x: Any, y: Any, **_params: Any) -> Any:
+    return np.abs(x - y * np.rint(x / y))
+
+
 def _round_quotient(x: Any, y: Any, *, rounding_mode: str) -> Any:
     if rounding_mode == "floor":
         return np.floor_divide(x, y)
@@ -287,6 +291,7 @@ rounded_div = elementwise(
     "rounded_div", _round_quotient, d=[None, None], torch_name="div", first=True, backward="DivBackward2",
     check=_no_zero, refuse=missing("div_floor_cpu", "bc"),
     domain=["real", "positive"], variants=[{"rounding_mode": "floor"}, {"rounding_mode": "trunc"}], zero=FLAT,
+    kink=_to_whole_quotient,
 )  # fmt: skip
 floor_divide = elementwise(
     "floor_divide", np.floor_divide, d=[not_derived("floor_divide")] * 2, first=True, backward=REFUSED,
@@ -297,7 +302,7 @@ remainder_op = elementwise(
     "remainder", np.remainder, d=[1, lambda _out, x, y: -rounded_div(x, y, rounding_mode="floor")],
     backward={"tt": "RemainderBackward1", "ts": "RemainderBackward0"}, check=_no_zero,
     refuse=missing("remainder_cpu", "bc"),
-    domain=["real", "positive"], kinks=[(1.0, 0.5)],
+    domain=["real", "positive"], kinks=[(1.0, 0.5)], kink=_to_whole_quotient,
     zero="the quotient rounds to zero", second=frozenset(),
 )  # fmt: skip
 remainder_of_number = elementwise(
@@ -309,7 +314,7 @@ fmod = elementwise(
     "fmod", np.fmod, d=[1, lambda _out, x, y: -rounded_div(x, y, rounding_mode="trunc")],
     backward={"tt": "FmodBackward1", "ts": "FmodBackward0"}, overloads=True, check=_no_zero,
     refuse=missing("fmod_cpu", "bc"),
-    domain=["real", "positive"], kinks=[(1.0, 0.5)],
+    domain=["real", "positive"], kinks=[(1.0, 0.5)], kink=_to_whole_quotient,
     zero="the quotient is cut to zero", second=frozenset(),
 )  # fmt: skip
 
@@ -353,11 +358,13 @@ atan2 = elementwise(
     "atan2", np.arctan2,
     d=[lambda _out, x, y: _over_square(x, y, y), lambda _out, x, y: -_over_square(x, y, x)], result="float",
     refuse=missing("atan2_cpu", "c"),
+    kink=lambda _out, y, x: np.where(x < 0, np.abs(y), np.hypot(x, y)),  # the cut, and the origin
     scalars=False, kinks=[0.0], zero="the other coordinate is zero: the angle does not change along the ray",
 )  # fmt: skip
 hypot = elementwise(
     "hypot", np.hypot, d=[lambda out, x, _y: x / out, lambda out, _x, y: y / out], scalars=False, kinks=[0.0],
-    refuse=missing("hypot_cpu", "biuc"), zero="this side is zero: the hypotenuse does not change with it",
+    kink=lambda out, _x, _y: out, refuse=missing("hypot_cpu", "biuc"),
+    zero="this side is zero: the hypotenuse does not change with it",
     nonfinite="both sides are zero",
 )  # fmt: skip
 logaddexp = elementwise(
@@ -395,7 +402,8 @@ xlogy = elementwise(
 copysign = elementwise(
     "copysign", np.copysign, d=[lambda out, x, _y: choose(x == 0, 0.0, out / x), None], result="float",
     backward={"tt": "CopysignBackward0", "ts": "CopysignBackward1"}, overloads=True, kinks=[(0.0, 1.0)],
-    second=frozenset(), zero="x is zero", refuse=missing("copysign_cpu", "c"),
+    kink=lambda _out, x, y: np.minimum(np.abs(x), np.abs(y)), second=frozenset(), zero="x is zero",
+    refuse=missing("copysign_cpu", "c"),
 )  # fmt: skip
 
 

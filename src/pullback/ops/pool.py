@@ -224,7 +224,7 @@ max_pool = by_hand(
     outputs=2,
     samples=_max_samples,
     backward="MaxPool2DWithIndicesBackward0",
-    facets={"depend": window_pattern, "batch": leading("max_pool2d_with_indices")},
+    facets={"depend": window_pattern, "batch": leading("max_pool2d_with_indices"), "picks": True},
 )
 
 

@@ -71,7 +71,7 @@ adaptive_max_pool = by_hand(
     outputs=2,
     samples=lambda: [Sample((np.sin(1.3 * np.arange(40.0)).reshape(1, 2, 5, 4),), {"size": (2, 3)})],
     backward="AdaptiveMaxPool2DBackward0",
-    facets={"depend": _adaptive_max_depend, "batch": leading("adaptive_max_pool2d")},
+    facets={"depend": _adaptive_max_depend, "batch": leading("adaptive_max_pool2d"), "picks": True},
 )
 
 

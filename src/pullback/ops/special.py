@@ -19,7 +19,7 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.calls import call_with
-from pullback.families.elementwise import elementwise
+from pullback.families.elementwise import elementwise, kinks_at
 from pullback.graph.tensor import Tensor
 from pullback.ops.select import choose
 
@@ -112,7 +112,7 @@ log10 = elementwise(
 sqrt = elementwise(
     "sqrt", np.sqrt, d=[lambda out, _x: 0.5 / out], pull=[lambda g, out, _x: g / (out + out)], result="float",
     domain="positive",
-    kinks=[0.0], zero="x is infinite",
+    kinks=[0.0], kink=kinks_at(0.0), zero="x is infinite",
     nonfinite="x is zero, where the root rises vertically, or negative: keep it away with x + eps",
 )  # fmt: skip
 rsqrt = elementwise(
@@ -135,11 +135,11 @@ cos = elementwise(
 tan = elementwise("tan", np.tan, d=[lambda out, _x: 1 + out * out], result="float", domain="quarter turn")
 asin = elementwise(
     "asin", np.arcsin, d=[lambda _out, x: rsqrt(1 - x * x)], result="float", domain="unit", kinks=[1.0, -1.0],
-    nonfinite=EDGE
+    kink=kinks_at(1.0, -1.0), nonfinite=EDGE
 )
 acos = elementwise(
     "acos", np.arccos, d=[lambda _out, x: -rsqrt(1 - x * x)], result="float", domain="unit",
-    kinks=[1.0, -1.0], nonfinite=EDGE
+    kinks=[1.0, -1.0], kink=kinks_at(1.0, -1.0), nonfinite=EDGE
 )
 atan = elementwise("atan", np.arctan, d=[lambda _out, x: 1 / (x * x + 1)], result="float", zero=SATURATED)
 sinh = elementwise("sinh", np.sinh, d=[lambda _out, x: cosh(x)], result="float", nonfinite=OVERFLOW)
@@ -158,7 +158,7 @@ asinh = elementwise("asinh", np.arcsinh, d=[lambda _out, x: rsqrt(x * x + 1)], r
 zero="x is huge")
 acosh = elementwise(
     "acosh", np.arccosh, d=[_acosh_slope], result="float", domain="above one",
-    kinks=[1.0], zero="x is huge", nonfinite=EDGE
+    kinks=[1.0], kink=kinks_at(1.0), zero="x is huge", nonfinite=EDGE
 )
 atanh = elementwise(
     "atanh", np.arctanh, d=[lambda _out, x: 1 / (1 - x * x)], result="float", domain="unit",
@@ -356,15 +356,30 @@ def _whole(function: Any) -> Any:
     return lambda x: function(x) if x.dtype.kind == "f" else x.copy()
 
 
-floor = elementwise("floor", _whole(np.floor), d=[None], refuse=_real("floor"), kinks=[1.0], zero=STEP)
-ceil = elementwise("ceil", _whole(np.ceil), d=[None], refuse=_real("ceil"), kinks=[1.0], zero=STEP)
-trunc = elementwise("trunc", _whole(np.trunc), d=[None], refuse=_real("trunc"), kinks=[1.0], zero=STEP)
-frac = elementwise("frac", lambda x: x - np.trunc(x), d=[1], refuse=_kernel("frac_cpu", "biuc"), kinks=[1.0])
-round_op = elementwise("round", _whole(np.rint), d=[None], refuse=_real("round"), kinks=[0.5], zero=STEP)
+def _to_integer(_out: Any, x: Any) -> Any:
+    return np.abs(x - np.rint(x))
+
+
+def _to_half(_out: Any, x: Any, *, decimals: int = 0) -> Any:
+    y = x * 10.0**decimals
+    return np.abs(y - np.floor(y) - 0.5) / 10.0**decimals
+
+
+floor = elementwise("floor", _whole(np.floor), d=[None], refuse=_real("floor"), kinks=[1.0], zero=STEP,
+kink=_to_integer)
+ceil = elementwise("ceil", _whole(np.ceil), d=[None], refuse=_real("ceil"), kinks=[1.0], zero=STEP,
+kink=_to_integer)
+trunc = elementwise("trunc", _whole(np.trunc), d=[None], refuse=_real("trunc"), kinks=[1.0], zero=STEP,
+kink=_to_integer)
+frac = elementwise("frac", lambda x: x - np.trunc(x), d=[1], refuse=_kernel("frac_cpu", "biuc"), kinks=[1.0],
+kink=_to_integer)
+round_op = elementwise("round", _whole(np.rint), d=[None], refuse=_real("round"), kinks=[0.5], zero=STEP,
+kink=_to_half)
 round_decimals = elementwise(
     "round_decimals", lambda x, *, decimals: _scaled_round(x, decimals), d=[None], torch_name="round",
     backward="RoundBackward1",
     refuse=_kernel("round_cpu", "biuc"), variants=[{"decimals": 1}, {"decimals": -1}], zero=STEP,
+    kink=_to_half,
 )  # fmt: skip
 
 
@@ -395,7 +410,7 @@ def _sign(x: Any) -> Any:
 
 
 sign = elementwise(
-    "sign", _sign, d=[None], kinks=[0.0], zero=STEP,
+    "sign", _sign, d=[None], kinks=[0.0], kink=kinks_at(0.0), zero=STEP,
     refuse={"c": (NotImplementedError,
     "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.",
     "")},

@@ -75,6 +75,7 @@ std_ = reduction(
         standard_samples(std_, {"correction": 0}, empty=False)[2:6]
         + standard_samples(std_, {"correction": 1}, empty=False)[2:6]
     ),
+    facets={"kink": lambda out, x, *, dim, **_params: np.broadcast_to(over(out, x.shape, dim), x.shape)},
 )
 
 
