@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -189,18 +189,29 @@ def flow(out: Tensor | Sequence[Tensor], upstream: Any = None, *, names: Any = N
     found = cotangents(out, upstream)
     outs = [out] if isinstance(out, Tensor) else list(out)
     called = names_of(names)
+    return measured(found, outs, called)
+
+
+def measured(
+    found: Cotangents, outs: Sequence[Tensor], called: Names, hidden: Container[Node] = ()
+) -> Flow:
+    """What a sweep from these outputs says, op by op (without rows for the hidden ones)."""
     token = quiet(QUIET)
     try:
-        return _measured(found, outs, called)
+        return _measured(found, outs, called, hidden)
     finally:
         loud(token)
 
 
-def _measured(found: Cotangents, outs: Sequence[Tensor], called: Names) -> Flow:
+def _measured(
+    found: Cotangents, outs: Sequence[Tensor], called: Names, hidden: Container[Node]
+) -> Flow:
     path, depths = path_of(found, norm)
     shapes = output_shapes(outs)
     main = dict(path.arguments)
-    rows = tuple(_row(found, n, depths[n], shapes.get(n), main.get(n.number)) for n in found.nodes)
+    rows = tuple(
+        _row(found, n, depths[n], shapes.get(n), main.get(n.number)) for n in found.nodes if n not in hidden
+    )
     leaves = tuple(_leaf(t, c, depths[t], called.of(t)) for t, c in found.leaves.items() if not t.cut)
     notes: list[str] = []
     if found.hooked:
@@ -256,7 +267,9 @@ def _worst(
 ) -> tuple[Factor, ...]:
     factors: list[Factor] = []
     for node in found.nodes:
-        row = rows[node.number]
+        row = rows.get(node.number)
+        if row is None:
+            continue
         alone = sum(gain is not None for gain in row.gains) == 1
         for i, (e, gain) in enumerate(zip(node.edges, row.gains, strict=True)):
             if gain is None or math.isnan(gain):
@@ -272,6 +285,9 @@ def _worst(
 # ---------------------------------------------------------------------- numbers
 
 
+SAFE = (1e-250, 1e250)  # sums of squares in which no term of weight has been lost
+
+
 def norm(parts: Sequence[Any]) -> float:
     """The 2-norm of all entries together, without overflow or underflow in between; NaN or inf if an entry
     is.
@@ -279,6 +295,19 @@ def norm(parts: Sequence[Any]) -> float:
     >>> norm([np.array([3e300, 4e300])]), norm([np.array([3e-320]), np.array(4e-320)]), norm([])
     (5e+300, 5e-320, 0.0)
     """
+    token = quiet(QUIET)
+    try:
+        return _norm(parts)
+    finally:
+        loud(token)
+
+
+def _norm(parts: Sequence[Any]) -> float:
+    if len(parts) == 1 and parts[0].dtype.kind == "f":
+        flat = np.asarray(parts[0], np.float64).reshape(-1)
+        square = float(flat.dot(flat))
+        if SAFE[0] < square < SAFE[1]:
+            return math.sqrt(square)
     arrays = [np.abs(np.asarray(c)).astype(np.float64) for c in parts if np.size(c)]
     top = max((float(a.max()) for a in arrays), default=0.0)
     if top == 0.0 or not math.isfinite(top):
@@ -321,4 +350,4 @@ def _not_finite(a: Any) -> Any:
     return ~np.isfinite(a)
 
 
-__all__ = ["Factor", "Flow", "FlowLeaf", "FlowRow", "flow", "norm", "ratio"]
+__all__ = ["Factor", "Flow", "FlowLeaf", "FlowRow", "flow", "measured", "norm", "ratio"]

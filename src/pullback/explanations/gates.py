@@ -7,7 +7,7 @@ Read `closed_saturated`, then `newly_zero`. Each says None where it would have t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,9 @@ LITTLE = 1e-3  # a local derivative below this share of the function's largest o
 PAIRS = 2_000_000  # dependence pairs that are looked through at most
 
 
-def _elu_slope(params: dict[str, Any]) -> float:
-    below = params.get("alpha", 1.0) * params.get("input_scale", 1.0)
-    return abs(params.get("scale", 1.0)) * max(1.0, abs(below))
-
-
-# the largest absolute slope of the functions that flatten out: sup |f'|, over the reals
-STEEPEST: dict[str, Callable[[dict[str, Any]], float] | float] = {
+# the largest absolute slope of the functions that flatten out: sup |f'|, over the reals (elu's and its
+# relatives' follow from their parameters)
+STEEPEST = {
     "sigmoid": 0.25,
     "tanh": 1.0,
     "erf": 2 / math.sqrt(math.pi),
@@ -37,9 +33,6 @@ STEEPEST: dict[str, Callable[[dict[str, Any]], float] | float] = {
     "atan": 1.0,
     "softplus": 1.0,
     "log_sigmoid": 1.0,
-    "elu": _elu_slope,
-    "celu": _elu_slope,
-    "selu": _elu_slope,
     # steepest where the second derivative is zero
     "silu": 1.09984,
     "mish": 1.08850,
@@ -48,8 +41,11 @@ STEEPEST: dict[str, Callable[[dict[str, Any]], float] | float] = {
 
 
 def _steepest(node: Node) -> float | None:
-    top: Any = STEEPEST.get(node.op.name)
-    return top(node.params) if callable(top) else top
+    if node.op.name in ("elu", "celu", "selu"):
+        given = node.params
+        below = given.get("alpha", 1.0) * given.get("input_scale", 1.0)
+        return float(abs(given.get("scale", 1.0)) * max(1.0, abs(below)))
+    return STEEPEST.get(node.op.name)
 
 
 def local(node: Node, g: Any) -> list[Any] | None:
