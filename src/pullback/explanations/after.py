@@ -20,9 +20,7 @@ from pullback.explanations.unproven import doubt_of
 from pullback.graph.node import Node, Slot
 from pullback.graph.tensor import Tensor, wrap
 
-EARLIER = (
-    "explain(out, x) before backward, backward(retain_graph=True), or backward inside pb.record_lines() keep what is needed"
-)
+EARLIER = "explain(out, x) before backward, backward(retain_graph=True), or backward inside pb.record_lines() keep what is needed"
 
 
 def explained_pass(x: Tensor) -> Explanation:
@@ -33,14 +31,18 @@ def explained_pass(x: Tensor) -> Explanation:
         return Explanation(None, x, shape, none_reason=_without_pass(x))
     if chosen.too_large:
         reason = f"the record of the backward pass was too large to be kept after it; {EARLIER}"
-        return Explanation(None, x, shape, none_reason=none_reason((), x), notes=(reason,), doubt=lambda: reason)
+        return Explanation(
+            None, x, shape, none_reason=none_reason((), x), notes=(reason,), doubt=lambda: reason
+        )
     with chosen.restored():
         outs, weights = outputs_of(chosen)
         try:
             work = analyse(outs, weights, [x])
         except RuntimeError as error:
             reason = f"{str(error).splitlines()[0]} ({EARLIER})"
-            return Explanation(None, x, shape, none_reason=none_reason((), x), notes=(reason,), doubt=lambda: reason)
+            return Explanation(
+                None, x, shape, none_reason=none_reason((), x), notes=(reason,), doubt=lambda: reason
+            )
     key = key_of(x if x.node is None else key_edge(x))
     count = passes.contributions(x)
     return Explanation(
@@ -61,7 +63,9 @@ def outputs_of(chosen: Any) -> tuple[list[Tensor], list[Any]]:
     weights: list[Any] = []
     for edge, c in chosen.roots:
         v = np.asarray(c.value if isinstance(c, Tensor) else c)
-        outs.append(edge if isinstance(edge, Tensor) else wrap(np.broadcast_to(v.dtype.type(0), v.shape), edge))
+        outs.append(
+            edge if isinstance(edge, Tensor) else wrap(np.broadcast_to(v.dtype.type(0), v.shape), edge)
+        )
         weights.append(v)
     return outs, weights
 

@@ -12,11 +12,11 @@ from typing import Any, cast
 
 import numpy as np
 
+from pullback.autograd.engine import key_of
 from pullback.autograd.public import check_gradient
 from pullback.errors import message
 from pullback.explanations.after import explained_pass
 from pullback.explanations.report import Explanation
-from pullback.autograd.engine import key_of
 from pullback.explanations.sweeps import analyse
 from pullback.explanations.told import none_reason, noticed
 from pullback.explanations.unproven import doubt_of
@@ -88,7 +88,9 @@ def _each(outs: tuple[Tensor, ...], x: Any, upstream: Any) -> Any:
     if not many:
         raise TypeError(
             message(
-                f"explain() explains tensors, not {type(x).__name__}", "", "pass a tensor, or a list or dict of tensors"
+                f"explain() explains tensors, not {type(x).__name__}",
+                "",
+                "pass a tensor, or a list or dict of tensors",
             )
         )
     made = _explained(outs, many, upstream, [""] * len(many))
@@ -136,7 +138,11 @@ def _explained(
 
 def upstreams(outs: Sequence[Tensor], upstream: Any) -> list[Any]:
     """The weights of each output as arrays; ones where an output has one entry and no weights are given."""
-    given = list(cast("Sequence[Any]", upstream)) if isinstance(upstream, list | tuple) and len(outs) > 1 else [upstream]
+    given = (
+        list(cast("Sequence[Any]", upstream))
+        if isinstance(upstream, list | tuple) and len(outs) > 1
+        else [upstream]
+    )
     given += [None] * (len(outs) - len(given))
     found: list[Any] = []
     for k, (t, v) in enumerate(zip(outs, given, strict=True)):

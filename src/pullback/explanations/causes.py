@@ -93,7 +93,9 @@ def cause_of(work: Analysis, dead: Dead) -> Cause:
         text = f"the upstream's entry {where}{of} is exactly 0; a non-zero weight there brings it to life"
         return Cause("ZeroUpstream", "", None, 0, dead.i, dead.row, dead.row, 0.0, text)
     text, margin = WORDS[dead.kind](work, node, dead)
-    return Cause(dead.kind, node.op.name, line_of(node), node.number, dead.i, dead.row, dead.col, 0.0, text, margin)
+    return Cause(
+        dead.kind, node.op.name, line_of(node), node.number, dead.i, dead.row, dead.col, 0.0, text, margin
+    )
 
 
 # ---------------------------------------------------------------------- what decided
@@ -142,7 +144,9 @@ def _unselected(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | No
         shown = [number(v) for k, v in enumerate(found) if v is not None and _is_float(node, k)]
         by = f" by {number(margin)}" if margin else ""
         fact = f"entry {indexed(dead.row, shape)} of {node.op.name} took another value{by}"
-        return _joined(fact + (f" (of {', '.join(shown)})" if len(shown) > 1 else ""), _why_zero(node.op)), margin
+        return _joined(
+            fact + (f" (of {', '.join(shown)})" if len(shown) > 1 else ""), _why_zero(node.op)
+        ), margin
     own = values.entry(values.argument(node, dead.i), dead.col)
     made = values.output(node)
     made = made[0] if isinstance(made, tuple) else made
@@ -170,7 +174,9 @@ def _margin(work: Analysis, node: Node, found: list[Any], row: int) -> float | N
 
 def _condition_margin(node: Node, row: int, work: Analysis) -> float | None:
     """For a condition that a recorded comparison made: how far its two sides are apart."""
-    origin = node.origins[0] if node.origins is not None and node.op.name in ("where", "masked_fill") else None
+    origin = (
+        node.origins[0] if node.origins is not None and node.op.name in ("where", "masked_fill") else None
+    )
     if not isinstance(origin, Node) or origin.op.name not in ("gt", "ge", "lt", "le"):
         return None
     sides = [values.entry(values.argument(origin, k), row, _shape(work, node)) for k in (0, 1)]
@@ -188,7 +194,9 @@ def _annihilated(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | N
                 text = f"the factor beside it in {op.name}, entry {indexed(dead.row, shape)}, is exactly 0 ({which})"
                 return _joined(text, "a non-zero factor brings it to life"), None
         shown = ", ".join(number(v) for v in found)
-        return _joined(f"the other argument holds the derivative of {op.name} at 0 (arguments {shown})", _why_zero(op)), None
+        return _joined(
+            f"the other argument holds the derivative of {op.name} at 0 (arguments {shown})", _why_zero(op)
+        ), None
     if op.family == "contraction" or op.name in ("linear", "convolution"):
         others = [k for k in range(len(node.args)) if k != dead.i and node.args[k] is not None]
         fixed = all(node.edges[k] is None for k in others)
@@ -220,7 +228,9 @@ def _saturated(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | Non
 
 def _discrete(_work: Analysis, node: Node, dead: Dead) -> tuple[str, float | None]:
     if node.args[dead.i] is not None and not node.cut and node.op.family == "structural":
-        text = f"it only chooses which values {node.op.name} takes: the result jumps and is constant in between"
+        text = (
+            f"it only chooses which values {node.op.name} takes: the result jumps and is constant in between"
+        )
     else:
         text = f"{node.op.name} is piecewise constant: its derivative is 0 wherever it exists"
     return _joined(text, WHAT["Discrete"]), None

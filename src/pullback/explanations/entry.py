@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from pullback.explanations import kinds
-from pullback.explanations.links import TooMany, columns, local, outputs_of
-from pullback.explanations.sweeps import Analysis, carries, edges_of, key_edge
+from pullback.explanations.links import TooMany, carries, columns, local, outputs_of
+from pullback.explanations.sweeps import Analysis, edges_of, key_edge
 from pullback.graph.node import Node, Slot
 
 MOST = 60_000  # links of one entry's paths
@@ -118,7 +118,11 @@ class Paths:
         if node.cut and node.edges[i] is not None:
             rows, cols, values = local(node, i, work.shapes)
             here = np.isin(cols, entries)
-            return (rows[here], cols[here], values[here] * 0), "Discrete" if node.cut == "discrete" else "Stopped"
+            return (
+                rows[here],
+                cols[here],
+                values[here] * 0,
+            ), "Discrete" if node.cut == "discrete" else "Stopped"
         return columns(node, i, entries, work.shapes), ""
 
     def _open(self, node: Node, mine: list[Any]) -> None:
@@ -147,7 +151,9 @@ class Paths:
                 heads[here] = self._vertices(out, rows[here] - start)
             start += size
         dead = np.ones(len(rows), bool) if cut else values == 0
-        self.stretches.append(Stretch(node, i, self._vertices(key, cols), heads, values, rows, cols, dead, cut))
+        self.stretches.append(
+            Stretch(node, i, self._vertices(key, cols), heads, values, rows, cols, dead, cut)
+        )
 
     def _finish(self) -> None:
         """The upstream as last links, and one numbering of all links."""
@@ -189,12 +195,16 @@ class Paths:
 
     def magnitudes(self) -> Any:
         """The sum over paths of the size of their products, per vertex."""
-        return self.backward(1.0, np.add, lambda s, h: np.where(s.dead | (h == 0), 0.0, np.abs(s.values) * h), 0.0)
+        return self.backward(
+            1.0, np.add, lambda s, h: np.where(s.dead | (h == 0), 0.0, np.abs(s.values) * h), 0.0
+        )
 
     def gradients(self) -> Any:
         """The sum over paths of their products, per vertex (an exact zero stops what is not finite)."""
         with np.errstate(all="ignore"):
-            return self.backward(1.0, np.add, lambda s, h: np.where((h == 0) | s.dead, 0.0, s.values * h), 0.0)
+            return self.backward(
+                1.0, np.add, lambda s, h: np.where((h == 0) | s.dead, 0.0, s.values * h), 0.0
+            )
 
     def best(self) -> Any:
         """The logarithm of the largest product among the live paths, per vertex."""
@@ -211,7 +221,9 @@ class Paths:
         s = self.stretches[k]
         j = at - int(self.first[k])
         value = s.values[j]
-        return Step(s.node, s.i, int(s.rows[j]), int(s.cols[j]), value.item() if hasattr(value, "item") else value)
+        return Step(
+            s.node, s.i, int(s.rows[j]), int(s.cols[j]), value.item() if hasattr(value, "item") else value
+        )
 
     def leaving(self) -> tuple[Any, Any]:
         """Links sorted by their tail, and where each vertex's begin."""
@@ -282,7 +294,9 @@ def _reach(paths: Paths, position: dict[int, int]) -> list[int]:
     for k in range(len(paths.stretches) - 1, -1, -1):
         s = paths.stretches[k]
         base = int(paths.first[k])
-        for j, (t, h, dead) in enumerate(zip(s.tails.tolist(), s.heads.tolist(), s.dead.tolist(), strict=True)):
+        for j, (t, h, dead) in enumerate(
+            zip(s.tails.tolist(), s.heads.tolist(), s.dead.tolist(), strict=True)
+        ):
             if not dead:
                 found[t] |= found[h]
             elif base + j in position:

@@ -131,7 +131,10 @@ def _listed(node: Node, i: int, rows: Any, cols: Any) -> Any:
     """Reductions and ops by hand: each link is looked at with its own entry nudged, then with all others."""
     kinds = _all(rows, "Saturated")
     values = [argument(node, k) for k in range(len(node.args))]
-    if any(v is None and (a is not None or e is not None) for v, a, e in zip(values, node.args, node.edges, strict=True)):
+    if any(
+        v is None and (a is not None or e is not None)
+        for v, a, e in zip(values, node.args, node.edges, strict=True)
+    ):
         return kinds  # the slope is a function of the output alone
     if len(rows) > FEW:
         return _together(node, i, rows, cols, values, kinds)

@@ -82,7 +82,10 @@ def _local(node: Node, i: int, shapes: dict[Any, Aval]) -> Links:
     outs = outputs_of(node, shapes)
     values = avals_of(node, shapes.get(node))
     arg = values[i]
-    size_in, size_out = int(np.size(arg) if not isinstance(arg, Aval) else arg.size), sum(a.size for a in outs)
+    size_in, size_out = (
+        int(np.size(arg) if not isinstance(arg, Aval) else arg.size),
+        sum(a.size for a in outs),
+    )
     zero = getattr(op, "zero", None)
     if not zero or not getattr(op, "differentiable", True):
         return _by_pulls(node, i, outs, size_in, size_out)
@@ -137,7 +140,10 @@ def flat_of(g: Any, outs: Sequence[Aval], node: Node) -> Any:
     if node.count is None:
         return np.asarray(g).reshape(-1)
     parts = [c for c, a in zip(g, node.out_avals, strict=True) if a is not None and a.dtype.kind in FLOAT]
-    made = [np.zeros(a.size, a.dtype) if c is None else np.asarray(c).reshape(-1) for c, a in zip(parts, outs, strict=True)]
+    made = [
+        np.zeros(a.size, a.dtype) if c is None else np.asarray(c).reshape(-1)
+        for c, a in zip(parts, outs, strict=True)
+    ]
     return np.concatenate(made) if made else np.zeros(0)
 
 
@@ -204,7 +210,9 @@ def promoted_values(node: Node, out: Aval | None) -> list[Any]:
         return values
     d = compute_dtype(node.op, values).numpy
     return [
-        v.astype(d) if isinstance(v, np.ndarray | np.generic) and v.dtype != d and v.dtype.kind in "iuf" else v
+        v.astype(d)
+        if isinstance(v, np.ndarray | np.generic) and v.dtype != d and v.dtype.kind in "iuf"
+        else v
         for v in values
     ]
 
@@ -216,7 +224,11 @@ def arg_shape(node: Node, i: int, shapes: dict[Any, Aval]) -> tuple[int, ...]:
     a = node.args[i]
     if a is None:
         return tuple(shapes[node].shape)
-    return tuple(a.value.shape) if isinstance(a, Tensor) else tuple(np.shape(a) if not isinstance(a, Aval) else a.shape)
+    return (
+        tuple(a.value.shape)
+        if isinstance(a, Tensor)
+        else tuple(np.shape(a) if not isinstance(a, Aval) else a.shape)
+    )
 
 
 def _absolute_pull(node: Node, m: Any, live: Sequence[bool]) -> Arrays:
@@ -226,7 +238,9 @@ def _absolute_pull(node: Node, m: Any, live: Sequence[bool]) -> Arrays:
 
 
 def _with_absolute_arguments(node: Node, m: Any, live: Sequence[bool]) -> Arrays:
-    return [None if c is None or not ok else c for c, ok in zip(pull_with(node, m, np.abs), live, strict=False)]
+    return [
+        None if c is None or not ok else c for c, ok in zip(pull_with(node, m, np.abs), live, strict=False)
+    ]
 
 
 def pull_with(node: Node, g: Any, change: Any) -> Arrays:
@@ -335,7 +349,9 @@ def _einsum_columns(
     place: dict[str, Any] = {}
     for c, ids in zip(mine, np.unravel_index(entries, [sizes[c] for c in mine]) if mine else (), strict=True):
         place[c] = np.repeat(ids, count)
-    for c, ids in zip(free, np.unravel_index(np.arange(count), [sizes[c] for c in free]) if free else (), strict=True):
+    for c, ids in zip(
+        free, np.unravel_index(np.arange(count), [sizes[c] for c in free]) if free else (), strict=True
+    ):
         place[c] = np.tile(ids, len(entries))
     y = np.asarray(other)
     y = y.sum(axis=tuple(k for k, c in enumerate(theirs) if c not in place))
@@ -357,3 +373,17 @@ def _linear_columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval]) -
     if i == 0:
         return _einsum_columns(("Z", ""), lead + "Z", 0, np.ones(()), sizes, entries)
     return _einsum_columns((lead + "Y", "ZY"), lead + "Z", i - 1, values[3 - i], sizes, entries)
+
+
+def carries(node: Node, i: int) -> bool:
+    """Is argument i's value carried on, rather than used as an index, mask or condition?"""
+    a = node.args[i]
+    dtype = a.value.dtype if isinstance(a, Tensor) else getattr(a, "dtype", None)
+    if dtype is None or dtype.kind in "fc":
+        return True
+    partials = getattr(node.op, "partials", None)
+    if partials is not None:
+        return partials[i] is not None or node.op.name not in ("where", "masked_fill")
+    if node.op.family == "structural":
+        return node.op.is_data(i)
+    return node.op.name in ("to_copy",)

@@ -16,12 +16,15 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.explanations.causes import Cause, indexed, number
-from pullback.explanations.sweeps import ALIVE, NONE, Analysis, Reading
+from pullback.explanations.classes import ALIVE, NONE
+from pullback.explanations.sweeps import Analysis, Reading
 from pullback.explanations.why import Doubt, Why, class_at, why
 from pullback.graph.lines import Line, line_of
 from pullback.graph.node import Node
 
-SINGLY = 256  # zero entries that are told one by one; above, entries of one class share what the sweeps proved
+SINGLY = (
+    256  # zero entries that are told one by one; above, entries of one class share what the sweeps proved
+)
 SHOWN = 30  # rows printed
 
 
@@ -116,7 +119,9 @@ class Explanation:
         flat = self._flat(index)
         if flat not in self._told:
             if self.work is None:
-                self._told[flat] = Why(self._index(flat), "NotDetermined", None, None, reason=self.none_reason or "")
+                self._told[flat] = Why(
+                    self._index(flat), "NotDetermined", None, None, reason=self.none_reason or ""
+                )
             else:
                 with self.opened():
                     self._told[flat] = why(self.work, self.key, flat, self.shape, self.doubt)
@@ -129,7 +134,9 @@ class Explanation:
         parts = tuple(index) if isinstance(index, tuple | list) else (index,)
         if not self.shape and parts in ((), (0,)):
             return 0
-        inside = len(parts) == len(self.shape) and all(-n <= k < n for k, n in zip(parts, self.shape, strict=True))
+        inside = len(parts) == len(self.shape) and all(
+            -n <= k < n for k, n in zip(parts, self.shape, strict=True)
+        )
         if not inside:
             raise IndexError(
                 message(
@@ -160,7 +167,10 @@ class Explanation:
         return self._rows
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{sum(len(r.entries) for r in self.rows if r.kind == k)} {k}" for k in dict.fromkeys(r.kind for r in self.rows))
+        counts = ", ".join(
+            f"{sum(len(r.entries) for r in self.rows if r.kind == k)} {k}"
+            for k in dict.fromkeys(r.kind for r in self.rows)
+        )
         return f"Explanation({self.name or 'tensor'} of shape {list(self.shape)}: {counts or 'no entries'})"
 
     def __str__(self) -> str:
@@ -271,15 +281,29 @@ def _by_class(told: Explanation, entries: Any) -> Iterator[Row]:
 
 def _of_first(told: Explanation, kind: str, members: Any, node: Any) -> Row:
     entries = members.tolist()
-    looked = [told.why(told._index(k)) for k in (entries if len(entries) <= 8 else entries[:: max(1, len(entries) // 8)][:8])]
-    first = next((c for c in looked[0].causes if c.kind == kind), looked[0].causes[0] if looked[0].causes else None)
+    looked = [
+        told.why(told._index(k))
+        for k in (entries if len(entries) <= 8 else entries[:: max(1, len(entries) // 8)][:8])
+    ]
+    first = next(
+        (c for c in looked[0].causes if c.kind == kind), looked[0].causes[0] if looked[0].causes else None
+    )
     margins = [c.margin for s in looked for c in s.causes[:1] if c.margin is not None and c.kind == kind]
     named = isinstance(node, Node)
     op = node.op.name if named else first.op if first else ""
     line = line_of(node) if named else first.line if first else None
     text = first.text if first else looked[0].reason
     others = tuple(c for c in looked[0].causes if c is not first)
-    return Row(kind, tuple(entries), op, line, text, (min(margins), max(margins)) if margins else None, _range(told, entries), others)
+    return Row(
+        kind,
+        tuple(entries),
+        op,
+        line,
+        text,
+        (min(margins), max(margins)) if margins else None,
+        _range(told, entries),
+        others,
+    )
 
 
 def _non_finite(told: Explanation, entries: Any) -> Iterator[Row]:
@@ -319,7 +343,13 @@ def places(entries: tuple[int, ...], shape: tuple[int, ...]) -> str:
 def row_lines(told: Explanation, row: Row) -> list[str]:
     """One row as text: what and where, then why."""
     where = f" {row.op}" if row.op else ""
-    line = f" at {row.line}: {row.line.text}" if row.line is not None and row.line.text else f" at {row.line}" if row.line is not None else ""
+    line = (
+        f" at {row.line}: {row.line.text}"
+        if row.line is not None and row.line.text
+        else f" at {row.line}"
+        if row.line is not None
+        else ""
+    )
     span = ""
     if row.kind == "Flows" and row.values is not None:
         low, high = row.values
@@ -341,7 +371,10 @@ def others(causes: Sequence[Cause], most: int = 4) -> list[str]:
     groups: dict[Any, list[Cause]] = {}
     for c in causes:
         groups.setdefault((c.kind, c.node), []).append(c)
-    told = [str(g[0]) + (f" (and {len(g) - 1} more links of this op)" if len(g) > 1 else "") for g in groups.values()]
+    told = [
+        str(g[0]) + (f" (and {len(g) - 1} more links of this op)" if len(g) > 1 else "")
+        for g in groups.values()
+    ]
     return told if len(told) <= most else [*told[:most], f"{len(told) - most} more ops: see why()"]
 
 
@@ -355,8 +388,18 @@ def table(told: Explanation) -> str:
     parts.append(f'<table style="border-collapse:collapse"><tr>{head}</tr>')
     for row in told.rows[:SHOWN]:
         line = "" if row.line is None else f"{row.line} <code>{escape(row.line.text)}</code>"
-        span = "" if row.kind != "Flows" or row.values is None else f" {number(row.values[0])} to {number(row.values[1])}"
-        cells = (row.kind, escape(places(row.entries, told.shape) + span), escape(row.op), line, escape(row.text))
+        span = (
+            ""
+            if row.kind != "Flows" or row.values is None
+            else f" {number(row.values[0])} to {number(row.values[1])}"
+        )
+        cells = (
+            row.kind,
+            escape(places(row.entries, told.shape) + span),
+            escape(row.op),
+            line,
+            escape(row.text),
+        )
         parts.append("<tr>" + "".join(f"<td {cell}>{c}</td>" for c in cells) + "</tr>")
     parts.append("</table>")
     if len(told.rows) > SHOWN:

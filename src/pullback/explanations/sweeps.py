@@ -1,6 +1,6 @@
 """The reverse sweeps behind an explanation: gradient, magnitudes and classes of chosen tensors, in one loop.
 
-Read `analyse`, then `Classes`. Three quantities travel from the outputs back to the entries asked about:
+Read `analyse`, then `_visit_arrays`. Three quantities travel from the outputs back to the entries asked about:
 
 gradient   the cotangent, by the very rules that backward runs;
 magnitude  |v| |J1| |J2| ...: the sum over all paths of the size of their products, nothing cancels in it;
@@ -8,7 +8,8 @@ class      how an entry is connected to the non-zero upstream entries: ALIVE (a 
            zero), NONE (no path at all), or the shortest chain of dead links that stands between.
 
 A positive magnitude proves a live path, so classes are worked out only where the magnitude is zero, and only
-when somebody asks about such entries (`Analysis.classify`). May import `graph`, `autograd`, `links`, `kinds`.
+when somebody asks about such entries (`Analysis.classify`). May import
+`graph`, `autograd`, `links`, `classes`.
 """
 
 from __future__ import annotations
@@ -24,73 +25,14 @@ from pullback.autograd import trouble
 from pullback.autograd.engine import key_of
 from pullback.errors import message
 from pullback.explanations import kinds
-from pullback.explanations.links import (
-    TooMany,
-    arg_shape,
-    flat_of,
-    local,
-    multilinear,
-    outputs_of,
-    pull_magnitudes,
-    pull_with,
-    split,
-)
+from pullback.explanations.classes import ALIVE, NONE, Classes, behind
+from pullback.explanations.links import TooMany, arg_shape, local, pull_magnitudes
 from pullback.graph.modes import QUIET, loud, quiet
 from pullback.graph.node import Aval, Node, Slot, writes
 from pullback.graph.tensor import Tensor
 
-ALIVE = 0
-NONE = 1 << 62
-COST = 1 << 40  # the unit of the number of dead links in a class; below it stands the class's own number
-SERIAL = 1 << 12
-RANGE = (1 << 27) - 1  # record numbers are compared within this range
-CHOICE = 1000  # a link through an index or a condition counts as this many: a path of last resort
 NUMBERS = (np.float32, np.float64)
 MOST_WATCHED = 1 << 16  # entries of an elementwise op up to which 0 x inf is looked for
-
-
-class Classes:
-    """The classes that were met: each one dead step in front of another class.
-
-    `step` makes the class "a dead link of this kind at this argument of this node, then `after`"; smaller
-    numbers have fewer dead links, so the minimum of two classes is the better connected one.
-    """
-
-    def __init__(self) -> None:
-        self.steps: dict[int, tuple[str, Any, int, int]] = {}
-        self.known: dict[Any, int] = {}
-
-    def step(self, kind: str, node: Any, i: int, after: int, weight: int = 1) -> int:
-        """The class of a dead link in front of `after`; NONE stays NONE."""
-        if after == NONE:
-            return NONE
-        key = (kind, id(node), i, after)
-        made = self.known.get(key)
-        if made is None:
-            # among classes of one cost the nearest to the input, whose op ran first, is the smallest
-            ran = (node.number & RANGE) if isinstance(node, Node) else RANGE
-            made = (after // COST + weight) * COST + ran * SERIAL + len(self.steps) % SERIAL
-            while made in self.steps:
-                made += 1
-            self.known[key], self.steps[made] = made, (kind, node, i, after)
-        return made
-
-    def chain(self, c: int) -> list[tuple[str, Any, int]]:
-        """The dead steps of a class, nearest to the input first."""
-        found: list[tuple[str, Any, int]] = []
-        while c in self.steps:
-            kind, node, i, after = self.steps[c]
-            found.append((kind, node, i))
-            c = after
-        return found
-
-    def mapped(self, kind: str, node: Any, i: int, after: Any, weight: int = 1) -> Any:
-        """`step` for an array of classes."""
-        if not isinstance(after, np.ndarray):
-            return self.step(kind, node, i, int(after), weight)
-        distinct, where = np.unique(after, return_inverse=True)
-        made = np.array([self.step(kind, node, i, int(c), weight) for c in distinct], np.int64)
-        return made[where].reshape(after.shape)
 
 
 @dataclass(slots=True)
@@ -399,7 +341,9 @@ def _visit_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: 
             r = np.zeros(arg_shape(node, i, work.shapes))
         b: Any = ALIVE
         if work.classes is not None and not (known and np.all(r > 0)):
-            b = _classes_behind(work, node, i, c, r, live[i], known)
+            b = behind(work.classes, work.shapes, node, i, c, r.shape)
+            if known:
+                b = np.where(r > 0, ALIVE, b)
         if h is not None:
             _notice(work, node, i, g, h)
         _deliver(waiting, e, h, r, b)
@@ -420,108 +364,4 @@ def _notice(work: Analysis, node: Node, i: int, g: Any, h: Any) -> None:
             work.clashes.append((node, i, count))
 
 
-# ---------------------------------------------------------------------- classes
-
-
-def _classes_behind(work: Analysis, node: Node, i: int, c: Any, r: Any, followed: bool, known: bool) -> Any:
-    """The classes of argument i's entries; entries with a positive magnitude are alive."""
-    shape = r.shape
-    try:
-        if node.cut and node.edges[i] is not None:
-            b = _all_dead(work, node, i, c, "Discrete" if node.cut == "discrete" else "Stopped", shape)
-        elif not carries(node, i):
-            b = _by_choice(work, node, i, c, shape)
-        elif followed and multilinear(node.op):
-            b = _multilinear_classes(work, node, i, c, shape)
-        else:
-            b = _listed_classes(work, node, i, c, shape)
-    except TooMany:
-        work.unknown.append((node, "its local Jacobian has too many entries to list"))
-        b = np.full(shape, NONE)
-    return np.where(r > 0, ALIVE, b) if known else b
-
-
-def carries(node: Node, i: int) -> bool:
-    """Is argument i's value carried on, rather than used as an index, mask or condition?"""
-    a = node.args[i]
-    dtype = a.value.dtype if isinstance(a, Tensor) else getattr(a, "dtype", None)
-    if dtype is None or dtype.kind in "fc":
-        return True
-    partials = getattr(node.op, "partials", None)
-    if partials is not None:
-        return partials[i] is not None or node.op.name not in ("where", "masked_fill")
-    if node.op.family == "structural":
-        return node.op.is_data(i)
-    return node.op.name in ("to_copy",)
-
-
-def _flat_classes(work: Analysis, node: Node, c: Any) -> Any:
-    """The classes of a node's output entries as one vector."""
-    outs = outputs_of(node, work.shapes)
-    if node.count is None:
-        return np.broadcast_to(np.asarray(c, np.int64), outs[0].shape).reshape(-1)
-    parts = [x for x, a in zip(c, node.out_avals, strict=True) if a is not None and a.dtype.kind in "fc"]
-    return np.concatenate([np.broadcast_to(np.asarray(x, np.int64), a.shape).reshape(-1) for x, a in zip(parts, outs, strict=True)])
-
-
-def classes_of(work: Analysis) -> Classes:
-    """The classes being worked out."""
-    assert work.classes is not None
-    return work.classes
-
-
-def _best(flat: Any) -> int:
-    return int(flat.min()) if flat.size else NONE
-
-
-def _all_dead(work: Analysis, node: Node, i: int, c: Any, kind: str, shape: tuple[int, ...]) -> Any:
-    """Every link of this argument is dead for one reason."""
-    rows, cols, _ = local(node, i, work.shapes)
-    after = classes_of(work).mapped(kind, node, i, _flat_classes(work, node, c))
-    b = np.full(int(np.prod(shape)), NONE)
-    np.minimum.at(b, cols, after[rows])
-    return b.reshape(shape)
-
-
-def _by_choice(work: Analysis, node: Node, i: int, c: Any, shape: tuple[int, ...]) -> Any:
-    """An index or condition decides which values pass: piecewise constant, a path of last resort."""
-    after = classes_of(work).step("Discrete", node, i, _best(_flat_classes(work, node, c)), CHOICE)
-    return np.full(shape, after)
-
-
-def _listed_classes(work: Analysis, node: Node, i: int, c: Any, shape: tuple[int, ...]) -> Any:
-    """Through the list of links."""
-    rows, cols, values = local(node, i, work.shapes)
-    flat = _flat_classes(work, node, c)
-    there = flat[rows]
-    dead = np.flatnonzero(values == 0)
-    if len(dead):
-        why = kinds.of_links(node, i, rows[dead], cols[dead], work.shapes)
-        for kind in set(why.tolist()):
-            here = dead[why == kind]
-            there[here] = classes_of(work).mapped(kind, node, i, there[here])
-    b = np.full(int(np.prod(shape)), NONE)
-    np.minimum.at(b, cols, there)
-    return b.reshape(shape)
-
-
-def _multilinear_classes(work: Analysis, node: Node, i: int, c: Any, shape: tuple[int, ...]) -> Any:
-    """Where links are products of other entries: which entries reach an output of each class, by the rule itself.
-
-    The rule run on 0/1 patterns counts links, so no list of links is needed.
-    """
-    flat = _flat_classes(work, node, c)
-    outs = outputs_of(node, work.shapes)
-    b = np.full(shape, NONE)
-    for k in np.unique(flat):
-        if k == NONE:
-            continue
-        mark = split(node, (flat == k).astype(float), outs)
-        alive = pull_with(node, mark, lambda a: (a != 0).astype(a.dtype))[i] > 0
-        there = pull_with(node, mark, np.ones_like)[i] > 0
-        dead = classes_of(work).step("Annihilated", node, i, int(k))
-        b = np.minimum(b, np.where(alive, k, np.where(there, dead, NONE)))
-    return b
-
-
-__all__ = ["ALIVE", "NONE", "Analysis", "Classes", "Reading", "analyse", "carries", "edges_of", "flat_of", "key_edge"]
+__all__ = ["Analysis", "Reading", "analyse", "edges_of", "key_edge"]

@@ -41,9 +41,13 @@ def noticed(work: Analysis) -> list[str]:
         )
     for node, reason in work.unknown:
         line = line_of(node)
-        found.append(f"not determined through {node.op.name}{f' at {line}' if line is not None else ''}: {reason}")
+        found.append(
+            f"not determined through {node.op.name}{f' at {line}' if line is not None else ''}: {reason}"
+        )
     if work.hooked:
-        found.append("hooks are registered on this record; they are not run here and may change what backward gives")
+        found.append(
+            "hooks are registered on this record; they are not run here and may change what backward gives"
+        )
     return list(dict.fromkeys(found))
 
 

@@ -39,7 +39,9 @@ def _without_lines(nodes: list[Node]) -> str:
         for i, (a, e) in enumerate(zip(node.args, node.edges, strict=True)):
             if e is not None:
                 continue
-            if isinstance(a, Tensor | Aval) and not (node.origins is not None and node.origins[i] is not None):
+            if isinstance(a, Tensor | Aval) and not (
+                node.origins is not None and node.origins[i] is not None
+            ):
                 line = line_of(node)
                 where = f" at {line}" if line is not None else ""
                 return f"{node.op.name}{where} also takes a constant tensor, which may have been computed from it (detach, no_grad); {HOW}"

@@ -77,7 +77,10 @@ def _again(node: Node, memo: dict[Any, Any]) -> Any:
         floats = [np.asarray(v).dtype for v in values if isinstance(v, np.ndarray | np.generic)]
         if len(set(floats)) > 1:
             d = np.result_type(*floats)
-            values = [v.astype(d) if isinstance(v, np.ndarray | np.generic) and v.dtype.kind in "iuf" else v for v in values]
+            values = [
+                v.astype(d) if isinstance(v, np.ndarray | np.generic) and v.dtype.kind in "iuf" else v
+                for v in values
+            ]
     token = quiet(QUIET)
     try:
         return node.op.eval(*values, **node.params)

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from pullback.explanations.causes import Cause, cause_of, indexed, number
-from pullback.explanations.entry import Dead, Paths, Step, true_causes
+from pullback.explanations.classes import NONE
+from pullback.explanations.entry import Paths, Step, true_causes
 from pullback.explanations.links import TooMany
-from pullback.explanations.sweeps import NONE, Analysis, edges_of
+from pullback.explanations.sweeps import Analysis, edges_of
 from pullback.graph.lines import line_of
 
 Doubt = Callable[[], str]
@@ -77,7 +78,10 @@ class Why:
 
     def __str__(self) -> str:
         where = list(self.index) if self.index else "[]"
-        lines = [f"entry {where}: {self.kind}" + (f", gradient {number(self.gradient)}" if self.gradient is not None else "")]
+        lines = [
+            f"entry {where}: {self.kind}"
+            + (f", gradient {number(self.gradient)}" if self.gradient is not None else "")
+        ]
         if self.reason:
             lines.append(f"  {self.reason}")
         lines += [f"  {c}" for c in self.causes]
@@ -119,7 +123,9 @@ def why(work: Analysis, key: Any, flat: int, shape: tuple[int, ...], doubt: Doub
 
 def class_at(found: Any, flat: int) -> int:
     """The class of one entry."""
-    return int(found.classes.reshape(-1)[flat]) if isinstance(found.classes, np.ndarray) else int(found.classes)
+    return (
+        int(found.classes.reshape(-1)[flat]) if isinstance(found.classes, np.ndarray) else int(found.classes)
+    )
 
 
 def _told(work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt) -> Why:
@@ -139,7 +145,9 @@ def _told(work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m
     return Why(index, causes[0].kind, g, m, causes, complete)
 
 
-def _short(work: Analysis, found: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt) -> Why:
+def _short(
+    work: Analysis, found: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt
+) -> Why:
     """Where the paths are too many to list: what the sweeps proved."""
     note = "the paths are too many to list"
     if g is not None and not np.isfinite(g):
@@ -149,12 +157,20 @@ def _short(work: Analysis, found: Any, flat: int, index: tuple[int, ...], g: Any
     classes = work.classify()
     c = class_at(found, flat)
     if c == NONE:
-        return Why(index, "NotDetermined" if doubt() else "NoPath", g, m, reason=doubt() or "no op carries it to an output")
+        return Why(
+            index,
+            "NotDetermined" if doubt() else "NoPath",
+            g,
+            m,
+            reason=doubt() or "no op carries it to an output",
+        )
     steps = classes.chain(c)
     if not steps:
         kind = "Cancelled" if m else "Underflow"
         return Why(index, kind, g, m, complete=False, reason=note)
     causes = tuple(_of_step(s) for s in steps)
+    if causes[0].kind == "NotDetermined":
+        return Why(index, "NotDetermined", g, m, complete=False, reason=note)
     return Why(index, causes[0].kind, g, m, causes, False, reason=note)
 
 
@@ -162,7 +178,17 @@ def _of_step(step: tuple[str, Any, int]) -> Cause:
     kind, node, i = step
     if isinstance(node, int):
         return Cause(kind, "", None, 0, node, -1, -1, 0.0, "the upstream is exactly 0 there")
-    return Cause(kind, node.op.name, line_of(node), node.number, i, -1, -1, 0.0, f"every link to {node.op.name} here is 0")
+    return Cause(
+        kind,
+        node.op.name,
+        line_of(node),
+        node.number,
+        i,
+        -1,
+        -1,
+        0.0,
+        f"every link to {node.op.name} here is 0",
+    )
 
 
 # ---------------------------------------------------------------------- non-zero
@@ -224,7 +250,19 @@ def _rounded(paths: Paths) -> tuple[Cause, ...]:
         s = paths.step(links[0])
         name, line = ("", None) if s.node is None else (s.node.op.name, line_of(s.node))
         text = f"contributions as small as {number(value)} are lost to rounding beside larger terms in {name}"
-        return (Cause("Cancelled", name, line, 0 if s.node is None else s.node.number, s.i, s.row, s.col, s.value, text),)
+        return (
+            Cause(
+                "Cancelled",
+                name,
+                line,
+                0 if s.node is None else s.node.number,
+                s.i,
+                s.row,
+                s.col,
+                s.value,
+                text,
+            ),
+        )
     return ()
 
 
@@ -241,7 +279,9 @@ def _cancelled_at(paths: Paths, terms: list[tuple[int, float]]) -> Cause:
     node = step.node
     if node is None:
         return Cause("Cancelled", "", None, 0, step.i, step.row, step.col, step.value, text)
-    return Cause("Cancelled", node.op.name, line_of(node), node.number, step.i, step.row, step.col, step.value, text)
+    return Cause(
+        "Cancelled", node.op.name, line_of(node), node.number, step.i, step.row, step.col, step.value, text
+    )
 
 
 def _underflowed(paths: Paths) -> tuple[Cause, ...]:
@@ -249,7 +289,9 @@ def _underflowed(paths: Paths) -> tuple[Cause, ...]:
     for links, _ in paths.largest(1):
         product: Any = None
         for at in reversed(links):
-            value = paths.stretches[int(np.searchsorted(paths.first, at, "right")) - 1].values.dtype.type(paths.values[at])
+            value = paths.stretches[int(np.searchsorted(paths.first, at, "right")) - 1].values.dtype.type(
+                paths.values[at]
+            )
             before, product = product, value if product is None else product * value
             if product == 0:
                 s = paths.step(at)
@@ -257,7 +299,19 @@ def _underflowed(paths: Paths) -> tuple[Cause, ...]:
                 name = "" if node is None else node.op.name
                 text = f"{number(float(before))} times the local derivative {number(s.value)} is below the smallest {value.dtype} number"
                 line = None if node is None else line_of(node)
-                return (Cause("Underflow", name, line, 0 if node is None else node.number, s.i, s.row, s.col, s.value, text),)
+                return (
+                    Cause(
+                        "Underflow",
+                        name,
+                        line,
+                        0 if node is None else node.number,
+                        s.i,
+                        s.row,
+                        s.col,
+                        s.value,
+                        text,
+                    ),
+                )
     return ()
 
 
@@ -273,7 +327,9 @@ def _non_finite(paths: Paths) -> tuple[Cause, ...]:
         while v not in path and v != paths.sink:
             path.add(v)
             links = order[starts[v] : starts[v + 1]].tolist()
-            terms = [(at, paths.values[at] * sums[paths.heads[at]]) for at in links if sums[paths.heads[at]] != 0]
+            terms = [
+                (at, paths.values[at] * sums[paths.heads[at]]) for at in links if sums[paths.heads[at]] != 0
+            ]
             bad = [at for at, value in terms if not np.isfinite(value)]
             if not bad:
                 return _overflowed(paths, terms)
@@ -308,7 +364,9 @@ def _overflowed(paths: Paths, terms: list[tuple[int, Any]]) -> tuple[Cause, ...]
     node = s.node
     name, line = ("", None) if node is None else (node.op.name, line_of(node))
     text = f"the sum of {len(terms)} finite contributions overflows"
-    return (Cause("NonFinite", name, line, 0 if node is None else node.number, s.i, s.row, s.col, s.value, text),)
+    return (
+        Cause("NonFinite", name, line, 0 if node is None else node.number, s.i, s.row, s.col, s.value, text),
+    )
 
 
 def _where_bad(work: Analysis) -> str:
@@ -317,7 +375,9 @@ def _where_bad(work: Analysis) -> str:
         return ""
     node, _ = work.bad[0]
     line = line_of(node)
-    return f"the first op backwards whose derivative is not finite: {node.op.name}" + (f" at {line}" if line is not None else "")
+    return f"the first op backwards whose derivative is not finite: {node.op.name}" + (
+        f" at {line}" if line is not None else ""
+    )
 
 
 # ---------------------------------------------------------------------- no path
@@ -330,7 +390,9 @@ def _no_path(
     takers: list[str] = []
     for node in work.nodes:
         for e in edges_of(node):
-            if e is not None and (e is key or ((e.node, e.index) if hasattr(e, "index") and hasattr(e, "node") else e) == key):
+            if e is not None and (
+                e is key or ((e.node, e.index) if hasattr(e, "index") and hasattr(e, "node") else e) == key
+            ):
                 line = line_of(node)
                 takers.append(f"{node.op.name}{f' at {line}' if line is not None else ''}")
     reached = len(paths.stretches) > 0
@@ -341,4 +403,6 @@ def _no_path(
     else:
         told = f"{', '.join(dict.fromkeys(takers))} takes other entries of this tensor, not this one"
     open_ = doubt()
-    return Why(index, "NotDetermined" if open_ else "NoPath", g, m, reason=f"{told}; {open_}" if open_ else told)
+    return Why(
+        index, "NotDetermined" if open_ else "NoPath", g, m, reason=f"{told}; {open_}" if open_ else told
+    )
