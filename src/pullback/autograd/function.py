@@ -176,8 +176,17 @@ def run_function(
     if node is not None:
         save(ctx, results, outputs)
         if state.mode >= CAREFUL:
-            annotate(node)
+            annotate(node, args)
+    if state.lines:
+        _forget_inside(results)
     return tuple(results) if isinstance(output, tuple) else results[0]
+
+
+def _forget_inside(results: Sequence[Any]) -> None:
+    """Followed outputs come from the Function's node, not from the ops inside forward."""
+    for r in results:
+        if isinstance(r, Tensor) and r.node is not None:
+            r.origin = None
 
 
 def _node(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs: Sequence[Any]) -> Node:

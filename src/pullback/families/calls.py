@@ -95,7 +95,7 @@ def unary_call(op: Any) -> Call:
                     node.number = next_number()
                 return t
             if mode == LINES and fast and v.dtype.kind == "f":
-                return lined(call, (input,))
+                return lined(op, call, (input,), (input,), {})
         return general(op, (input,), {}, out)
 
     return call
@@ -107,7 +107,7 @@ def call_with(op: Any, input: Any, params: dict[str, Any], out: Any = None) -> A
     plain = type(input) is Tensor or type(input) is Parameter
     if not plain or out is not None or mode >= CAREFUL or op.refuse.get("f"):
         if mode == LINES and plain and out is None:
-            return lined(call_with, (op, input, params))
+            return lined(op, call_with, (op, input, params), (input,), params)
         return general(op, (input,), params, out)
     v = input.value
     d = v.dtype
@@ -208,7 +208,7 @@ def binary_call(op: Any, rest: Call | None = None) -> Call:  # noqa: C901, PLR09
                             node.label = number_label
                     return t
             elif plain and mode == LINES and (kind := type(other)) in SIMPLE:
-                return lined(call, (input, other))
+                return lined(op, call, (input, other), (input, other), {})
         return slow(input, other, out=out)
 
     return call
@@ -291,6 +291,8 @@ def general(op: Any, args: tuple[Any, ...], params: dict[str, Any], out: Any = N
         node.meta = tuple((a.value.shape, a.value.dtype) if isinstance(a, Tensor) else None for a in args)
         node.args = tuple(_kept(k, dtype) for k in node.args)
         _label(op, node, args)
+    elif t.origin is not None and t.node is None:
+        t.origin.args = tuple(_kept(k, dtype) for k in t.origin.args)
     return t if out is None else write_out(op, out, t, args)
 
 

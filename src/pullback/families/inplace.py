@@ -21,10 +21,11 @@ import numpy as np
 from pullback.errors import message
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import Op
-from pullback.families.regions import reroot_base, reroot_views, view_error
+from pullback.families.regions import Region, copy_slices, read_region, reroot_base, reroot_views, view_error
 from pullback.graph.modes import CAREFUL, LINES, ON, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.record import annotate, unconnected, without_lines
+from pullback.graph.shadows import cut_off, shadow
 from pullback.graph.tensor import Parameter, Tensor, edge_of, wrap
 
 LEAF_WRITE = "a leaf Variable that requires grad is being used in an in-place operation."
@@ -115,7 +116,8 @@ def in_place(  # noqa: C901 - the common write is written out, flat
         v = self.value
         if self.counter is not None:
             check_operands(self, args)
-        if ufunc is not None and not state.grad and len(args) == 1 and not kwargs and _direct(v, args[0]):
+        plain = ufunc is not None and not state.grad and not state.lines
+        if plain and len(args) == 1 and not kwargs and _direct(v, args[0]):
             _into(ufunc, self, args[0])
             return self
         return write(self, call(old_value(self, reads_old), *args, **kwargs), name)
@@ -189,10 +191,17 @@ def old_value(t: Tensor, reads_old: bool = True) -> Tensor:
     v = t.value
     old = wrap(v)
     if state.grad:
-        if reads_old and isinstance(v, np.ndarray):
+        if (reads_old or state.lines) and isinstance(v, np.ndarray):
             old.value = v.copy()
         if t.node is not LEAF and t.node is not None:
             old.node = t.node
+    elif state.lines:
+        if isinstance(v, np.ndarray):
+            old.value = v.copy()
+        if t.node is not LEAF and t.node is not None:
+            old.node = t.node  # what is written under no_grad is cut off from it
+    if t.origin is not None:
+        old.origin = t.origin
     return old
 
 
@@ -298,7 +307,47 @@ def write(t: Tensor, result: Tensor, name: str) -> Tensor:
     else:
         t.value = r if isinstance(r, np.generic) else r[()]
     adopt(t, edge_of(result))
+    if state.lines or t.origin is not None:
+        came_from(t, result.origin)
     return t
+
+
+def came_from(t: Tensor, origin: Any) -> None:
+    """After a write that autograd does not follow: where the new value came from.
+
+    The same for its base and the views of it, as `regions.reroot_base` does for recorded writes. A leaf that
+    is updated under no_grad stays the start of every path.
+    """
+    if t.node is LEAF and not t.cut:
+        return
+    base = t.base
+    if base is None or (origin is None and base.origin is None):
+        t.origin = origin
+    elif base.node is not LEAF or base.cut:
+        array, part = base.storage(), t.storage()
+        params = {"region": Region(array, part)}
+        written = wrap(part)
+        written.origin = origin
+        base_before = Aval(array.shape, array.dtype)
+        node = shadow(copy_slices, (base_before, written), array, params, "no_grad")
+        node.origins = (base.origin, origin)
+        t.origin, base.origin = origin, node
+    views_came_from(t if base is None else base)
+
+
+def views_came_from(base: Tensor) -> None:
+    """The views of a tensor whose origin changed: regions of its new value."""
+    counter = base.counter
+    if counter is None:
+        return
+    array = base.storage()
+    for reference in counter.views:
+        view = reference()
+        if view is None or view.base is not base or view.node is not None:
+            continue
+        view.origin = None
+        if base.origin is not None:
+            cut_off(read_region, view, (base,), {"region": Region(array, view.storage())})
 
 
 def fitted(t: Tensor, result: Tensor, name: str) -> Tensor:
@@ -403,14 +452,19 @@ def reshaped_in_place(t: Tensor, op: Op, params: dict[str, Any], label: str) -> 
         node = Node(op, (Aval(v.shape, v.dtype),), (edge_of(t),), None, params, None)
         node.label = label
         if state.mode >= CAREFUL:
-            annotate(node)
+            annotate(node, (t,))
         set_node(t, node)
+    elif t.origin is not None:
+        old = wrap(v)
+        old.origin, t.origin = t.origin, None
+        cut_off(op, t, (old,), params)
     return t
 
 
 __all__ = [
     "adopt",
     "bump",
+    "came_from",
     "check_expanded",
     "check_recorded",
     "check_writable",

@@ -16,6 +16,7 @@ from pullback.dtypes import from_numpy_dtype
 from pullback.graph.modes import CAREFUL, OFF, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Aval, Node, Slot
 from pullback.graph.record import Packed, annotate, refuse_inference
+from pullback.graph.shadows import cut_off
 from pullback.graph.tensor import InferenceTensor, Tensor, edge_of, wrap
 
 Rule = Callable[..., Any]
@@ -299,12 +300,17 @@ def finish(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any, foll
     mode = state.mode
     if followed and mode != OFF and op.differentiable and state.grad:
         node = make_node(op, args, params, out)
+        t = attach(out, node)
         if mode >= CAREFUL:
-            annotate(node)
-        return attach(out, node)
-    if mode >= CAREFUL and state.inference:
-        return tuple(map(_inference, out)) if isinstance(out, tuple) else _inference(out)
-    return tuple(map(wrap, out)) if isinstance(out, tuple) else wrap(out)
+            annotate(node, args)
+            if state.lines:
+                cut_off(op, t, args, params)  # integer results of several
+        return t
+    make = _inference if mode >= CAREFUL and state.inference else wrap
+    t = tuple(map(make, out)) if isinstance(out, tuple) else make(out)
+    if mode >= CAREFUL and state.lines:
+        cut_off(op, t, args, params)
+    return t
 
 
 def make_node(op: Op, args: tuple[Any, ...], params: dict[str, Any], out: Any) -> Node:

@@ -173,7 +173,7 @@ def fast_all(
                     t.node = Node(op, (input,), (input if e is LEAF else e,), r, params, None)
                 return t
             if (d is F32 or d is F64) and mode == LINES and v.size:
-                return lined(call, (input,))
+                return lined(op, call, (input,), (input,), params)
         return general(input, *args, **kwargs)
 
     call.__name__ = call.__qualname__ = name
@@ -220,7 +220,9 @@ def fast_total(
                     t.node = Node(op, (Aval(v.shape, d),), (input if e is LEAF else e,), None, params, None)
                 return t
             if (d is F32 or d is F64) and mode == LINES and (dim is UNSET or type(dim) is int):
-                return lined(call, (input, dim, keepdim))
+                along_one = type(dim) is int and v.ndim > 0
+                params = {"dim": (dim % v.ndim,), "keepdim": keepdim} if along_one else all_params
+                return lined(op, call, (input, dim, keepdim), (input,), params)
         if dim is UNSET:
             return general(input, keepdim=keepdim, **kwargs)
         return general(input, dim, keepdim=keepdim, **kwargs)

@@ -24,6 +24,7 @@ from pullback.families.op import TABLE, Op, Rule, apply
 from pullback.graph.modes import CAREFUL, LINES, ON, state
 from pullback.graph.node import LEAF, Aval, Counter, Node, Slot, next_number
 from pullback.graph.record import annotate
+from pullback.graph.shadows import basic, cut_off
 from pullback.graph.tensor import InferenceTensor, Tensor, edge_of
 
 _new = object.__new__
@@ -211,13 +212,15 @@ def made_view(  # noqa: C901 - views are on the hot path: one flat function
             if op.keeps_out:
                 made.out_versions = {0: (counter, counter.start + len(counter.bumps))}
             if mode >= CAREFUL:
-                annotate(made)
+                annotate(made, (x,))
         else:
             # PyTorch: a view taken under no_grad still says requires_grad, as a leaf
             t.node = LEAF
             t.cut = True
-    if mode != ON and (not mode or (mode == LINES and not state.grad)):
+    if not mode:
         t.view_kind = "no_grad"
+    elif mode != ON:
+        _in_mode(op, x, t, params, record)
     if kind is not None:
         t.view_kind = kind
     elif x.view_kind is not None and t.view_kind is None:
@@ -228,6 +231,14 @@ def made_view(  # noqa: C901 - views are on the hot path: one flat function
     if len(views) > counter.limit:
         prune(counter)
     return t
+
+
+def _in_mode(op: Op, x: Tensor, t: Tensor, params: dict[str, Any], record: bool) -> None:
+    """What special modes add to a view: that it was taken under no_grad, and what it was cut off from."""
+    if state.mode == LINES and not state.grad:
+        t.view_kind = "no_grad"
+    if state.lines and record:
+        cut_off(op, t, (x,), params)
 
 
 def share(x: Tensor, t: Tensor) -> None:
@@ -262,10 +273,12 @@ def several_views(op: Op, x: Tensor, params: dict[str, Any]) -> tuple[Tensor, ..
         node.count = len(parts)
         node.out_avals = tuple(Aval(p.shape, p.dtype) for p in parts)
         if state.mode >= CAREFUL:
-            annotate(node)
+            annotate(node, (x,))
         for k, t in enumerate(made):
             t.node = Slot(node, k)
             t.note_output()
+    elif state.lines:
+        cut_off(op, made, (x,), params)
     return made
 
 
@@ -319,6 +332,7 @@ take_ids = structural(
         ((2, 3), {"ids": np.array([2, 0]), "lead": 1}),
     ],
 )
+basic.take = take_ids
 put_ids = Structural(
     "put_ids",
     _put,

@@ -35,7 +35,7 @@ class Line:
 
     >>> import pullback as torch
     >>> x = torch.tensor(1.0, requires_grad=True)
-    >>> with record_lines():
+    >>> with torch.record_lines():
     ...     y = x.exp()
     >>> line = line_of(y.node)
     >>> line.number, line.text
@@ -114,7 +114,7 @@ class record_lines(Mode):  # noqa: N801 - beside no_grad and inference_mode
 
     >>> import pullback as torch
     >>> x = torch.tensor([1.0, -2.0], requires_grad=True)
-    >>> @record_lines()
+    >>> @torch.record_lines()
     ... def loss(x):
     ...     return torch.relu(x).sum()
     >>> line_of(loss(x).node).text

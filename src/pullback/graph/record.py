@@ -1,47 +1,64 @@
 """What careful recording adds to a node: where it was recorded, and packed saved values.
 
 Called only in the modes CAREFUL and LINES (anomaly detection, recorded lines, saved_tensors_hooks). May
-import `lines`, `modes`, `node`, `tensor`.
+import `lines`, `modes`, `node`, `shadows`, `tensor`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pullback.errors import message, user_frame
 from pullback.graph.lines import here
 from pullback.graph.modes import LINES, OFF, ON, state
 from pullback.graph.node import LEAF, Node
+from pullback.graph.shadows import connected, cut_off, known, origins_of
 from pullback.graph.tensor import Tensor, wrap
 
 
-def annotate(node: Node) -> None:
-    """Add what the current modes ask for to a node that was just recorded."""
-    if state.lines or state.anomaly:
+def annotate(node: Node, args: Sequence[Any] = ()) -> None:
+    """Add what the current modes ask for to a node that was just recorded for an op on `args`."""
+    if state.lines:
         node.line = here(3)
-        if state.anomaly:
-            import traceback
+        node.origins = origins_of(args)
+    if state.anomaly:
+        import traceback
 
-            node.trace = "".join(traceback.format_stack(user_frame()))
+        node.line = here(3)
+        node.trace = "".join(traceback.format_stack(user_frame()))
     if state.saved_hooks:
         pack(node)
 
 
-def lined(call: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+def lined(
+    op: Any, call: Callable[..., Any], given: tuple[Any, ...], args: tuple[Any, ...], params: dict[str, Any]
+) -> Any:
     """Run the fast call of one op on plain tensors while lines are recorded, and note its line.
 
     For the time of the call the mode is the one without lines, so the call takes its fast path; that path is
     left as it is, and costs nothing extra where no lines are recorded.
+
+    given         what `call` takes
+    args, params  what the op takes: tensors and numbers, and its parameters
     """
     state.mode = ON if state.grad else OFF
     try:
-        t = call(*args)
+        t = call(*given)
     finally:
         state.mode = LINES
     node = t.node
-    if node is not None:
-        node.line = here(3)
+    if node is None:
+        if connected(args):
+            d = args[0].value.dtype.type  # numbers enter rules in the tensor's dtype
+            cut_off(op, t, args, params)
+            t.origin.args = tuple(a if a is None or isinstance(a, Tensor) else d(a) for a in args)
+        return t
+    node.line = here(3)
+    for a in args:
+        if known or (isinstance(a, Tensor) and a.origin is not None):
+            node.origins = origins_of(args)
+            break
     return t
 
 
@@ -59,9 +76,9 @@ def unconnected(t: Tensor, other: Any) -> bool:
 
     (A leaf that is updated under no_grad is the start of every path, whatever it was made of.)
     """
-    if isinstance(other, Tensor) and other.node is not None:
-        return False
-    return t.node is None or (t.node is LEAF and not state.grad)
+    if t.node is LEAF and not t.cut and not state.grad:
+        return True
+    return t.node is None and not connected((t, other))
 
 
 def pack(node: Node) -> None:

@@ -171,6 +171,8 @@ class Tensor:
                 raise RuntimeError("you can only change requires_grad flags of leaf variables.")
             self._refuse_non_leaf(flag)
         if not flag:
+            if state.lines and self.node is not None:
+                self.origin = self._switched_off()
             self.node = None
             return
         if self.value.dtype.kind not in "fc":
@@ -191,6 +193,8 @@ class Tensor:
             )
         if self.node is None:
             self.node = LEAF
+            if self.origin is not None:
+                self.origin = None  # a leaf is where every path starts
 
     def _refuse_non_leaf(self, flag: bool) -> None:
         if flag:

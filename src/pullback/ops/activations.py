@@ -70,7 +70,7 @@ def _run(op: Elementwise, x: Any, params: dict[str, Any]) -> Any:
                 t.node = Node(op, kept, (x if e is LEAF else e,), r if op.keeps_out else None, params, None)
             return t
         if mode == LINES and (type(x) is Tensor or type(x) is Parameter):
-            return lined(_run, (op, x, params))
+            return lined(op, _run, (op, x, params), (x,), params)
     return general(op, (x,), params)
 
 

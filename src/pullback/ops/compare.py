@@ -20,6 +20,7 @@ from pullback.families.calls import not_tensor, operator_call, run_plain
 from pullback.families.elementwise import elementwise
 from pullback.families.names import named
 from pullback.graph.modes import state
+from pullback.graph.shadows import unlisted
 from pullback.graph.tensor import Tensor, wrap
 
 
@@ -114,7 +115,8 @@ equal_nan: bool = False) -> Tensor:
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
-    return wrap(run_plain(_close, input.value, other.value, rtol, atol, equal_nan))
+    t = wrap(run_plain(_close, input.value, other.value, rtol, atol, equal_nan))
+    return unlisted("isclose", t, input, other)
 
 
 def _close(x: Any, y: Any, rtol: float, atol: float, equal_nan: bool) -> Any:

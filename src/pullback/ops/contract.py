@@ -184,7 +184,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
                 loud(token)
             return record(op, input, other, r) if state.mode else _plain(r)
         if state.mode == LINES and d is w.dtype and 0 < v.ndim <= 2 and 0 < w.ndim <= 2:
-            return lined(matmul, (input, other))
+            return lined(_by_rank(v.ndim, w.ndim), matmul, (input, other), (input, other), {})
     return _run(None, input, other, out)
 
 

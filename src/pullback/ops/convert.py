@@ -18,8 +18,10 @@ from pullback.errors import message
 from pullback.families.by_hand import by_hand
 from pullback.families.facets import Sample
 from pullback.families.op import apply, cast
+from pullback.graph.leaks import leak
 from pullback.graph.modes import state
 from pullback.graph.node import LEAF
+from pullback.graph.shadows import cut_off
 from pullback.graph.tensor import Tensor, wrap
 
 SCALAR_WARNING = (
@@ -27,6 +29,7 @@ SCALAR_WARNING = (
     "Consider using tensor.detach() first."
 )
 _warned: list[bool] = []
+_KINDS: dict[str, Any] = {"float": float, "int": int, "complex": complex}
 
 
 # ---------------------------------------------------------------------- dtype
@@ -61,13 +64,14 @@ def to_dtype(x: Tensor, d: DType, copy: bool = False) -> Tensor:
         return x
     if x.value.dtype.kind == "c" and d.category < 3:
         warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
-        if d.category == 2:
-            return to_dtype(x.real, d)
-        return wrap(np.asarray(x.value.real).astype(d.numpy))
+        return to_dtype(x.real, d)
     if d.category < 2 and x.foreign is None:
         v = np.asarray(x.value)
         with np.errstate(all="ignore"):
-            return wrap(v.astype(d.numpy))
+            t = wrap(v.astype(d.numpy))
+        if state.lines:
+            cut_off(to_copy, t, (x,), {"dtype": d.numpy})
+        return t
     return apply(to_copy, (x,), {"dtype": d.numpy})
 
 
@@ -140,12 +144,16 @@ def item(self: Tensor) -> Any:
                 "index one entry first, or use tolist()",
             )
         )
+    if self.node is not None or self.origin is not None:
+        return leak("item", self, v.item())
     return v.item()
 
 
 def tolist(self: Tensor) -> Any:
     """The entries as nested Python lists (a number for a 0-d tensor)."""
     refuse_batched(self, "item")
+    if self.node is not None or self.origin is not None:
+        return leak("tolist", self, self.value.tolist())
     return self.value.tolist()
 
 
@@ -163,6 +171,8 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
             )
         )
     self.shared_counter()
+    if self.node is not None or self.origin is not None:
+        return leak("numpy", self, self.storage())
     return self.storage()
 
 
@@ -199,6 +209,8 @@ def one_number(self: Tensor, kind: str) -> Any:
     if self.node is not None and not _warned:
         _warned.append(True)
         warnings.warn(SCALAR_WARNING, UserWarning, stacklevel=3)
+    if self.node is not None or self.origin is not None:
+        return leak(kind, self, _KINDS[kind](v.item()))
     return v.item()
 
 
@@ -297,6 +309,7 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
         "accumulate_hooks",
         "accumulator",
         "view_kind",
+        "origin",
     )
     made.__dict__.update({k: copying.deepcopy(v, memo) for k, v in self.__dict__.items() if k not in own})
     return made

@@ -18,6 +18,7 @@ from pullback.families.op import apply, unbroadcast
 from pullback.graph.modes import CAREFUL, LINES, QUIET, loud, quiet, state
 from pullback.graph.node import LEAF, Node
 from pullback.graph.record import lined
+from pullback.graph.shadows import unlisted
 from pullback.graph.tensor import Parameter, Tensor, wrap
 
 F32, F64 = np.dtype("f4"), np.dtype("f8")
@@ -149,7 +150,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
                     node.label = "MmBackward0"
         return t
     if mode == LINES and v.ndim == w.ndim == 2 and all(type(a) in PLAIN for a in (input, weight, bias)):
-        return lined(linear, (input, weight, bias))
+        return lined(linear_op, linear, (input, weight, bias), (bias, input, weight), {})
     return _general(input, weight, bias)
 
 
@@ -396,7 +397,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         num_classes = int(np.max(v)) + 1
     if np.size(v) and np.max(v) >= num_classes:
         raise RuntimeError(message("Class values must be smaller than num_classes."))
-    return wrap((np.asarray(v)[..., None] == np.arange(num_classes)).astype(np.int64))
+    t = wrap((np.asarray(v)[..., None] == np.arange(num_classes)).astype(np.int64))
+    return unlisted("one_hot", t, tensor)
 
 
 def torch_embedding(

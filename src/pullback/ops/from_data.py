@@ -1,7 +1,7 @@
 """New tensors from data: tensor, as_tensor, asarray, from_numpy, scalar_tensor, new_tensor.
 
 Read `tensor` first. Python numbers get PyTorch's default dtypes, NumPy's scalars and arrays keep theirs.
-May import `graph`, `dtypes`, `errors`, `families.sizes`, `ops.create`.
+May import `graph`, `dtypes`, `errors`, `families.regions`, `families.sizes`, `ops.create`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ import numpy as np
 
 from pullback import dtypes
 from pullback.errors import message
-from pullback.graph.tensor import Tensor
+from pullback.families.regions import Region, read_region
+from pullback.graph.leaks import array_leak, connect
+from pullback.graph.modes import state
+from pullback.graph.shadows import cut_off
+from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.create import (
     MISSING,
     NUMBER,
@@ -240,7 +244,22 @@ def tensor(
     if isinstance(data, Tensor):
         warnings.warn(COPY_WARNING.format(name="torch.tensor"), UserWarning, stacklevel=2)
     made = array_from(data, numpy_dtype("tensor", dtype))
-    return finished(made if made.ndim else made[()], requires_grad)  # arithmetic on NumPy numbers is faster
+    t = finished(made if made.ndim else made[()], requires_grad)  # arithmetic on NumPy numbers is faster
+    if state.lines:
+        came_from(t, data)
+    return t
+
+
+def came_from(t: Tensor, data: Any) -> None:
+    """While lines are recorded: the origin of a tensor whose data is a tensor's, where that can be proven."""
+    if not isinstance(data, np.ndarray):
+        connect(t, data)
+        return
+    event = array_leak(data)
+    if event is not None and t.node is None:
+        whole = wrap(event.value)
+        whole.origin = event.node
+        cut_off(read_region, t, (whole,), {"region": Region(event.value, data)})
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -251,7 +270,10 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     d = numpy_dtype("as_tensor", dtype)
     if isinstance(data, np.ndarray) and (d is None or d == data.dtype):
         return from_numpy(data)
-    return finished(array_from(data, d))
+    t = finished(array_from(data, d))
+    if state.lines:
+        came_from(t, data)
+    return t
 
 
 def asarray(
@@ -303,7 +325,10 @@ def from_numpy(ndarray: Any) -> Tensor:
             UserWarning,
             stacklevel=2,
         )
-    return finished(ndarray)
+    t = finished(ndarray)
+    if state.lines:
+        came_from(t, ndarray)
+    return t
 
 
 def new_tensor(
@@ -313,16 +338,21 @@ def new_tensor(
     options("new_tensor", kwargs)
     if isinstance(data, Tensor):
         warnings.warn(COPY_WARNING.format(name="tensor.new_tensor"), UserWarning, stacklevel=2)
-    return finished(array_from(data, numpy_dtype("new_tensor", dtype) or self.value.dtype), requires_grad)
+    made = array_from(data, numpy_dtype("new_tensor", dtype) or self.value.dtype)
+    t = finished(made, requires_grad)
+    if state.lines:
+        came_from(t, data)
+    return t
 
 
 def scalar_tensor(s: Any, *, dtype: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
     """A 0-d tensor of a number, in the default dtype unless one is given."""
     options("scalar_tensor", kwargs)
-    return finished(
-        _converted([s], numpy_dtype("scalar_tensor", dtype) or dtypes.get_default_dtype().numpy, ()),
-        requires_grad,
-    )
+    d = numpy_dtype("scalar_tensor", dtype) or dtypes.get_default_dtype().numpy
+    t = finished(_converted([s], d, ()), requires_grad)
+    if state.lines:
+        came_from(t, s)
+    return t
 
 
 PUBLIC: dict[str, Any] = {

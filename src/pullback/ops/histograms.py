@@ -18,6 +18,7 @@ from pullback.families.calls import write_out
 from pullback.families.fibers import take_along
 from pullback.families.op import Op, absent
 from pullback.families.reduction import labelled
+from pullback.graph.shadows import unlisted
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.sorting import sort, sort_
 
@@ -193,9 +194,9 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
                 f"their shape is {list(weights.shape)}",
             )
         )
-    return wrap(
-        bincount_(input.value, weights=None if weights is None else weights.value, minlength=minlength)
-    )
+    w = None if weights is None else weights.value
+    t = wrap(bincount_(input.value, weights=w, minlength=minlength))
+    return unlisted("bincount", t, input, weights)
 
 
 def _edges(name: str, x: Any, low: float, high: float) -> tuple[float, float]:
@@ -240,6 +241,7 @@ def histc(input: Any, bins: Any = 100, min: float = 0, max: float = 0, *, out: A
         raise RuntimeError(message(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0"))
     low, high = _edges("torch.histc", input.value, float(min), float(max))
     r = wrap(histc_(np.asarray(input.value), bins=int(bins), low=low, high=high))
+    unlisted("histc", r, input)
     return r if out is None else write_out(histc_, out, r, ())
 
 
@@ -323,6 +325,7 @@ def searchsorted(
         )
     dtype = np.int32 if out_int32 else np.int64
     r = wrap(searchsorted_(edges, values, right=right or side == "right", dtype=dtype))
+    unlisted("searchsorted", r, sorted_sequence, input)
     return r if out is None else write_out(searchsorted_, out, r, ())
 
 

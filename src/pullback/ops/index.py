@@ -19,6 +19,7 @@ from pullback.families.op import apply
 from pullback.families.sizes import an_int, dim_of, need_tensor
 from pullback.families.structural import made_view, view
 from pullback.graph.modes import state
+from pullback.graph.shadows import unlisted
 from pullback.graph.tensor import Parameter, Tensor, wrap
 from pullback.ops.index_entries import index_op, slice_op
 from pullback.ops.indices import FULL, dynamic_shape, parsed
@@ -169,8 +170,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Any = None) -> Any:
         raise dynamic_shape("nonzero")
     v = np.asarray(input.value)
     if as_tuple:
-        return tuple(wrap(i) for i in np.nonzero(v if v.ndim else v.reshape(1)))
-    found = wrap(np.argwhere(v).astype(np.int64, copy=False))
+        return unlisted("nonzero", tuple(wrap(i) for i in np.nonzero(v if v.ndim else v.reshape(1))), input)
+    found = unlisted("nonzero", wrap(np.argwhere(v).astype(np.int64, copy=False)), input)
     return found if out is None else write_out(index_op, out, found, ())
 
 

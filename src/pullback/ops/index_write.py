@@ -15,6 +15,7 @@ from pullback.errors import message
 from pullback.families.inplace import (
     adopt,
     bump,
+    came_from,
     check_expanded,
     check_recorded,
     check_writable,
@@ -29,11 +30,12 @@ from pullback.families.structural import view
 from pullback.graph.modes import CAREFUL, state
 from pullback.graph.node import Aval, Node
 from pullback.graph.record import annotate
+from pullback.graph.shadows import connected, cut_off
 from pullback.graph.tensor import Tensor, edge_of, wrap
 from pullback.ops.broadcasting import expand, expanded_shape
 from pullback.ops.index_entries import entries_at, full_index, index_put_op, layout_of, slice_op
 from pullback.ops.indices import FULL, dynamic_shape, parsed
-from pullback.ops.memory import check_number, copy_, fill_
+from pullback.ops.memory import check_number, copy_, copy_op, fill_
 from pullback.ops.shape import reshape
 
 
@@ -121,16 +123,14 @@ def _set_basic(t: Tensor, basic: tuple[Any, ...], value: Any) -> None:
     if 0 in part.strides:
         check_expanded(part)
     if not state.grad:
-        part[...] = source
-        bump(t)
+        _write_part(t, part, source, value)
         return
     if t.view_kind is not None:
         check_recorded(view(slice_op, t, {"index": basic}), (value,))
     check_as_view(t, (value,))
     root = t if t.base is None else t.base
     if root.node is None and edge is None and t.node is None:
-        part[...] = source
-        bump(t)
+        _write_part(t, part, source, value)
         return
     if isinstance(value, Tensor) and edge is not None and value.value.dtype != v.dtype:
         edge = edge_of(value.to(t.dtype)) if v.dtype.kind in "fc" else None
@@ -144,11 +144,24 @@ def _set_basic(t: Tensor, basic: tuple[Any, ...], value: Any) -> None:
         None,
     )
     if state.mode >= CAREFUL:
-        annotate(node)
+        annotate(node, (root, value))
     part[...] = source
     t.shared_counter().bump()
     if v.dtype.kind in "fc":
         adopt_base(root, node)
+
+
+def _write_part(t: Tensor, part: Any, source: Any, value: Any) -> None:
+    """t[index] = value where autograd does not follow it; where the entries came from, with lines."""
+    part[...] = source
+    bump(t)
+    if not state.lines:
+        return
+    made = wrap(np.array(part))
+    cut_off(copy_op, made, (Aval(part.shape, part.dtype), value), {})
+    written = wrap(part)
+    written.base = t if t.base is None else t.base
+    came_from(written, made.origin)
 
 
 def check_as_view(t: Tensor, args: tuple[Any, ...]) -> None:
@@ -295,7 +308,8 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     x, values, tensors, places = _put_arguments(
         "__setitem__" if not values.value.ndim else "index_put_", self, indices, values
     )
-    if not (state.grad and (self.node is not None or values.node is not None or self.base is not None)):
+    followed = state.grad and (self.node is not None or values.node is not None or self.base is not None)
+    if not followed and not (state.lines and connected((self, values))):
         v = self.storage()
         if not accumulate:
             v[full_index(v.ndim, places, [i.value for i in tensors])] = values.value

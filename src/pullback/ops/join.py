@@ -18,6 +18,7 @@ from pullback.families.calls import write_out
 from pullback.families.op import apply
 from pullback.families.sizes import dim_of, shape_of
 from pullback.families.structural import structural
+from pullback.graph.shadows import basic
 from pullback.graph.tensor import Parameter, Tensor
 from pullback.ops.axes import movedim, unsqueeze
 from pullback.ops.broadcasting import expand
@@ -82,7 +83,7 @@ def _stack_back(g: Any, _out: Any, *_args: Any, needs: Any, dim: int) -> list[An
     return [g[(*front, i)] if need else None for i, need in enumerate(needs)]
 
 
-stack_op = structural(
+stack_op = basic.stack = structural(
     "stack",
     lambda *parts, dim: _stacked(parts, dim),
     vjp=_stack_back,
@@ -93,7 +94,7 @@ stack_op = structural(
         "batch": lambda size, dims, args, params: (
             stack_op(*_batch_front(args, dims, size), dim=params["dim"] + 1),
             0,
-        )
+        ),
     },
     samples=[((2, 3), (2, 3), {"dim": 1}), ((), (), {"dim": 0}), ((2,), {"dim": 0})],
 )

@@ -16,13 +16,14 @@ import numpy as np
 
 from pullback.errors import message
 from pullback.families.calls import write_out
-from pullback.families.inplace import adopt, bump, check_recorded, check_writable, set_node
+from pullback.families.inplace import adopt, bump, came_from, check_recorded, check_writable, set_node
 from pullback.families.op import Op, apply, cast, strip, unbroadcast
 from pullback.families.sizes import need_tensor, shape_of
 from pullback.families.structural import structural
 from pullback.graph.modes import CAREFUL, state
 from pullback.graph.node import LEAF, Aval, Node
 from pullback.graph.record import annotate
+from pullback.graph.shadows import basic, cut_off, shadow
 from pullback.graph.tensor import InferenceTensor, Tensor, edge_of, wrap
 from pullback.ops.broadcasting import common_shape
 
@@ -35,7 +36,7 @@ VIEW_DETACH = (
     "torch/optim/optimizer.py as the solution."
 )
 
-clone_op = structural(
+clone_op = basic.identity = structural(
     "clone",
     lambda x: x.copy("K") if isinstance(x, np.ndarray) else x,
     vjp=lambda g, _out, _x: g,
@@ -131,6 +132,8 @@ def detach(self: Tensor) -> Tensor:
     t.value = self.storage()
     if not self.from_inference:
         t.counter = self.counter or self.shared_counter()
+    if state.lines:
+        cut_off(clone_op, t, (self,), {}, "detach")
     return t
 
 
@@ -141,16 +144,27 @@ def detach_(self: Tensor) -> Tensor:
     """
     if self.base is not None:
         raise RuntimeError(message(VIEW_DETACH))
+    node = _stopped(self, "detach") if state.lines and self.node is not None else self.origin
     set_node(self, None)
     self.retains = False
+    self.origin = node
     return self
+
+
+def _stopped(t: Tensor, cut: str) -> Node:
+    """The origin of a followed tensor that autograd stops to follow."""
+    before = t if t.node is LEAF else wrap(t.value, t.node)
+    return shadow(clone_op, (before,), t.value, {}, cut)
 
 
 def _get_data(self: Tensor) -> Tensor:
     """The same memory without history and without the version counter: changes through it are not noticed."""
     if not isinstance(self.value, np.ndarray | np.generic):
         return strip(self)
-    return wrap(self.storage())
+    t = wrap(self.storage())
+    if state.lines:
+        cut_off(clone_op, t, (self,), {}, "data")
+    return t
 
 
 def _set_data(self: Tensor, new: Any) -> None:
@@ -194,9 +208,14 @@ def overwrite(t: Tensor, op: Op, args: tuple[Any, ...], value: Any) -> Tensor:
             None,
         )
         if state.mode >= CAREFUL:
-            annotate(node)
+            annotate(node, every)
     t.storage()[...] = value
     adopt(t, node)
+    if state.lines or t.origin is not None:
+        made = wrap(np.broadcast_to(value, t.value.shape).astype(t.value.dtype, copy=False))
+        if node is None:
+            cut_off(op, made, (Aval(made.value.shape, made.value.dtype), *args), {})
+        came_from(t, made.origin)
     return t
 
 
@@ -299,7 +318,7 @@ def zero_(self: Tensor) -> Tensor:
         check_writable(self)
     if state.grad:
         check_recorded(self)
-    if self.node is None and self.base is None:  # the common case: x.grad.zero_()
+    if self.node is None and self.base is None and self.origin is None:  # the common case: x.grad.zero_()
         self.storage().fill(0)
         bump(self)
         return self
@@ -341,6 +360,7 @@ METHODS: dict[str, Any] = {
     "resize_": resize_,
     "_is_view": _is_view,
     "data": property(_get_data, _set_data),
+    "_switched_off": lambda self: _stopped(self, "requires_grad_(False)"),
 }
 
 __all__ = ["LEAF", "METHODS", "PUBLIC", "check_number", "clone", "copy_", "detach", "fill_", "overwrite"]

@@ -278,7 +278,7 @@ def norm(
         if (d is F32 or d is F64) and state.mode < CAREFUL:
             return _fast_norm(input)
         if (d is F32 or d is F64) and state.mode == LINES:
-            return lined(_fast_norm, (input,))
+            return lined(vector_norm_, _fast_norm, (input,), (input,), _euclidean)
     return _norm_general(input, p, dim, keepdim, out=out, dtype=dtype)
 
 

@@ -14,6 +14,7 @@ from pullback.dtypes import dtype as DType
 from pullback.errors import message
 from pullback.families.op import Op, apply
 from pullback.graph.modes import state
+from pullback.graph.shadows import unlisted
 from pullback.graph.tensor import Tensor, wrap
 from pullback.ops.random_entries import (
     draw_bernoulli,
@@ -124,7 +125,8 @@ def multinomial(
 ) -> Tensor:
     """num_samples indices per row, drawn with the row's weights, with or without replacement; int64."""
     g = default_generator if generator is None else generator
-    return finish(wrap(g.multinomial(fixed_values(input), num_samples, replacement)), out, False)
+    t = wrap(g.multinomial(fixed_values(input), num_samples, replacement))
+    return finish(unlisted("multinomial", t, input), out, False)
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
