@@ -20,7 +20,10 @@ from pullback.explanations.unproven import doubt_of
 from pullback.graph.node import Node, Slot
 from pullback.graph.tensor import Tensor, wrap
 
-EARLIER = "explain(out, x) before backward, backward(retain_graph=True), or backward inside pb.record_lines() keep what is needed"
+EARLIER = (
+    "explain(out, x) before backward, backward(retain_graph=True), or backward inside pb.record_lines() keep "
+    "what is needed"
+)
 
 
 def explained_pass(x: Tensor) -> Explanation:
@@ -114,7 +117,10 @@ def _why_none(x: Tensor, work: Analysis, key: Any) -> str | None:
         return known
     if work.found[key].gradient is None:
         return "the latest backward did not reach it: no recorded op leads from it to the output"
-    return ".grad was set to None again after the backward (zero_grad), or backward was asked for other inputs only"
+    return (
+        ".grad was set to None again after the backward (zero_grad), or backward was asked for other inputs "
+        "only"
+    )
 
 
 def _sum_of_passes(x: Tensor, work: Analysis, key: Any, count: int | None) -> list[str]:
@@ -127,7 +133,8 @@ def _sum_of_passes(x: Tensor, work: Analysis, key: Any, count: int | None) -> li
         return []
     times = "" if count is None else f" ({count} passes since it was last None or zero)"
     return [
-        f".grad holds more than the latest pass explained here gives{times}: gradients accumulate until zero_grad() or .grad = None"
+        f".grad holds more than the latest pass explained here gives{times}: gradients accumulate until "
+        "zero_grad() or .grad = None"
     ]
 
 

@@ -1,7 +1,7 @@
 """`explain`: why is this gradient zero, None, not finite, small, or not what was expected?
 
-Read `explain`, then `sweeps.analyse`, which does the work, and `after`, which finds the backward pass behind a
-`.grad`. May import everything in this room, `autograd`, `graph`.
+Read `explain`, then `sweeps.analyse`, which does the work, and `after`, which finds the backward pass behind
+a `.grad`. May import everything in this room, `autograd`, `graph`.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ def explain(*what: Any, upstream: Any = None) -> Any:
     upstream  the weights v of v^T J, of the output's shape; may be left out for an output of one entry
 
     Returns an `Explanation`: the kind of cause per entry (`causes`), entries grouped by cause, op and line
-    (`rows`), the full story of one entry (`why(index)`), and for non-zero gradients the paths that make them up.
-    An exactly zero entry has the dead links as its causes that stand between it and the output: those which,
-    revived together with some others, bring the gradient to life, while those others alone do not. RuntimeError
-    where the record was freed or overwritten; TypeError for anything else than tensors and functions.
+    (`rows`), the full story of one entry (`why(index)`), and for non-zero gradients the paths that make them
+    up. An exactly zero entry has as its causes the dead links that stand between it and the output: those
+    which, revived together with some others, bring the gradient to life, while those others alone do not.
+    RuntimeError where the record was freed or overwritten; TypeError for anything else than tensors and
+    functions.
 
     >>> import pullback as torch
     >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
@@ -47,7 +48,8 @@ def explain(*what: Any, upstream: Any = None) -> Any:
     gradient of a tensor of shape [2]
       GateClosed   [0]
         relu
-        entry [0] of relu is closed: its input is -1, 1 from the switch; the unit is off: its input is not positive; an input above zero brings it to life
+        entry [0] of relu is closed: its input is -1, 1 from the switch; the unit is off: its input is not
+        positive; an input above zero brings it to life
       Flows        [1] 3
     """
     if len(what) == 1 and isinstance(what[0], Tensor):
@@ -151,15 +153,17 @@ def upstreams(outs: Sequence[Tensor], upstream: Any) -> list[Any]:
                 raise RuntimeError(
                     message(
                         "grad can be implicitly created only for scalar outputs",
-                        f"output {k} has shape {list(t.value.shape)}: which combination v^T J of its entries is to be explained?",
-                        "pass upstream=torch.ones_like(out) for their sum, or the weights that your backward used",
+                        f"output {k} has shape {list(t.value.shape)}: which combination v^T J of its entries "
+                        "is to be explained?",
+                        "pass upstream=torch.ones_like(out) for their sum, or the weights that your backward "
+                        "used",
                     )
                 )
             found.append(np.ones(t.value.shape, t.value.dtype))
             continue
-        v = v if isinstance(v, Tensor) else _as_tensor(v, t)
-        check_gradient(k, t, v)
-        found.append(np.asarray(v.value, t.value.dtype))
+        weights = v if isinstance(v, Tensor) else _as_tensor(v, t)
+        check_gradient(k, t, weights)
+        found.append(np.asarray(weights.value, t.value.dtype))
     return found
 
 

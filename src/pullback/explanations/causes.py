@@ -132,7 +132,8 @@ def _gate(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | None]:
         fact = f"entry {indexed(dead.row, _shape(work, node))} of {node.op.name} is closed"
     else:
         by = f", {number(margin)} from the switch" if margin is not None else ""
-        fact = f"entry {indexed(dead.row, _shape(work, node))} of {node.op.name} is closed: its input is {number(own)}{by}"
+        where = indexed(dead.row, _shape(work, node))
+        fact = f"entry {where} of {node.op.name} is closed: its input is {number(own)}{by}"
     return _joined(fact, _why_zero(node.op)), margin
 
 
@@ -191,7 +192,8 @@ def _annihilated(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | N
         for k, v in enumerate(found):
             if k != dead.i and v == 0:
                 which = "constant" if node.edges[k] is None else "followed by autograd"
-                text = f"the factor beside it in {op.name}, entry {indexed(dead.row, shape)}, is exactly 0 ({which})"
+                where = indexed(dead.row, shape)
+                text = f"the factor beside it in {op.name}, entry {where}, is exactly 0 ({which})"
                 return _joined(text, "a non-zero factor brings it to life"), None
         shown = ", ".join(number(v) for v in found)
         return _joined(
@@ -201,7 +203,8 @@ def _annihilated(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | N
         others = [k for k in range(len(node.args)) if k != dead.i and node.args[k] is not None]
         fixed = all(node.edges[k] is None for k in others)
         which = "a constant" if fixed else "a value that autograd follows"
-        text = f"the entry that multiplies it in {op.name} for output entry {indexed(dead.row, shape)} is exactly 0 ({which})"
+        where = indexed(dead.row, shape)
+        text = f"the entry that multiplies it in {op.name} for output entry {where} is exactly 0 ({which})"
         return _joined(text, "a non-zero value there brings it to life"), None
     return _joined(f"{op.name} multiplies it by exactly 0", _why_zero(op)), None
 

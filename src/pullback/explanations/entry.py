@@ -1,7 +1,7 @@
 """One entry's links: every path from it to the outputs, what its gradient is made of, why it is zero.
 
-Read `Paths`, then `true_causes`. Vertices are entries of values, links lead from an input entry of an op to an
-output entry; a last link per output entry is the upstream. Links are kept in the order in which their ops
+Read `Paths`, then `true_causes`. Vertices are entries of values, links lead from an input entry of an op to
+an output entry; a last link per output entry is the upstream. Links are kept in the order in which their ops
 ran, so one pass forward or backward over them visits everything in topological order. May import `graph`,
 `links`, `kinds`, `sweeps`.
 """
@@ -178,7 +178,7 @@ class Paths:
     # ------------------------------------------------------------------ sums over paths
 
     def backward(self, start: float, combine: Any, extend: Any, empty: float) -> Any:
-        """A quantity of every vertex: `combine` over its links of `extend`(link values, the heads' quantity)."""
+        """A quantity of every vertex: `combine` over its links of `extend`(links, the heads' quantity)."""
         found = np.full(self.sink + 1, empty)
         found[self.sink] = start
         for s in reversed(self.stretches):
@@ -288,7 +288,7 @@ def true_causes(paths: Paths) -> tuple[list[Dead], bool]:
 
 
 def _reach(paths: Paths, position: dict[int, int]) -> list[int]:
-    """Per vertex, as bits: the dead links whose tail a live path reaches from it; the highest bit: the outputs."""
+    """Per vertex, as bits: the dead links whose tail a live path reaches; highest bit: the outputs."""
     found = [0] * (paths.sink + 1)
     found[paths.sink] = 1 << len(position)
     for k in range(len(paths.stretches) - 1, -1, -1):
@@ -348,9 +348,8 @@ def _search(first: int, after: list[int], sink: int, proven: set[int], candidate
             if len(proven) == len(candidates):
                 return True
             continue  # going on would pass an output that is already reached
-        for j in _bits(after[k] & ~seen & ~sink):
-            if j in candidates:
-                stack.append((j, seen | after[k], (*before, k)))
+        onward = [j for j in _bits(after[k] & ~seen & ~sink) if j in candidates]
+        stack += [(j, seen | after[k], (*before, k)) for j in onward]
     return True
 
 

@@ -280,7 +280,7 @@ def _by_links(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, Aval])
 
 
 def _others(m: Any, dim: int) -> Any:
-    """The sum of all entries along `dim` but each one: from both sides, since a difference would lose small ones."""
+    """The sum of all other entries along `dim`: from both sides, since a difference would lose small ones."""
     return _before(m, dim) + np.flip(_before(np.flip(m, dim), dim), dim)
 
 
@@ -386,4 +386,4 @@ def carries(node: Node, i: int) -> bool:
         return partials[i] is not None or node.op.name not in ("where", "masked_fill")
     if node.op.family == "structural":
         return node.op.is_data(i)
-    return node.op.name in ("to_copy",)
+    return node.op.name == "to_copy"

@@ -15,4 +15,10 @@ def line_of(node: Node) -> str:
     return "" if found is None else str(found)
 
 
-__all__ = ["line_of"]
+def at(node: Node) -> str:
+    """` at file.py:12`, or '' where the line was not recorded."""
+    place = line_of(node)
+    return f" at {place}" if place else ""
+
+
+__all__ = ["at", "line_of"]

@@ -6,6 +6,7 @@ have run before. May import `why`, `sweeps`, `html`.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ class Explanation:
 
     @property
     def cancellation(self) -> Any:
-        """|gradient| / magnitude per entry: 1 where nothing cancels, NaN where there is no path to speak of."""
+        """|gradient| / magnitude per entry: 1 where nothing cancels, NaN where no path has a product."""
         if self.gradient is None:
             return np.full(self.shape, np.nan)
         with np.errstate(all="ignore"):
@@ -160,7 +161,7 @@ class Explanation:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """Entries grouped by cause, op and line: those without a gradient first, in the order of their entries."""
+        """Entries grouped by cause, op and line: those without a gradient first, in entry order."""
         if self._rows is None:
             with self.opened():
                 self._rows = tuple(grouped(self))
@@ -176,14 +177,15 @@ class Explanation:
     def __str__(self) -> str:
         lines = [f"gradient of {self.name or 'a tensor'} of shape {list(self.shape)}"]
         if self.none_reason:
-            lines.append(f"  .grad is None: {self.none_reason}")
+            lines += wrapped(f".grad is None: {self.none_reason}", "  ")
         if self.contributions is not None and self.contributions > 1:
             lines.append(f"  .grad is the sum of {self.contributions} backward passes")
         for row in self.rows[:SHOWN]:
             lines += row_lines(self, row)
         if len(self.rows) > SHOWN:
             lines.append(f"  ... {len(self.rows) - SHOWN} more rows in .rows")
-        lines += [f"  note: {n}" for n in self.notes]
+        for n in self.notes:
+            lines += wrapped(f"note: {n}", "  ")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -322,7 +324,10 @@ def _flowing(told: Explanation, entries: Any) -> Row:
     text = "a non-zero gradient"
     if worst < 0.5:
         where = told._index(int(entries[int(np.argmin(cancelled))]))
-        text += f"; contributions of opposite sign cancel most at {list(where)}: |sum| is {worst:.3g} of the sum of sizes"
+        text += (
+            f"; contributions of opposite sign cancel most at {list(where)}: |sum| is {worst:.3g} of the sum "
+            "of sizes"
+        )
     return Row("Flows", tuple(entries.tolist()), "", None, text, None, _range(told, entries.tolist()))
 
 
@@ -358,12 +363,19 @@ def row_lines(told: Explanation, row: Row) -> list[str]:
     if row.op or line:
         lines.append(f"    {where.strip()}{line}")
     if row.text and row.kind != "Flows":
-        lines.append(f"    {row.text}")
+        lines += wrapped(row.text)
     elif row.kind == "Flows" and ";" in row.text:
-        lines.append(f"    {row.text.partition('; ')[2]}")
+        lines += wrapped(row.text.partition("; ")[2])
     if row.margin is not None and row.margin[0] != row.margin[1]:
         lines.append(f"    margins to the switch: {number(row.margin[0])} to {number(row.margin[1])}")
-    return lines + [f"    also {line}" for line in others(row.also)]
+    for line in others(row.also):
+        lines += wrapped(f"also {line}")
+    return lines
+
+
+def wrapped(text: str, indent: str = "    ") -> list[str]:
+    """A sentence in lines of at most 106 characters."""
+    return textwrap.wrap(text, 106, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
 
 
 def others(causes: Sequence[Cause], most: int = 4) -> list[str]:

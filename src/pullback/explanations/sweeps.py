@@ -1,6 +1,7 @@
 """The reverse sweeps behind an explanation: gradient, magnitudes and classes of chosen tensors, in one loop.
 
-Read `analyse`, then `_visit_arrays`. Three quantities travel from the outputs back to the entries asked about:
+Read `analyse`, then `_visit_arrays`. Three quantities travel from the outputs back to the entries asked
+about:
 
 gradient   the cotangent, by the very rules that backward runs;
 magnitude  |v| |J1| |J2| ...: the sum over all paths of the size of their products, nothing cancels in it;
@@ -114,6 +115,11 @@ def edges_of(node: Node) -> list[Any]:
     return [e if e is not None else o for e, o in zip(node.edges, node.origins, strict=True)]
 
 
+def same_key(a: Any, b: Any) -> bool:
+    """Are two keys the same place? (Tensors compare entry by entry, so `==` will not do.)"""
+    return a is b or (type(a) is tuple and type(b) is tuple and a[0] is b[0] and a[1] == b[1])
+
+
 def leading_to(outs: Sequence[Tensor], keys: Iterable[Any]) -> list[Node]:
     """The nodes from which a key can be reached, cut paths included, oldest first."""
     seen: set[Node] = set()
@@ -183,7 +189,7 @@ def analyse(outs: Sequence[Tensor], upstreams: Sequence[Any], xs: Sequence[Tenso
     """Gradient and magnitude of the entries of `xs`, for v . out summed over the outputs; classes on demand.
 
     upstreams  one array of the output's shape per output
-    Nothing is freed, no `.grad` touched, no hook run. RuntimeError where a backward pass has freed the record,
+    Nothing is freed, no `.grad` touched, no hook run. RuntimeError where a backward pass freed the record,
     where a saved value was written in place since, and for records made inside vmap.
     """
     work = Analysis(outs, upstreams, {key_of(t if t.node is None else key_edge(t)): t for t in xs})
@@ -335,7 +341,7 @@ def _visit_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: 
             continue
         h = pulled[i] if i < len(pulled) and live[i] else None
         h = h.value if isinstance(h, Tensor) else h
-        r = magnitudes[i] if i < len(magnitudes) else None
+        r: Any = magnitudes[i] if i < len(magnitudes) else None
         known = r is not None
         if not known:
             r = np.zeros(arg_shape(node, i, work.shapes))
@@ -364,4 +370,4 @@ def _notice(work: Analysis, node: Node, i: int, g: Any, h: Any) -> None:
             work.clashes.append((node, i, count))
 
 
-__all__ = ["Analysis", "Reading", "analyse", "edges_of", "key_edge"]
+__all__ = ["Analysis", "Reading", "analyse", "edges_of", "key_edge", "same_key"]

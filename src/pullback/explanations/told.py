@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pullback.explanations.places import at
 from pullback.explanations.sweeps import Analysis
-from pullback.graph.lines import line_of
 from pullback.graph.tensor import Tensor
 
 
@@ -20,9 +20,10 @@ def none_reason(outs: Sequence[Tensor], x: Tensor) -> str | None:
         return "requires_grad is False: autograd was not asked to follow it"
     if not x.is_leaf and not x.retains:
         node = getattr(x.node, "node", x.node)
-        line = line_of(node)
-        where = f" at {line}" if line is not None else ""
-        return f"it is no leaf ({node.op.name}{where} made it); call retain_grad() on it before backward to keep its gradient"
+        return (
+            f"it is no leaf ({node.op.name}{at(node)} made it); call retain_grad() on it before backward to "
+            "keep its gradient"
+        )
     if x.stored_grad is None and all(t.node is None for t in outs):
         return "the output does not require grad: no op behind it was recorded"
     return None
@@ -32,18 +33,15 @@ def noticed(work: Analysis) -> list[str]:
     """What the sweeps saw that no entry's cause says."""
     found: list[str] = []
     for node, i, count in work.clashes:
-        line = line_of(node)
-        where = f" at {line}" if line is not None else ""
+        many = "entry" if count == 1 else "entries"
         found.append(
-            f"0 x inf at {node.op.name}{where}: the local derivative for argument {i} is not finite in {count} "
-            f"{'entry' if count == 1 else 'entries'} where the cotangent is exactly 0 (nothing was selected from there); pullback counts that as 0, PyTorch as nan. "
-            f"Safe in both: give {node.op.name} a harmless input where its result is not used, where(ok, x, 1.0), and select outside as well"
+            f"0 x inf at {node.op.name}{at(node)}: the local derivative for argument {i} is not finite in "
+            f"{count} {many} where the cotangent is exactly 0; pullback counts that as 0, PyTorch as nan. "
+            f"Safe in both: give {node.op.name} a harmless input where its result is not used, where(ok, x, "
+            "1.0), and select outside as well"
         )
     for node, reason in work.unknown:
-        line = line_of(node)
-        found.append(
-            f"not determined through {node.op.name}{f' at {line}' if line is not None else ''}: {reason}"
-        )
+        found.append(f"not determined through {node.op.name}{at(node)}: {reason}")
     if work.hooked:
         found.append(
             "hooks are registered on this record; they are not run here and may change what backward gives"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from pullback.autograd.engine import key_of
+from pullback.explanations.places import at
 from pullback.explanations.sweeps import Analysis, key_edge, leading_to
 from pullback.graph import leaks
-from pullback.graph.lines import line_of
 from pullback.graph.node import Aval, Node, Slot
 from pullback.graph.tensor import Tensor
 from pullback.transform.forward import reachable
@@ -19,7 +19,7 @@ HOW = "record with pb.record_lines() (or PULLBACK_LINES=1) from the start to kno
 
 
 def doubt_of(work: Analysis, x: Tensor) -> str:
-    """Why an entry of x without a recorded path may still have been used; "" where it was not, for certain."""
+    """Why an entry of x without a recorded path may still have been used; "" where it certainly was not."""
     nodes = reachable(work.outs)
     if not nodes and all(t.node is None and t.origin is None for t in work.outs):
         return f"the output is a constant, and how it was made was not recorded; {HOW}"
@@ -30,7 +30,10 @@ def doubt_of(work: Analysis, x: Tensor) -> str:
     for event in leaks.log:
         t = event.tensor() if callable(event.tensor) else event.tensor
         if isinstance(t, Tensor) and key is not None and leading_to([t], {key}):
-            return f"{event.kind}() at {event.line} took a value computed from it out of the record; whether that came back is not known"
+            return (
+                f"{event.kind}() at {event.line} took a value computed from it out of the record; whether "
+                "that came back is not known"
+            )
     return ""
 
 
@@ -42,9 +45,10 @@ def _without_lines(nodes: list[Node]) -> str:
             if isinstance(a, Tensor | Aval) and not (
                 node.origins is not None and node.origins[i] is not None
             ):
-                line = line_of(node)
-                where = f" at {line}" if line is not None else ""
-                return f"{node.op.name}{where} also takes a constant tensor, which may have been computed from it (detach, no_grad); {HOW}"
+                return (
+                    f"{node.op.name}{at(node)} also takes a constant tensor, which may have been computed "
+                    f"from it (detach, no_grad); {HOW}"
+                )
             if hasattr(a, "dtype") and a.dtype.kind == "f" and _leaked_before(node):
                 return f"{node.op.name} also takes a number, and item() was called before; {HOW}"
     return ""

@@ -1,4 +1,4 @@
-"""The forward values of a record, as far as they are known: kept by a node, noted with its line, or computed again.
+"""The forward values of a record, as far as they are known: kept by a node, or computed again.
 
 Read `argument`. Nothing is guessed: a value that was not kept, cannot be computed again, or was written in
 place since, is unknown (None). May import `graph`, `families`.

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from pullback.autograd.engine import key_of
 from pullback.explanations.causes import Cause, cause_of, indexed, number
 from pullback.explanations.classes import NONE
 from pullback.explanations.entry import Paths, Step, true_causes
 from pullback.explanations.links import TooMany
-from pullback.explanations.sweeps import Analysis, edges_of
+from pullback.explanations.places import at
+from pullback.explanations.sweeps import Analysis, edges_of, same_key
 from pullback.graph.lines import line_of
 
 Doubt = Callable[[], str]
@@ -99,8 +101,9 @@ class Why:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {
-            "index": list(self.index), "kind": self.kind, "gradient": self.gradient, "magnitude": self.magnitude,
-            "cancellation": self.cancellation, "complete": self.complete, "reason": self.reason,
+            "index": list(self.index), "kind": self.kind, "gradient": self.gradient,
+            "magnitude": self.magnitude, "cancellation": self.cancellation, "complete": self.complete,
+            "reason": self.reason,
             "causes": [c.to_dict() for c in self.causes], "rest": self.rest,
             "paths": [{"text": str(p), "value": p.value, "share": p.share} for p in self.paths],
         }  # fmt: skip
@@ -197,7 +200,7 @@ def _of_step(step: tuple[str, Any, int]) -> Cause:
 def _flows(paths: Paths, index: tuple[int, ...], g: float, m: float) -> Why:
     total = float(paths.magnitudes()[paths.start])
     listed = tuple(
-        Path(tuple(paths.step(at) for at in links), value, abs(value) / total if total else 0.0)
+        Path(tuple(paths.step(link) for link in links), value, abs(value) / total if total else 0.0)
         for links, value in paths.largest(SHOWN)
     )
     rest = max(0.0, 1.0 - sum(p.share for p in listed))
@@ -210,7 +213,7 @@ def _flows(paths: Paths, index: tuple[int, ...], g: float, m: float) -> Why:
 def _alive_zero(paths: Paths, index: tuple[int, ...], g: Any, m: Any) -> Why:
     sizes = paths.magnitudes()
     listed = tuple(
-        Path(tuple(paths.step(at) for at in links), value, abs(value) / m if m else 0.0)
+        Path(tuple(paths.step(link) for link in links), value, abs(value) / m if m else 0.0)
         for links, value in paths.largest(SHOWN)
     )
     rest = max(0.0, 1.0 - sum(p.share for p in listed)) if m else 0.0
@@ -229,15 +232,15 @@ def _cancelled(paths: Paths, sizes: Any) -> tuple[Cause, ...]:
     waiting, seen, found = [paths.start], {paths.start}, list[Cause]()
     while waiting and len(found) < 16:
         v = waiting.pop(0)
-        links = [at for at in order[starts[v] : starts[v + 1]].tolist() if not paths.dead[at]]
-        terms = [(at, float(paths.values[at] * sums[paths.heads[at]])) for at in links]
+        links = [link for link in order[starts[v] : starts[v + 1]].tolist() if not paths.dead[link]]
+        terms = [(link, float(paths.values[link] * sums[paths.heads[link]])) for link in links]
         bound = ROUNDING * np.finfo(np.float64).eps * sizes[v]
-        meant = [(at, value) for at, value in terms if abs(value) > bound]
+        meant = [(link, value) for link, value in terms if abs(value) > bound]
         if len(meant) > 1:
             found.append(_cancelled_at(paths, meant))
             continue
-        for at in links:
-            h = int(paths.heads[at])
+        for link in links:
+            h = int(paths.heads[link])
             if h not in seen and h != paths.sink and sizes[h] > 0:
                 seen.add(h)
                 waiting.append(h)
@@ -269,11 +272,10 @@ def _rounded(paths: Paths) -> tuple[Cause, ...]:
 def _cancelled_at(paths: Paths, terms: list[tuple[int, float]]) -> Cause:
     step = paths.step(terms[0][0])
     shown: list[str] = []
-    for at, value in terms[:6]:
-        s = paths.step(at)
-        line = line_of(s.node) if s.node is not None else None
+    for link, value in terms[:6]:
+        s = paths.step(link)
         name = "the upstream" if s.node is None else s.node.op.name
-        shown.append(f"{value:+.6g} through {name}{f' at {line}' if line is not None else ''}")
+        shown.append(f"{value:+.6g} through {name}{'' if s.node is None else at(s.node)}")
     more = f" and {len(terms) - 6} more" if len(terms) > 6 else ""
     text = f"{len(terms)} contributions sum to exactly 0: {', '.join(shown)}{more}"
     node = step.node
@@ -288,16 +290,19 @@ def _underflowed(paths: Paths) -> tuple[Cause, ...]:
     """Where the product of non-zero links becomes too small, along the largest path."""
     for links, _ in paths.largest(1):
         product: Any = None
-        for at in reversed(links):
-            value = paths.stretches[int(np.searchsorted(paths.first, at, "right")) - 1].values.dtype.type(
-                paths.values[at]
+        for link in reversed(links):
+            value = paths.stretches[int(np.searchsorted(paths.first, link, "right")) - 1].values.dtype.type(
+                paths.values[link]
             )
             before, product = product, value if product is None else product * value
             if product == 0:
-                s = paths.step(at)
+                s = paths.step(link)
                 node = s.node
                 name = "" if node is None else node.op.name
-                text = f"{number(float(before))} times the local derivative {number(s.value)} is below the smallest {value.dtype} number"
+                text = (
+                    f"{number(float(before))} times the local derivative {number(s.value)} is below the "
+                    f"smallest {value.dtype} number"
+                )
                 line = None if node is None else line_of(node)
                 return (
                     Cause(
@@ -327,21 +332,20 @@ def _non_finite(paths: Paths) -> tuple[Cause, ...]:
         while v not in path and v != paths.sink:
             path.add(v)
             links = order[starts[v] : starts[v + 1]].tolist()
-            terms = [
-                (at, paths.values[at] * sums[paths.heads[at]]) for at in links if sums[paths.heads[at]] != 0
-            ]
-            bad = [at for at, value in terms if not np.isfinite(value)]
+            ahead = sums[paths.heads]
+            terms = [(link, paths.values[link] * ahead[link]) for link in links if ahead[link] != 0]
+            bad = [link for link, value in terms if not np.isfinite(value)]
             if not bad:
                 return _overflowed(paths, terms)
-            onward = [at for at in bad if not np.isfinite(sums[paths.heads[at]])]
+            onward = [link for link in bad if not np.isfinite(sums[paths.heads[link]])]
             if not onward:
                 return (_bad_link(paths, bad[0], float(sums[paths.heads[bad[0]]])),)
             v = int(paths.heads[onward[0]])
     return ()
 
 
-def _bad_link(paths: Paths, at: int, upstream: float) -> Cause:
-    s = paths.step(at)
+def _bad_link(paths: Paths, link: int, upstream: float) -> Cause:
+    s = paths.step(link)
     node = s.node
     if node is None:
         text = f"the upstream's own entry is {number(s.value)}"
@@ -350,7 +354,8 @@ def _bad_link(paths: Paths, at: int, upstream: float) -> Cause:
     notes: dict[str, str] = getattr(node.op, "notes", None) or {}
     known = getattr(node.op, "why_nonfinite", "") or notes.get("why_nonfinite", "")
     shape = work.shapes[node].shape if node in work.shapes else ()
-    what = f"the local derivative of {node.op.name} for output entry {indexed(s.row, tuple(shape))} is {number(s.value)}"
+    where = indexed(s.row, tuple(shape))
+    what = f"the local derivative of {node.op.name} for output entry {where} is {number(s.value)}"
     if np.isfinite(s.value):
         what += ", and the product with it overflows"
     text = f"{what}; the cotangent that arrives there is {number(upstream)}" + (f"; {known}" if known else "")
@@ -374,10 +379,7 @@ def _where_bad(work: Analysis) -> str:
     if not work.bad:
         return ""
     node, _ = work.bad[0]
-    line = line_of(node)
-    return f"the first op backwards whose derivative is not finite: {node.op.name}" + (
-        f" at {line}" if line is not None else ""
-    )
+    return f"the first op backwards whose derivative is not finite: {node.op.name}{at(node)}"
 
 
 # ---------------------------------------------------------------------- no path
@@ -387,14 +389,10 @@ def _no_path(
     work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt, paths: Paths
 ) -> Why:
     del flat
-    takers: list[str] = []
+    takers = list[str]()
     for node in work.nodes:
-        for e in edges_of(node):
-            if e is not None and (
-                e is key or ((e.node, e.index) if hasattr(e, "index") and hasattr(e, "node") else e) == key
-            ):
-                line = line_of(node)
-                takers.append(f"{node.op.name}{f' at {line}' if line is not None else ''}")
+        if any(e is not None and same_key(key_of(e), key) for e in edges_of(node)):
+            takers.append(f"{node.op.name}{at(node)}")
     reached = len(paths.stretches) > 0
     if not takers:
         told = "no recorded op takes this tensor on the way to the output"
