@@ -1,8 +1,8 @@
 """`diagnose`: a gradient derived by hand beside autograd's, and what went wrong in it.
 
-Read `diagnose`, then `_judged`: shapes first, then what the two arrays have to do with each other
-(`verdicts`), then which wrong rule makes the one of the other (`mutations`). Nothing is guessed: every
-statement is one that reproduces the candidate to rounding. May import `explanations`, `autograd`, `graph`.
+Read `diagnose`, then `_judged`: shapes first (`verdicts`), then `diagnosis_judge`: what the two arrays
+have to do with each other, and which wrong rule makes the one of the other (`mutations`). Nothing is guessed:
+every statement is one that reproduces the candidate to rounding. May import `explanations`, `graph`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from pullback.explanations import verdicts
-from pullback.explanations.mutations import Mutation, Target, begin, double, single
+from pullback.explanations.diagnosis_judge import judge, undetermined, with_slip
+from pullback.explanations.mutations import Mutation
 from pullback.explanations.mutations_custom import FunctionCheck, function_checks
 from pullback.explanations.mutations_engine import Program
 from pullback.explanations.verdicts import Pair, Verdict, shown
 from pullback.graph.lines import record_lines
-from pullback.graph.node import Aval
 from pullback.graph.tensor import Tensor, wrap
 
 Array = Any
@@ -61,7 +61,8 @@ class Diagnosis:
     @property
     def line(self) -> str:
         """One line: exact, approximate, and the largest difference."""
-        return f"{self.name} | exact: {self.exact} | approximate: {self.approximate} | maxdiff: {self.maxdiff:.6g}"
+        same = f"exact: {self.exact} | approximate: {self.approximate}"
+        return f"{self.name} | {same} | maxdiff: {self.maxdiff:.6g}"
 
     def __bool__(self) -> bool:
         """Is the candidate right, rounding apart?"""
@@ -197,197 +198,18 @@ def _judged(c: Array, program: Program, name: str, notes: tuple[str, ...]) -> Di
     slip = verdicts.fitted(c, g, bound)
     if slip is None:
         text = f"shapes do not fit: {shown(c.shape)} for {shown(g.shape)}, and no sum or transpose makes them"
-        return Diagnosis(name, Verdict("not determined", text), (), False, False, float("nan"), text, c, g, notes)
+        return Diagnosis(
+            name, Verdict("not determined", text), (), False, False, float("nan"), text, c, g, notes
+        )
     values = slip.values
     pair = Pair(values, g, bound + 4 * eps * np.abs(values))
-    found = _verdict(pair, program, eps, slip.kind)
-    verdict = _with_slip(found.verdict, slip)
+    found = judge(pair, program, eps, slip.kind)
+    verdict = with_slip(found.verdict, slip)
     with np.errstate(all="ignore"):
         maxdiff = float(np.max(np.abs(values - g))) if g.size else 0.0
         near = bool(np.allclose(values, g, rtol=1e-5, atol=1e-8, equal_nan=True))
     exact = c.shape == g.shape and bool(np.array_equal(c, g, equal_nan=True))
     return Diagnosis(name, verdict, found.mutations, exact, near, maxdiff, slip.text, c, g, notes)
-
-
-class _Found(NamedTuple):
-    verdict: Verdict
-    mutations: tuple[Mutation, ...] = ()
-
-
-def _with_slip(verdict: Verdict, slip: verdicts.Slip) -> Verdict:
-    if not slip.text:
-        return verdict
-    if verdict.kind in ("agrees", "float noise"):
-        tail = "" if slip.kind in ("extra sum", "averaged") else "; the values agree"
-        return Verdict(slip.kind, slip.text + tail)
-    return Verdict(verdict.kind, f"{slip.text}; then, of the values: {verdict.text}")
-
-
-def _verdict(pair: Pair, program: Program, eps: float, slip: str) -> _Found:
-    c, g = pair.candidate, pair.gradient
-    if c.dtype.kind != "f" or g.dtype.kind != "f":
-        return _complex(pair)
-    if np.array_equal(c, g, equal_nan=True):
-        return _Found(Verdict("agrees", "the two are equal, bit by bit"))
-    if pair.same(c, g):
-        return _Found(Verdict("float noise", _noise_text(pair)))
-    if not np.all(np.isfinite(c)) or not np.all(np.isfinite(g)):
-        return _Found(_undetermined(pair, "entries that are not finite are compared as they are"))
-    if not np.any(c):
-        return _Found(Verdict("zero", "the candidate is zero everywhere, the gradient is not: no path was followed"))
-    names = factor_names(program)
-    factor = verdicts.factor_of(pair)
-    named = verdicts.named_factor(*factor, names) if factor else ""
-    arranged = None if named or slip else verdicts.rearranged(pair)
-    work = begin(program, _targets(pair, names), eps, pair.bound)
-    place, mutations = single(work)
-    alone = tuple(mutations) if place == 0 else ()
-    if factor and named:
-        return _Found(_factor_verdict(factor[0], named, alone), alone)
-    if arranged is not None and not (alone and arranged.kind == "permuted"):
-        return _Found(_and_rule(arranged, alone), alone)
-    if alone:
-        return _Found(_misapplied(alone), alone)
-    if factor and g.size > 1:
-        return _Found(_factor_verdict(factor[0], "no size or constant of the program", ()))
-    other = verdicts.row_factors(pair) or verdicts.spread(pair) or verdicts.extra_term(pair, program.x.value)
-    if other is not None:
-        return _Found(other)
-    if mutations:
-        before = work.targets[place].before
-        return _Found(_misapplied(tuple(mutations), before), tuple(mutations))
-    pairs = tuple(double(work))
-    if pairs:
-        return _Found(_misapplied(pairs), pairs)
-    return _Found(_coarser(pair, program, eps) or _undetermined(pair))
-
-
-def _complex(pair: Pair) -> _Found:
-    c, g = pair.candidate, pair.gradient
-    if np.array_equal(c, g, equal_nan=True):
-        return _Found(Verdict("agrees", "the two are equal, bit by bit"))
-    if pair.same(c, g):
-        return _Found(Verdict("float noise", _noise_text(pair)))
-    if pair.same(np.conj(c), g):
-        return _Found(Verdict("conjugate", "the candidate is the complex conjugate of the gradient"))
-    return _Found(_undetermined(pair, "wrong rules are not tried on complex gradients"))
-
-
-def _targets(pair: Pair, names: Sequence[tuple[float, str]]) -> list[Target]:
-    """The candidate itself, then with a nameable factor or a rearrangement taken out."""
-    c = pair.candidate
-    found = [Target("", c)]
-    if np.count_nonzero(pair.gradient) < 2:
-        return found
-    seen = {1.0}
-    for f, text in names:
-        if f not in seen:
-            seen.add(f)
-            found.append(Target(f"the factor {f:.6g} ({text})", c / f))
-    for kind, text, undo in verdicts.arrangements(pair.gradient.shape):
-        if kind != "flipped":
-            found.append(Target(text.replace("the gradient", "the result"), undo(c)))
-    return found
-
-
-def factor_names(program: Program) -> list[tuple[float, str]]:
-    """The factors that people put in or forget: small numbers, and every size and constant of the program."""
-    found: list[tuple[float, str]] = [(-1.0, "the sign"), (2.0, "2"), (0.5, "1/2"), (-2.0, "-2"), (-0.5, "-1/2")]
-    uses = len(program.uses.get(program.key, ()))
-    sizes: dict[int, str] = {}
-    for k, n in enumerate(program.gradient.shape):
-        sizes.setdefault(n, f"{n}, dimension {k} of x")
-    sizes.setdefault(program.gradient.size, f"{program.gradient.size}, the entries of x")
-    if uses > 1:
-        sizes.setdefault(uses, f"{uses}, the uses of x")
-    constants: dict[float, str] = {}
-    for node in reversed(program.nodes):
-        for i, a in enumerate(program.steps[node].avals):
-            _note(node, i, a, sizes, constants)
-    for n, text in sizes.items():
-        if n > 1:
-            rest = text.partition(",")[2].strip()
-            found += [(float(n), f"{n}: {rest}"), (1 / n, f"1/{n}: {rest}"), (2 * n, f"2 x {n}: {rest}")]
-            found += [(2 / n, f"2/{n}: {rest}"), (n / 2, f"{n}/2: {rest}"), (-float(n), f"-{n}: {rest}"), (-1 / n, f"-1/{n}: {rest}")]
-        if n > 2:
-            found += [((n - 1) / n, f"{n - 1}/{n}: n - 1 for n = {rest}"), (n / (n - 1), f"{n}/{n - 1}: n/(n - 1) for {rest}")]
-            found += [(n**0.5, f"sqrt({n}): {rest}"), (n**-0.5, f"1/sqrt({n}): {rest}")]
-    for v, text in constants.items():
-        found += [(v, f"{v:.6g}: {text}"), (1 / v, f"1/{v:.6g}: {text}")]
-    found += [(3.0, "3"), (1 / 3, "1/3"), (4.0, "4"), (0.25, "1/4")]
-    return found[:400]
-
-
-def _note(node: Any, i: int, a: Any, sizes: dict[int, str], constants: dict[float, str]) -> None:
-    """The sizes and constants of one argument of a node."""
-    shape = a.shape if isinstance(a, Aval) else getattr(a, "shape", ())
-    name = node.op.name
-    for k, n in enumerate(shape):
-        sizes.setdefault(int(n), f"{n}, dimension {k} of the {shown(shape)} operand of {name}")
-    if len(shape) > 1:
-        n = int(np.prod(shape))
-        sizes.setdefault(n, f"{n}, the entries of the {shown(shape)} operand of {name}")
-    value = node.args[i]
-    if node.edges[i] is None and isinstance(value, int | float | np.generic) and not isinstance(value, bool):
-        v = float(np.real(value))
-        if v and np.isfinite(v) and len(constants) < 20:
-            constants.setdefault(v, f"the constant of {name}")
-
-
-# ---------------------------------------------------------------------- texts
-
-
-def _noise_text(pair: Pair) -> str:
-    with np.errstate(all="ignore"):
-        d = np.abs(pair.candidate - pair.gradient)
-        worst = float(np.nanmax(np.where(pair.bound > 0, d / pair.bound, 0.0)))
-    return (
-        f"the values agree: every difference is rounding, at most {worst:.2g} of what eps times the sum of "
-        "magnitudes over all paths allows"
-    )
-
-
-def _factor_verdict(f: float, named: str, rules: tuple[Mutation, ...]) -> Verdict:
-    text = f"the candidate is {f:.6g} times the gradient ({named})"
-    return _and_rule(Verdict("constant factor", text), rules)
-
-
-def _and_rule(verdict: Verdict, rules: tuple[Mutation, ...]) -> Verdict:
-    if not rules:
-        return verdict
-    return Verdict(verdict.kind, f"{verdict.text}, as it comes of {rules[0]}")
-
-
-def _misapplied(rules: tuple[Mutation, ...], before: str = "") -> Verdict:
-    first = rules[0]
-    kind = "term missing" if first.name == "path missing" and first.changes == 1 and not before else "rule misapplied"
-    text = str(first)
-    if before:
-        text = f"two things at once: {before}, and {text}"
-    elif first.changes == 2:
-        text = f"no single wrong rule does it, these two together do: {text}"
-    if len(rules) > 1:
-        text += f" ({len(rules) - 1} other wrong rules give the same array and cannot be told apart on these values)"
-    return Verdict(kind, text)
-
-
-def _coarser(pair: Pair, program: Program, eps: float) -> Verdict | None:
-    """Differences as a computation in a coarser precision has them."""
-    coarse = float(np.finfo(np.float32).eps)
-    if eps < coarse and pair.same(pair.candidate, pair.gradient, coarse / eps):
-        return Verdict(
-            "lower precision", "every difference is within the rounding of float32: computed in float32, or by finite "
-            f"differences? The largest: {verdicts.largest(pair.candidate, pair.gradient, 1)}",
-        )  # fmt: skip
-    return None
-
-
-def _undetermined(pair: Pair, why: str = "") -> Verdict:
-    reason = why or (
-        "no factor, transpose, missing sum or path, no wrong rule of an op on the way and no pair of them "
-        "that was tried gives the candidate"
-    )
-    return Verdict("not determined", f"{reason}; the largest differences: {verdicts.largest(pair.candidate, pair.gradient)}")
 
 
 # ---------------------------------------------------------------------- custom Functions
@@ -401,9 +223,18 @@ def _functions(checks: Sequence[FunctionCheck]) -> Diagnosis:
     if len(parts) == 1:
         return first
     return Diagnosis(
-        first.name, first.verdict, first.mutations, all(p.exact for p in parts), all(p.approximate for p in parts),
-        max(p.maxdiff for p in parts), first.slip, first.candidate, first.gradient, (), parts,
-    )  # fmt: skip
+        first.name,
+        first.verdict,
+        first.mutations,
+        all(p.exact for p in parts),
+        all(p.approximate for p in parts),
+        max(p.maxdiff for p in parts),
+        first.slip,
+        first.candidate,
+        first.gradient,
+        (),
+        parts,
+    )
 
 
 def _checked(check: FunctionCheck) -> Diagnosis:
@@ -424,11 +255,20 @@ def _numerical_verdict(pair: Pair) -> Verdict:
     factor = verdicts.factor_of(pair)
     if factor is not None and pair.gradient.size > 1:
         n = pair.gradient.size
-        names = [(-1.0, "the sign"), (2.0, "2"), (0.5, "1/2"), (float(n), f"{n}, the entries"), (1 / n, f"1/{n}")]
+        names = [
+            (-1.0, "the sign"),
+            (2.0, "2"),
+            (0.5, "1/2"),
+            (float(n), f"{n}, the entries"),
+            (1 / n, f"1/{n}"),
+        ]
         named = verdicts.named_factor(factor[0], 1e-6 * abs(factor[0]), names)
-        return Verdict("constant factor", f"backward gives {factor[0]:.6g} times the gradient" + (f" ({named})" if named else ""))
+        return Verdict(
+            "constant factor",
+            f"backward gives {factor[0]:.6g} times the gradient" + (f" ({named})" if named else ""),
+        )
     found = verdicts.rearranged(pair) or verdicts.row_factors(pair) or verdicts.spread(pair)
-    return found or _undetermined(pair, "forward is not made of recorded ops, so its rules cannot be changed")
+    return found or undetermined(pair, "forward is not made of recorded ops, so its rules cannot be changed")
 
 
 __all__ = ["Diagnosis", "diagnose"]

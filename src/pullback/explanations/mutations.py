@@ -1,14 +1,14 @@
 """Which wrong rules reproduce a hand-made gradient: the search.
 
-Read `single`, then `reproduces`. Every local rule between out and x is changed, one at a time, as people get it wrong (the
-tables are in `mutations_elementwise`, `mutations_linear`, `mutations_by_hand`); a change counts only if the
-gradient that it makes is the candidate to rounding. Then changes together with a constant factor or a
-rearrangement, then pairs. May import `explanations.mutations_*`, `explanations.verdicts`.
+Read `single`, then `reproduces`. Every local rule between out and x is changed, one at a time, as people get
+it wrong (`mutations_trials`); a change counts only if the gradient that it makes is the candidate to
+rounding. Then changes together with a constant factor or a rearrangement, then pairs. May import
+`explanations.mutations_engine`, `explanations.mutations_trials`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,17 +16,10 @@ import numpy as np
 
 from pullback.autograd.engine import key_of
 from pullback.explanations.cotangents import pull
-from pullback.explanations.mutations_by_hand import by_hand_changes
-from pullback.explanations.mutations_elementwise import elementwise_changes
 from pullback.explanations.mutations_engine import Change, Missing, Program, arrived
-from pullback.explanations.mutations_linear import (
-    contraction_changes,
-    reduction_changes,
-    structural_changes,
-)
+from pullback.explanations.mutations_trials import Trial, trials
 from pullback.graph.lines import line_of
 from pullback.graph.modes import QUIET, loud, quiet
-from pullback.graph.node import Node
 
 Array = Any
 PAIRS = 160  # single changes of which pairs are tried
@@ -85,17 +78,6 @@ class Mutation:
         }
 
 
-class Trial(NamedTuple):
-    """Changes that are made together and count as one."""
-
-    changes: tuple[Change, ...]
-
-    @property
-    def lead(self) -> Change:
-        """The change that names it."""
-        return self.changes[0]
-
-
 @dataclass
 class Search:
     """What is known while searching."""
@@ -135,87 +117,16 @@ class Search:
         return total, 256 * self.program.depth * self.eps * noise
 
 
-# ---------------------------------------------------------------------- what to try
-
-
-def changes_of(program: Program) -> Iterator[Change]:
-    """The wrong rules of every node between out and x, newest node first."""
-    for node in program.nodes:
-        step = program.steps[node]
-        family = node.op.family
-        if family in ("elementwise", "selection"):
-            yield from elementwise_changes(step)
-        elif family == "contraction":
-            yield from contraction_changes(step)
-        elif family == "reduction":
-            yield from reduction_changes(step)
-        elif family == "structural":
-            yield from structural_changes(step)
-        elif family == "by hand":
-            yield from by_hand_changes(step)
-
-
-def trials(program: Program) -> Iterator[Trial]:
-    """Everything that counts as one change: wrong rules, and contributions that were not added up."""
-    yield from paths(program)
-    for change in changes_of(program):
-        yield Trial((change,))
-
-
-def _nothing(_g: Array) -> Array:
-    return np.zeros(())
-
-
-def paths(program: Program) -> Iterator[Trial]:
-    """A use left out, counted twice, overwritten by another one, or averaged with the others."""
-    for uses in program.uses.values():
-        k = len(uses)
-        if len(uses) > 1:
-            yield from _several(program, uses)
-        for node, i in uses:
-            name = node.op.name
-            if k > 1:
-                text = (
-                    f"the contribution through {name} is missing: its operand is used {k} times and the "
-                    "gradients of all uses add up (accumulation forgotten, or detached there)"
-                )
-            else:
-                text = f"the branch through {name} is missing: it was treated as a constant (detached)"
-            yield Trial((Change(node, i, 0 if k > 1 else 1, "path missing", text, _nothing),))
-
-
-def _several(program: Program, uses: list[tuple[Node, int]]) -> Iterator[Trial]:
-    k = len(uses)
-    if k > 64:
-        return
-    ordered = sorted(uses, key=lambda u: -u[0].number)
-    for n, (node, i) in enumerate(ordered):
-        if k > 2:
-            word = "last" if n == 0 else "first" if n == k - 1 else "one"
-            text = (
-                f"only the {word} of {k} uses, by {node.op.name}, is counted: the others are overwritten "
-                "where gradients add up"
-            )
-            rest = [u for u in ordered if u != (node, i)]
-            yield Trial(tuple(Change(m, j, 0, "one use only", text, _nothing) for m, j in rest))
-        twice = f"the contribution through {node.op.name} is counted twice"
-        yield Trial((Change(node, i, 2, "counted twice", twice, _scaled(program, node, i, 2.0)),))
-    text = f"the gradients of {k} uses are averaged where they add up"
-    yield Trial(tuple(Change(m, j, 1, "mean for sum", text, _scaled(program, m, j, 1 / k)) for m, j in uses))
-
-
-def _scaled(program: Program, node: Node, i: int, f: float) -> Any:
-    return lambda g: f * np.asarray(program.steps[node].right(i, g))
-
-
 # ---------------------------------------------------------------------- one trial
 
 
 def differences(program: Program, trial: Trial) -> dict[Any, Array] | None:
-    """By how much a trial changes the cotangents it changes; None where it cannot be made or changes nothing."""
+    """By how much a trial changes the cotangents; None where it cannot be made or changes nothing."""
     found: dict[Any, Array] = {}
     for change in trial.changes:
-        d = _difference(change, program.base.arriving[change.node], program.base.sent[change.node][change.arg])
+        d = _difference(
+            change, program.base.arriving[change.node], program.base.sent[change.node][change.arg]
+        )
         if d is None:
             return None
         key = key_of(change.node.edges[change.arg])
@@ -320,7 +231,9 @@ def _enough(work: Search, tried: int) -> bool:
 
 
 def _pairs(work: Search, singles: list[Trial]) -> list[tuple[Mutation, int]]:
-    chosen = sorted(singles, key=lambda t: t.lead.rank)[:PAIRS]
+    # a branch that is left out counts where it begins
+    begun = [t for t in singles if t.lead.name != "path missing" or not t.lead.rank]
+    chosen = sorted(begun, key=lambda t: t.lead.rank)[:PAIRS]
     if not _enough(work, len(chosen) ** 2):
         return []
     found: list[tuple[Mutation, int]] = []
@@ -339,7 +252,11 @@ def _pairs(work: Search, singles: list[Trial]) -> list[tuple[Mutation, int]]:
                     continue
                 given = made
             fa, fb = effects[a], effects[b] if not touched else work.effect(given)
-            if fa is None or fb is None or abs(fa[0] + fb[0] - work.wanted[0]) > work.slack[0] + fa[1] + fb[1]:
+            if (
+                fa is None
+                or fb is None
+                or abs(fa[0] + fb[0] - work.wanted[0]) > work.slack[0] + fa[1] + fb[1]
+            ):
                 continue
             if reproduces(work, _added(known[a], given), work.targets[0]):
                 found.append((_mutation(first, _mutation(second)), first.lead.rank + second.lead.rank))
@@ -384,13 +301,24 @@ def _mutation(trial: Trial, second: Mutation | None = None) -> Mutation:
     change = trial.lead
     node = change.node
     return Mutation(
-        getattr(node.op, "torch_name", node.op.name), change.name, change.text, line_of(node), node.number, change.arg,
-        1 if second is None else 2, second,
-    )  # fmt: skip
+        getattr(node.op, "torch_name", node.op.name),
+        change.name,
+        change.text,
+        line_of(node),
+        node.number,
+        change.arg,
+        1 if second is None else 2,
+        second,
+    )
 
 
 def _ranked(found: list[tuple[Mutation, int]]) -> list[Mutation]:
-    """Fewer changes first, then common slips, then ops nearer to x; each wording once."""
+    """Fewer changes first, then common slips, then ops nearer to x; each wording once.
+
+    A branch that is left out is named where it begins: its later ops are no causes of their own.
+    """
+    if any(m.name == "path missing" and not rank for m, rank in found):
+        found = [(m, rank) for m, rank in found if m.name != "path missing" or m.changes > 1 or not rank]
     kept: dict[Any, Mutation] = {}
     for m, _ in sorted(found, key=lambda row: (row[0].changes, row[1], row[0].node)):
         kept.setdefault((m.node, m.text, m.second and (m.second.node, m.second.text)), m)

@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pullback.autograd.context import context_type
-from pullback.autograd.function import separate_setup
 from pullback.errors import message
 from pullback.explanations.cotangents import pull
-from pullback.explanations.mutations_engine import Missing, Program
+from pullback.explanations.mutations_engine import Missing, Program, forward_again, forward_arguments
 from pullback.graph.lines import line_of, record_lines
 from pullback.graph.modes import state
-from pullback.graph.node import Aval, Node
+from pullback.graph.node import Node
 from pullback.graph.tensor import Tensor, wrap
 
 Array = Any
@@ -86,28 +84,11 @@ def _checks(program: Program, node: Node) -> list[FunctionCheck]:
         recorded = _recorded(node, values, i, g)
         slope, error = _slope(node, values, i, g)
         agrees = recorded is not None and np.all(np.abs(recorded.gradient - slope) <= 10 * error)
+        unit = float(np.finfo(c.dtype).eps)
+        error = error + unit * (32 * (np.abs(c) + np.abs(slope)) + 4 * np.max(np.abs(slope), initial=0.0))
         notes = () if agrees else ("compared with central differences of forward",)
         found.append(FunctionCheck(name, c, recorded if agrees else None, slope, error, notes))
     return found
-
-
-def _forward(node: Node, args: list[Any]) -> tuple[Any, ...]:
-    """Run the user's forward, without recording a Function."""
-    cls = node.__dict__["function"]
-    out = cls.forward(*args) if separate_setup(cls) else cls.forward(context_type("Backward")(), *args)
-    return out if isinstance(out, tuple) else (out,)
-
-
-def _given(node: Node, values: list[Any], double: bool) -> list[Any]:
-    """forward's arguments as unfollowed tensors of their own memory."""
-    return [
-        wrap(_wide(np.array(v)) if double else np.array(v)) if isinstance(a, Aval | Tensor) else v
-        for a, v in zip(node.args, values, strict=True)
-    ]
-
-
-def _wide(v: Array) -> Array:
-    return v.astype(float) if v.dtype.kind == "f" else v
 
 
 def _several(node: Node, g: Any) -> list[Any]:
@@ -116,13 +97,13 @@ def _several(node: Node, g: Any) -> list[Any]:
 
 def _recorded(node: Node, values: list[Any], i: int, g: Any) -> Program | None:
     """forward as a program of recorded ops; None where that is not to be had."""
-    args = _given(node, values, False)
+    args = forward_arguments(node, values, False)
     leaf = args[i] = args[i].requires_grad_()
     before = state.grad
     state.update(grad=True)
     try:
         with record_lines():
-            outs = _forward(node, args)
+            outs = forward_again(node, args)
             total: Any = None
             for t, c in zip(outs, _several(node, g), strict=True):
                 if c is not None and isinstance(t, Tensor) and t.node is not None:
@@ -141,7 +122,7 @@ def _recorded(node: Node, values: list[Any], i: int, g: Any) -> Program | None:
 
 def _slope(node: Node, values: list[Any], i: int, g: Any) -> tuple[Array, Array]:
     """v . d forward / d argument i by central differences in double precision, and a bound of their error."""
-    args = _given(node, values, True)
+    args = forward_arguments(node, values, True)
     v = args[i].storage()
     flat = v.reshape(-1)
     fine, coarse = np.zeros(flat.size), np.zeros(flat.size)
@@ -171,7 +152,7 @@ def _slope(node: Node, values: list[Any], i: int, g: Any) -> tuple[Array, Array]
 
 def _total(node: Node, args: list[Any], g: Any) -> float:
     total = 0.0
-    for t, c in zip(_forward(node, args), _several(node, g), strict=True):
+    for t, c in zip(forward_again(node, args), _several(node, g), strict=True):
         if c is not None and isinstance(t, Tensor):
             total += float(np.sum(np.asarray(t.value, float) * np.asarray(c)))
     return total

@@ -1,70 +1,22 @@
 """Wrong partial derivatives, as people write them: elementwise ops and selections.
 
 Read `elementwise_changes` first: what any elementwise rule can be got wrong by, derived from the partials of
-the table; `SLIPS` adds what only one op has (the 2 of a square root, the square in a quotient's
-denominator). A wrong partial is a function of `Facts`: the operands, the output and the right partial. May
-import `explanations.mutations_engine`.
+the table; `mutations_slips` adds what only one op has. May import `explanations.mutations_engine`,
+`explanations.mutations_slips`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from pullback.explanations.mutations_engine import Change, Missing, Step
+from pullback.explanations.mutations_engine import Change, Step
+from pullback.explanations.mutations_slips import SLIPS, Facts, Wrong, partial
+from pullback.explanations.verdicts import shown
 
 Array = Any
-Wrong = Callable[["Facts"], Array]
-
-
-class Facts:
-    """What a wrong partial may read; `Missing` where the record does not hold it."""
-
-    def __init__(self, step: Step, i: int) -> None:
-        self.step, self.i = step, i
-        self.params = step.params
-
-    @property
-    def x(self) -> Array:
-        """The first operand."""
-        return np.asarray(self.step.value(0))
-
-    @property
-    def y(self) -> Array:
-        """The second operand."""
-        return np.asarray(self.step.value(1))
-
-    @property
-    def mine(self) -> Array:
-        """The operand whose cotangent is asked for."""
-        return np.asarray(self.step.value(self.i))
-
-    @property
-    def out(self) -> Array:
-        """The op's output."""
-        return np.asarray(self.step.value_out)
-
-    @property
-    def p(self) -> Array:
-        """The right partial, in the output's shape."""
-        return partial(self.step, self.i)
-
-
-def partial(step: Step, i: int, out: Any = None, swap: dict[int, Array] | None = None) -> Array:
-    """The table's partial for argument i, with other values put in for the output or some operands."""
-    op, node = step.op, step.node
-    p = op.partials[i]
-    ones = np.ones(step.out_shape, step.avals[i].dtype)
-    if p is None:
-        return ones * 0
-    if isinstance(p, int):
-        return ones * p
-    values = [a.value if hasattr(a, "value") else a for a in node.args]
-    for k, v in (swap or {}).items():
-        values[k] = v
-    return np.asarray(op.term(i, ones, node.out if out is None else out, values, step.params))
 
 
 def elementwise_changes(step: Step) -> Iterator[Change]:
@@ -78,6 +30,7 @@ def elementwise_changes(step: Step) -> Iterator[Change]:
             if arg in (i, None):
                 yield _change(step, i, 0, name, text, q)
         derived = _gates(step, i) if step.op.family == "selection" else _derived(step, i)
+        yield from _misplaced(step, i)
         for rank, name, text, q in derived:
             yield _change(step, i, rank, name, text, q)
         yield from broadcast_changes(step, i)
@@ -85,7 +38,7 @@ def elementwise_changes(step: Step) -> Iterator[Change]:
 
 def _change(step: Step, i: int, rank: int, name: str, text: str, q: Wrong) -> Change:
     facts = Facts(step, i)
-    return Change(step.node, i, rank, name, text, lambda g: step.fitted(i, np.asarray(g) * q(facts)))
+    return step.change(i, rank, name, text, lambda g: step.fitted(i, np.asarray(g) * q(facts)))
 
 
 Rows = Iterator[tuple[int, str, str, Wrong]]
@@ -103,26 +56,72 @@ def _derived(step: Step, i: int) -> Rows:
         return
     if p is None:
         return
-    yield 1, "factor omitted", f"the local derivative of {name} is left out (taken as 1)", lambda f: f.p * 0 + 1
+    yield (
+        1,
+        "factor omitted",
+        f"the local derivative of {name} is left out (taken as 1)",
+        lambda f: f.p * 0 + 1,
+    )
     yield 1, "sign flipped", f"the derivative of {name} has the wrong sign", lambda f: -f.p
     reads = op.partial_reads[i]
     if reads[0]:
-        yield 0, "input for output", f"the derivative of {name} is written in its output, evaluated at its input", (
-            lambda f: partial(f.step, f.i, out=f.mine)
+        yield (
+            0,
+            "input for output",
+            f"the derivative of {name} is written in its output, evaluated at its input",
+            (lambda f: partial(f.step, f.i, out=f.mine)),
         )
     if len(reads) > i + 1 and reads[i + 1]:
-        yield 1, "output for input", f"the derivative of {name} is evaluated at its output instead of its input", (
-            lambda f: partial(f.step, f.i, swap={f.i: f.out})
+        yield (
+            1,
+            "output for input",
+            f"the derivative of {name} is evaluated at its output instead of its input",
+            (lambda f: partial(f.step, f.i, swap={f.i: f.out})),
         )
     yield 1, "function for derivative", f"{name} itself stands where its derivative belongs", lambda f: f.out
-    yield 1, "derivative applied twice", f"the derivative of {name} is multiplied in twice", lambda f: f.p * f.p
+    yield (
+        1,
+        "derivative applied twice",
+        f"the derivative of {name} is multiplied in twice",
+        lambda f: f.p * f.p,
+    )
     yield 2, "reciprocal", f"the reciprocal of the derivative of {name}", lambda f: 1 / f.p
-    yield 2, "argument for derivative", f"the argument of {name} stands where its derivative belongs", lambda f: f.mine
+    yield (
+        2,
+        "argument for derivative",
+        f"the argument of {name} stands where its derivative belongs",
+        lambda f: f.mine,
+    )
     for k in range(op.arity):
         if k != i and op.partials[k] is not None and not isinstance(op.partials[k], int):
-            yield 0, "operands swapped", f"the derivative with respect to the other operand of {name}", (
-                lambda f, k=k: partial(f.step, k, swap={k: f.step.value(k), f.i: f.mine})
+            yield (
+                0,
+                "operands swapped",
+                f"the derivative with respect to the other operand of {name}",
+                (lambda f, k=k: partial(f.step, k, swap={k: f.step.value(k), f.i: f.mine})),
             )
+
+
+def _misplaced(step: Step, i: int) -> Iterator[Change]:
+    """The partial of a differentiable op at another value: of an op before, or after."""
+    op, reads = step.op, step.op.partial_reads[i]
+    if reads is None or op.family == "selection":
+        return
+    for j in range(op.arity):
+        if not reads[0] and not (len(reads) > j + 1 and reads[j + 1]):
+            continue
+        for words, value in step.neighbours(j):
+
+            def wrong(g: Array, j: int = j, value: Any = value) -> Array:
+                swap = {j: value()}
+                out = None
+                if reads[0]:
+                    values = [swap[k] if k == j else step.value(k) for k in range(op.arity)]
+                    out = op.eval(*values, **step.params)
+                return step.fitted(i, np.asarray(g) * partial(step, i, out, swap))
+
+            text = f"the derivative of {op.torch_name} is taken at {words}, not at its operand"
+            yield step.change(i, 1, "wrong point", text, wrong)
 
 
 def _gates(step: Step, i: int) -> Rows:
@@ -130,20 +129,44 @@ def _gates(step: Step, i: int) -> Rows:
     name = step.op.torch_name
     if step.op.partials[i] is None or isinstance(step.op.partials[i], int):
         return
-    yield 0, "gate dropped", f"the gate of {name} is dropped: the gradient passes as if it were the identity", (
-        lambda f: f.p * 0 + 1
+    yield (
+        0,
+        "gate dropped",
+        f"the gate of {name} is dropped: the gradient passes as if it were the identity",
+        (lambda f: f.p * 0 + 1),
     )
-    yield 0, "gate inverted", f"the gate of {name} is inverted: it passes where it should be closed", lambda f: 1 - f.p
-    yield 0, "value for gate", f"the output of {name} multiplies the gradient instead of its 0/1 gate", lambda f: f.out
-    yield 1, "value for gate", f"the input of {name} multiplies the gradient instead of its 0/1 gate", lambda f: f.mine
+    yield (
+        0,
+        "gate inverted",
+        f"the gate of {name} is inverted: it passes where it should be closed",
+        lambda f: 1 - f.p,
+    )
+    yield (
+        0,
+        "value for gate",
+        f"the output of {name} multiplies the gradient instead of its 0/1 gate",
+        lambda f: f.out,
+    )
+    yield (
+        1,
+        "value for gate",
+        f"the input of {name} multiplies the gradient instead of its 0/1 gate",
+        lambda f: f.mine,
+    )
     yield 1, "gate at ties", f"ties of {name} pass the whole gradient", lambda f: np.where(f.p > 0, 1.0, 0.0)
     yield 1, "gate at ties", f"ties of {name} pass nothing", lambda f: np.where(f.p == 1, 1.0, 0.0)
-    yield 1, "gate at ties", f"{name} passes the gradient at its threshold", (
-        lambda f: np.where(f.out == f.mine, 1.0, f.p)
+    yield (
+        1,
+        "gate at ties",
+        f"{name} passes the gradient at its threshold",
+        (lambda f: np.where(f.out == f.mine, 1.0, f.p)),
     )
     yield 2, "sign flipped", f"{name} with the wrong sign", lambda f: -f.p
-    yield 1, "sign for gate", f"the sign of the input multiplies the gradient instead of the gate of {name}", (
-        lambda f: np.sign(f.mine)
+    yield (
+        1,
+        "sign for gate",
+        f"the sign of the input multiplies the gradient instead of the gate of {name}",
+        (lambda f: np.sign(f.mine)),
     )
 
 
@@ -158,10 +181,14 @@ def broadcast_changes(step: Step, i: int) -> Iterator[Change]:
     if not axes:
         return
     op = step.op.name
-    yield Change(
-        step.node, i, 0, "mean for sum", f"the broadcast operand of {op} {shape} collects the mean over the {n} "
-        "copies, where their sum belongs", lambda g: step.right(i, g) / n,
-    )  # fmt: skip
+    yield step.change(
+        i,
+        0,
+        "mean for sum",
+        f"the broadcast operand of {op} ({shown(shape)}) collects the mean over the {n} "
+        "copies, where their sum belongs",
+        step.times(i, 1 / n),
+    )
     for text, pick in (("first", 0), ("last", -1)):
 
         def one(g: Any, pick: int = pick) -> Any:
@@ -169,152 +196,14 @@ def broadcast_changes(step: Step, i: int) -> Iterator[Change]:
             mask[tuple(pick if a in axes else slice(None) for a in range(len(wide)))] = 1
             return step.right(i, np.asarray(g) * mask)
 
-        yield Change(
-            step.node, i, 1, "one copy only", f"only the {text} of the {n} broadcast copies of {op}'s operand {shape} "
-            "is counted; the sum over them is missing", one,
-        )  # fmt: skip
+        yield step.change(
+            i,
+            1,
+            "one copy only",
+            f"only the {text} of the {n} broadcast copies of {op}'s operand ({shown(shape)}) "
+            "is counted; the sum over them is missing",
+            one,
+        )
 
 
-def _rows(*rows: tuple[int | None, str, str, Wrong]) -> tuple[tuple[int | None, str, str, Wrong], ...]:
-    return rows
-
-
-def _ln(base: float) -> float:
-    return float(np.log(base))
-
-
-def _normal_cdf(x: Array) -> Array:
-    from math import erf
-
-    return np.vectorize(lambda v: 0.5 * (1 + erf(v / 2**0.5)), otypes=[float])(x)
-
-
-def _normal_pdf(x: Array) -> Array:
-    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
-
-
-def _sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
-
-
-def _slope_alone(f: Facts) -> Array:
-    slope = f.params.get("negative_slope")
-    if slope is None:
-        raise Missing
-    return np.asarray(slope)
-
-
-DROP = "factor dropped"
-SIGN = "sign dropped"
-SLIPS: dict[str, tuple[tuple[int | None, str, str, Wrong], ...]] = {
-    "pow": _rows(
-        (0, DROP, "the exponent n in front of x^(n-1) is dropped", lambda f: f.x ** (f.y - 1)),
-        (0, "exponent not lowered", "n x^n: the exponent is not lowered by one", lambda f: f.y * f.x**f.y),
-        (0, "exponent lowered twice", "n x^(n-2): the exponent is lowered by two", lambda f: f.y * f.x ** (f.y - 2)),
-        (0, "factor n - 1", "(n-1) x^(n-1): the lowered exponent in front", lambda f: (f.y - 1) * f.x ** (f.y - 1)),
-        (0, "second derivative", "n (n-1) x^(n-2): differentiated twice", lambda f: f.y * (f.y - 1) * f.x ** (f.y - 2)),
-        (1, "logarithm dropped", "d x^n / dn without the factor log x", lambda f: f.out),
-        (1, "power rule for exponential", "n x^(n-1) where x^n log x belongs", lambda f: f.y * f.x ** (f.y - 1)),
-    ),
-    "mul": _rows(
-        (0, "own operand", "the operand itself where the other one belongs", lambda f: f.x + 0 * f.y),
-        (1, "own operand", "the operand itself where the other one belongs", lambda f: f.y + 0 * f.x),
-    ),
-    "div": _rows(
-        (0, "denominator dropped", "the denominator is dropped: d(x/y)/dx = 1/y", lambda f: f.x * 0 + 1 + 0 * f.y),
-        (0, "multiplied by denominator", "multiplied by the denominator instead of divided", lambda f: f.y + 0 * f.x),
-        (0, "denominator squared", "1/y^2 where 1/y belongs", lambda f: 1 / f.y**2 + 0 * f.x),
-        (1, SIGN, "x/y^2 without the minus sign: d(x/y)/dy = -x/y^2", lambda f: f.x / f.y**2),
-        (1, "denominator not squared", "-x/y where -x/y^2 belongs", lambda f: -f.x / f.y),
-        (1, "numerator dropped", "-1/y^2 where -x/y^2 belongs", lambda f: -1 / f.y**2 + 0 * f.x),
-        (1, "numerator dropped", "1/y^2 without sign and numerator", lambda f: 1 / f.y**2 + 0 * f.x),
-        (1, "numerator's rule", "1/y, the rule of the numerator, for the denominator", lambda f: 1 / f.y + 0 * f.x),
-        (1, "numerator's rule", "-1/y for the denominator", lambda f: -1 / f.y + 0 * f.x),
-        (1, "product rule for quotient", "x where -x/y^2 belongs", lambda f: f.x + 0 * f.y),
-    ),
-    "reciprocal": _rows(
-        (0, SIGN, "1/x^2 without the minus sign: d(1/x)/dx = -1/x^2", lambda f: 1 / f.x**2),
-        (0, "denominator not squared", "-1/x where -1/x^2 belongs", lambda f: -1 / f.x),
-        (0, "logarithm's rule", "1/x where -1/x^2 belongs", lambda f: 1 / f.x),
-    ),
-    "sqrt": _rows(
-        (0, DROP, "the factor 1/2 of 1/(2 sqrt(x)) is dropped", lambda f: 1 / f.out),
-        (0, "factor 2", "2/sqrt(x) where 1/(2 sqrt(x)) belongs", lambda f: 2 / f.out),
-        (0, "root dropped", "1/(2x) where 1/(2 sqrt(x)) belongs", lambda f: 0.5 / f.x),
-        (0, "exponent", "sqrt(x)/2: the exponent is not lowered", lambda f: 0.5 * f.out),
-        (0, SIGN, "a minus sign too many: -1/(2 sqrt(x))", lambda f: -0.5 / f.out),
-        (0, "exponent lowered twice", "-1/2 x^(-3/2), the rule of 1/sqrt(x)", lambda f: -0.5 * f.x**-1.5),
-    ),
-    "rsqrt": _rows(
-        (0, DROP, "the factor 1/2 of -1/2 x^(-3/2) is dropped", lambda f: -(f.x**-1.5)),
-        (0, SIGN, "1/2 x^(-3/2) without the minus sign", lambda f: 0.5 * f.x**-1.5),
-        (0, "exponent", "-1/2 x^(-1/2): the exponent is not lowered", lambda f: -0.5 * f.x**-0.5),
-        (0, "exponent", "1/2 x^(-1/2), the rule of sqrt", lambda f: 0.5 * f.x**-0.5),
-    ),
-    "exp": _rows((0, "power rule for exponential", "x exp(x-1): the power rule", lambda f: f.x * np.exp(f.x - 1)),),
-    "exp2": _rows((0, DROP, "the factor ln 2 is dropped", lambda f: f.out),),
-    "log": _rows((0, "exponential for logarithm", "exp(x) where 1/x belongs", lambda f: np.exp(f.x)),),
-    "log2": _rows((0, DROP, "the factor 1/ln 2 is dropped", lambda f: 1 / f.x),),
-    "log10": _rows((0, DROP, "the factor 1/ln 10 is dropped", lambda f: 1 / f.x),),
-    "log1p": _rows((0, "one left out", "1/x where 1/(1+x) belongs", lambda f: 1 / f.x),),
-    "expm1": _rows((0, "one left out", "exp(x) - 1 where exp(x) belongs", lambda f: f.out),),
-    "sin": _rows((0, SIGN, "-cos(x) where cos(x) belongs", lambda f: -np.cos(f.x)),),
-    "cos": _rows((0, SIGN, "sin(x) without the minus sign: d cos(x)/dx = -sin(x)", lambda f: np.sin(f.x)),),
-    "tan": _rows(
-        (0, "square dropped", "1/cos(x) where 1/cos(x)^2 belongs", lambda f: 1 / np.cos(f.x)),
-        (0, "sign", "1 - tan(x)^2 where 1 + tan(x)^2 belongs", lambda f: 1 - f.out**2),
-    ),
-    "sigmoid": _rows(
-        (0, "factor s dropped", "1 - s where s (1 - s) belongs", lambda f: 1 - f.out),
-        (0, "factor 1 - s dropped", "s where s (1 - s) belongs", lambda f: f.out),
-        (0, "tanh's rule", "1 - s^2, the rule of tanh, where s (1 - s) belongs", lambda f: 1 - f.out**2),
-        (0, "sigmoid taken twice", "sigmoid of the output: s(s) (1 - s(s))", (
-            lambda f: _sigmoid(f.out) * (1 - _sigmoid(f.out))
-        )),
-        (0, "sign", "s (1 + s) where s (1 - s) belongs", lambda f: f.out * (1 + f.out)),
-    ),
-    "tanh": _rows(
-        (0, "square dropped", "1 - t where 1 - t^2 belongs", lambda f: 1 - f.out),
-        (0, "sigmoid's rule", "t (1 - t), the rule of sigmoid, where 1 - t^2 belongs", lambda f: f.out * (1 - f.out)),
-        (0, "one dropped", "t^2 where 1 - t^2 belongs", lambda f: f.out**2),
-        (0, "square misplaced", "(1 - t)^2 where 1 - t^2 belongs", lambda f: (1 - f.out) ** 2),
-        (0, "tanh taken twice", "1 - tanh(t)^2: tanh applied to the output", lambda f: 1 - np.tanh(f.out) ** 2),
-    ),
-    "softplus": _rows(
-        (0, "sigmoid's rule", "s (1 - s) where sigmoid(x) belongs", lambda f: _sigmoid(f.x) * (1 - _sigmoid(f.x))),
-        (0, "sign of the argument", "sigmoid(-x) where sigmoid(x) belongs", lambda f: _sigmoid(-f.x)),
-    ),
-    "log_sigmoid": _rows(
-        (0, "sign of the argument", "sigmoid(x) where sigmoid(-x) belongs", lambda f: _sigmoid(f.x)),
-        (0, "reciprocal", "1/sigmoid(x): the chain factor s (1 - s) is left out", lambda f: 1 / _sigmoid(f.x)),
-    ),
-    "silu": _rows(
-        (0, "product rule", "sigmoid(x) only: the term x s (1 - s) is missing", lambda f: _sigmoid(f.x)),
-        (0, "product rule", "x s (1 - s) only: the term s is missing", (
-            lambda f: f.x * _sigmoid(f.x) * (1 - _sigmoid(f.x))
-        )),
-    ),
-    "gelu": _rows(
-        (0, "product rule", "Phi(x) only: the term x phi(x) is missing", lambda f: _normal_cdf(f.x)),
-        (0, "product rule", "x phi(x) only: the term Phi(x) is missing", lambda f: f.x * _normal_pdf(f.x)),
-    ),
-    "erf": _rows((0, DROP, "the factor 2/sqrt(pi) is dropped", lambda f: np.exp(-(f.x**2))),),
-    "leaky_relu": _rows(
-        (0, "slope dropped", "zero below 0, as relu: the negative slope is dropped", lambda f: (f.x > 0) * 1.0),
-        (0, "gate inverted", "the slopes are swapped", lambda f: np.where(f.x > 0, _slope_alone(f), 1.0)),
-    ),
-    "abs": _rows(
-        (0, "value for sign", "|x| where sign(x) belongs", lambda f: f.out),
-        (0, "sign dropped", "1 where sign(x) belongs", lambda f: f.x * 0 + 1),
-    ),
-    "atan": _rows(
-        (0, "square dropped", "1/(1 + x) where 1/(1 + x^2) belongs", lambda f: 1 / (1 + f.x)),
-        (0, "sign", "1/(1 - x^2) where 1/(1 + x^2) belongs", lambda f: 1 / (1 - f.x**2)),
-    ),
-    "asin": _rows((0, "root dropped", "1/(1 - x^2) where 1/sqrt(1 - x^2) belongs", lambda f: 1 / (1 - f.x**2)),),
-    "acos": _rows((0, SIGN, "the minus sign is dropped", lambda f: -f.p),),
-    "sinh": _rows((0, SIGN, "-cosh(x) where cosh(x) belongs", lambda f: -f.p),),
-    "cosh": _rows((0, SIGN, "-sinh(x) where sinh(x) belongs: the sign of cos", lambda f: -f.p),),
-}
-
-__all__ = ["broadcast_changes", "elementwise_changes", "partial"]
+__all__ = ["broadcast_changes", "elementwise_changes"]

@@ -9,13 +9,15 @@ sweep. `Step` is one node as the tables of wrong rules see it. May import `graph
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from pullback.autograd.context import context_type
 from pullback.autograd.engine import key_of
+from pullback.autograd.function import separate_setup
 from pullback.errors import message
 from pullback.explanations.cotangents import Cotangents, cotangents, pull
 from pullback.explanations.links import TooMany, pull_magnitudes
@@ -27,6 +29,7 @@ from pullback.transform.pattern import arguments, output_shapes
 
 Array = Any
 # families whose eval may be run again to recover a value that no node kept
+NEIGHBOURS = 5  # values upstream of an operand that are tried in its place
 REPEATABLE = frozenset({"elementwise", "selection", "structural", "reduction", "contraction", "by hand"})
 
 
@@ -79,7 +82,9 @@ class Program:
         """The nodes on a way from x to out, newest first."""
         reaches: set[Node] = set()
         for node in reversed(self.base.nodes):
-            if any(e is not None and (same_key(key_of(e), self.key) or _maker(e) in reaches) for e in node.edges):
+            if any(
+                e is not None and (same_key(key_of(e), self.key) or _maker(e) in reaches) for e in node.edges
+            ):
                 reaches.add(node)
         # what lies below an intermediate x is not on the way
         own = self.key[0] if isinstance(self.key, tuple) else self.key
@@ -180,7 +185,7 @@ class Program:
     # ------------------------------------------------------------------ values
 
     def value_at(self, edge: Any) -> Array:
-        """The value of a followed tensor: kept by a node, a leaf's, or computed again. `Missing` otherwise."""
+        """The value of a followed tensor: kept by a node, a leaf's, or computed again; else `Missing`."""
         if isinstance(edge, Tensor):
             return edge.value
         node, index = (edge.node, edge.index) if type(edge) is Slot else (edge, None)
@@ -194,6 +199,10 @@ class Program:
     def _again(self, node: Node, index: int | None) -> Array:
         step = self.steps.get(node) or Step(self, node)
         out = step.__dict__.get("computed")
+        if out is None and "function" in node.__dict__:
+            made = forward_again(node, forward_arguments(node, step.every_value(), False))
+            out = step.computed = tuple(getattr(t, "value", None) for t in made)
+            out = step.computed = out if node.count is not None else out[0]
         if out is None:
             if node.op.family not in REPEATABLE or node.args is None:
                 raise Missing
@@ -206,7 +215,7 @@ class Program:
 
 
 class Step:
-    """One node as the tables of wrong rules see it: shapes, values (where they can be had), the right rule."""
+    """One node as the tables of wrong rules see it: shapes, values where they can be had, the right rule."""
 
     computed: Any
 
@@ -265,10 +274,63 @@ class Step:
         """The cotangent of argument i by the op's own rule."""
         return pull(self.node, g)[i]
 
+    def change(self, i: int, rank: int, name: str, text: str, wrong: Callable[[Array], Array]) -> Change:
+        """A wrong rule of this node."""
+        return Change(self.node, i, rank, name, text, wrong)
+
+    def times(self, i: int, f: float) -> Callable[[Array], Array]:
+        """The right rule times a factor."""
+        return lambda g: np.asarray(self.right(i, g)) * f
+
+    def neighbours(self, j: int) -> Iterator[tuple[str, Callable[[], Array]]]:
+        """Values of operand j's shape that it may be confused with: what it was made of, what it made."""
+        edge, shape = self.node.edges[j], self.shape(j)
+        if edge is None or not shape:
+            return
+        p = self.program
+        for node, _ in p.uses.get(key_of(edge), ()):
+            if node is not self.node and node.count is None and p.steps[node].out_shape == shape:
+                yield f"what came out of {node.op.name}", lambda n=node: p.value_at(n)
+        queue, found = [_maker(edge)], 0
+        while queue and found < NEIGHBOURS:
+            node = queue.pop(0)
+            if not isinstance(node, Node) or node.count is not None or node.args is None:
+                continue
+            step = p.steps.get(node) or Step(p, node)
+            for k, e in enumerate(node.edges):
+                if step.shape(k) == shape and (e is not None or isinstance(node.args[k], Tensor)):
+                    found += 1
+                    yield f"what went into {node.op.name}", lambda s=step, k=k: s.value(k)
+                    queue.append(_maker(e))
+
     def fitted(self, i: int, c: Array) -> Array:
         """A cotangent summed over what broadcasting stretched, in the argument's shape and dtype."""
         a = self.avals[i]
         return fit(np.asarray(c), tuple(a.shape), a.dtype)
+
+
+def forward_again(node: Node, args: list[Any]) -> tuple[Any, ...]:
+    """Run a custom Function's forward without recording the Function."""
+    cls = node.__dict__["function"]
+    out = cls.forward(*args) if separate_setup(cls) else cls.forward(context_type("Backward")(), *args)
+    return out if isinstance(out, tuple) else (out,)
+
+
+def forward_arguments(node: Node, values: list[Any], double: bool) -> list[Any]:
+    """The arguments of a custom Function's forward as unfollowed tensors of their own memory."""
+    made: list[Any] = []
+    for a, v in zip(node.args, values, strict=True):
+        if not isinstance(a, Aval | Tensor):
+            made.append(v)
+            continue
+        own = np.array(v)
+        made.append(wrap(own.astype(float) if double and own.dtype.kind == "f" else own))
+    return made
+
+
+def unchanged(g: Array) -> Array:
+    """The rule of the identity."""
+    return np.asarray(g)
 
 
 def same_key(a: Any, b: Any) -> bool:
@@ -301,4 +363,13 @@ def _unreached(x: Tensor) -> RuntimeError:
     )
 
 
-__all__ = ["Change", "Missing", "Program", "Step", "arrived"]
+__all__ = [
+    "Change",
+    "Missing",
+    "Program",
+    "Step",
+    "arrived",
+    "forward_again",
+    "forward_arguments",
+    "unchanged",
+]

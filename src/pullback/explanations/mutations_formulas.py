@@ -25,10 +25,18 @@ def right_formula(step: Step, i: int) -> str:
     g = f"g ({_shown(step.out_shape)})"
     if name == "mv":
         w, x = f"W ({_shown(step.shape(0))})", f"x ({_shown(step.shape(1))})"
-        return f"dx = g @ W with {g} as a row and {w}; as a column W.T @ g" if i == 1 else f"dW = outer({g}, {x})"
+        return (
+            f"dx = g @ W with {g} as a row and {w}; as a column W.T @ g"
+            if i == 1
+            else f"dW = outer({g}, {x})"
+        )
     if name == "vm":
         x, w = f"x ({_shown(step.shape(0))})", f"W ({_shown(step.shape(1))})"
-        return f"dx = g @ W.T with {g} as a row and {w}; as a column W @ g" if i == 0 else f"dW = outer({x}, {g})"
+        return (
+            f"dx = g @ W.T with {g} as a row and {w}; as a column W @ g"
+            if i == 0
+            else f"dW = outer({x}, {g})"
+        )
     if name == "linear":
         x, w = f"x ({_shown(step.shape(1))})", f"W ({_shown(step.shape(2))})"
         return f"dx = g @ W with {g}, {w}" if i == 1 else f"dW = g.T @ x with {g}, {x}"

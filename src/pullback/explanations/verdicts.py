@@ -69,8 +69,16 @@ def fitted(c: Array, g: Array, bound: Array) -> Slip | None:
 def _reshaped(c: Array, g: Array, what: str, bound: Array) -> Slip:
     if [n for n in c.shape if n != 1] == [n for n in g.shape if n != 1]:
         where = "leading " if len(c.shape) > len(g.shape) and c.shape[0] == 1 else ""
-        word = "a " + where + "dimension of size 1 too many" if c.ndim > g.ndim else "a dimension of size 1 is missing"
-        return Slip(c.reshape(g.shape), f"{what}: {word if c.ndim != g.ndim else 'size-1 dimensions misplaced'}", "shape slip")
+        word = (
+            "a " + where + "dimension of size 1 too many"
+            if c.ndim > g.ndim
+            else "a dimension of size 1 is missing"
+        )
+        return Slip(
+            c.reshape(g.shape),
+            f"{what}: {word if c.ndim != g.ndim else 'size-1 dimensions misplaced'}",
+            "shape slip",
+        )
     ways = list(_axes_to(c, g.shape))
     for text, r in ways:
         if Pair(r, g, bound).same(r, g):
@@ -84,7 +92,11 @@ def _axes_to(c: Array, shape: Shape) -> Iterator[tuple[str, Array]]:
     if c.ndim <= 4:
         for p in permutations(range(c.ndim)):
             if p != tuple(range(c.ndim)) and tuple(c.shape[k] for k in p) == shape:
-                text = "it is transposed" if c.ndim == 2 else f"its axes are permuted: .transpose{p} puts them right"
+                text = (
+                    "it is transposed"
+                    if c.ndim == 2
+                    else f"its axes are permuted: .transpose{p} puts them right"
+                )
                 yield text, c.transpose(p)
 
 
@@ -102,7 +114,9 @@ def _unreduced(c: Array, g: Array, what: str, bound: Array) -> Slip | None:
         total = total.reshape(g.shape)
         n = c.size // max(g.size, 1)
         over = f"dimension {axes[0]}" if len(axes) == 1 else f"dimensions {axes}"
-        text = f"{what}: the sum over {over} is missing (what broadcasting copied {n} times adds up in the vjp)"
+        text = (
+            f"{what}: the sum over {over} is missing (what broadcasting copied {n} times adds up in the vjp)"
+        )
         slip = Slip(total, text, "broadcast sum missing")
         wide = Pair(total, g, bound * n)
         if wide.same(total, g):
@@ -148,9 +162,9 @@ def factor_of(pair: Pair) -> tuple[float, float] | None:
 
 
 def named_factor(f: float, error: float, names: Sequence[tuple[float, str]]) -> str:
-    """What a factor is in the program's sizes and constants, up to three readings; "" where it is none."""
+    """What a factor is in the program's sizes and constants, up to two readings; "" where it is none."""
     found = [text for value, text in names if abs(f - value) <= max(error, 1e-14 * abs(value))]
-    return " or ".join(dict.fromkeys(found[:3]))
+    return " or ".join(dict.fromkeys(found[:2]))
 
 
 def row_factors(pair: Pair) -> Verdict | None:
@@ -164,10 +178,16 @@ def row_factors(pair: Pair) -> Verdict | None:
             continue
         f = np.sum(g * c, others, keepdims=True) / norm
         if pair.same(c, f * g, 1 + float(np.max(np.abs(f)))):
-            word = {0: "row", 1: "column"}.get(axis, f"slice along dimension {axis}") if g.ndim == 2 else f"slice along dimension {axis}"
+            word = (
+                {0: "row", 1: "column"}.get(axis, f"slice along dimension {axis}")
+                if g.ndim == 2
+                else f"slice along dimension {axis}"
+            )
             values = ", ".join(f"{v:.4g}" for v in f.reshape(-1)[:6])
             more = ", ..." if f.size > 6 else ""
-            return Verdict("row factors", f"each {word} of the gradient is multiplied by its own factor: {values}{more}")
+            return Verdict(
+                "row factors", f"each {word} of the gradient is multiplied by its own factor: {values}{more}"
+            )
     return None
 
 
@@ -177,15 +197,21 @@ def arrangements(shape: Shape) -> Iterator[tuple[str, str, Callable[[Array], Arr
     if n <= 4:
         for p in permutations(range(n)):
             if p != tuple(range(n)) and tuple(shape[k] for k in p) == shape:
-                text = "the transpose of the gradient" if n == 2 else f"the gradient with its axes permuted to {p}"
+                text = (
+                    "the transpose of the gradient"
+                    if n == 2
+                    else f"the gradient with its axes permuted to {p}"
+                )
                 yield "transposed", text, lambda c, p=p: c.transpose(np.argsort(p))
         for axes in _subsets(n):
             if all(shape[a] > 1 for a in axes):
                 over = f"dimension {axes[0]}" if len(axes) == 1 else f"dimensions {axes}"
                 yield "flipped", f"the gradient flipped along {over}", lambda c, axes=axes: np.flip(c, axes)
     if n == 2 and min(shape) > 1:
-        yield "reshaped", "the gradient's entries in column order (reshaped where it should be transposed)", (
-            lambda c: c.reshape(-1).reshape(shape, order="F")
+        yield (
+            "reshaped",
+            "the gradient's entries in column order (reshaped where it should be transposed)",
+            (lambda c: c.reshape(-1).reshape(shape, order="F")),
         )
         yield "reshaped", "the gradient transposed and then reshaped", lambda c: c.reshape(shape[::-1]).T
 
@@ -232,7 +258,10 @@ def spread(pair: Pair) -> Verdict | None:
             continue
         over = f"dimension {axes[0]}" if len(axes) == 1 else f"dimensions {axes}"
         if Pair(c, total, noise).same(c, total):
-            return Verdict("extra sum", f"the candidate is the gradient summed over {over} and copied back: a sum too many")
+            return Verdict(
+                "extra sum",
+                f"the candidate is the gradient summed over {over} and copied back: a sum too many",
+            )
         if Pair(c, total, noise).same(c * n, total):
             return Verdict("averaged", f"the candidate is the gradient averaged over {over} and copied back")
     return None
@@ -248,7 +277,9 @@ def extra_term(pair: Pair, x: Array) -> Verdict | None:
             continue
         k = float(np.sum(rest * t) / np.sum(t * t))
         if k and bool(np.all(np.abs(rest - k * t) <= pair.bound + 1e-15 * np.abs(k * t))):
-            return Verdict("extra term", f"the candidate has {k:.6g} times {text}, which the program does not have")
+            return Verdict(
+                "extra term", f"the candidate has {k:.6g} times {text}, which the program does not have"
+            )
     return None
 
 
@@ -262,11 +293,24 @@ def largest(c: Array, g: Array, count: int = 4) -> str:
         if not d[k]:
             break
         index = tuple(int(i) for i in np.unravel_index(k, g.shape))
-        rows.append(f"[{', '.join(map(str, index))}]: {c.reshape(-1)[k]:.6g} where {g.reshape(-1)[k]:.6g} belongs")
+        rows.append(
+            f"[{', '.join(map(str, index))}]: {c.reshape(-1)[k]:.6g} where {g.reshape(-1)[k]:.6g} belongs"
+        )
     return "; ".join(rows)
 
 
 __all__ = [
-    "Pair", "Slip", "Verdict", "arrangements", "extra_term", "factor_of", "fitted", "largest", "named_factor",
-    "rearranged", "row_factors", "shown", "spread",
-]  # fmt: skip
+    "Pair",
+    "Slip",
+    "Verdict",
+    "arrangements",
+    "extra_term",
+    "factor_of",
+    "fitted",
+    "largest",
+    "named_factor",
+    "rearranged",
+    "row_factors",
+    "shown",
+    "spread",
+]
