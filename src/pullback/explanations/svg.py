@@ -104,7 +104,7 @@ def short(text: str, most: int = LONGEST) -> str:
 
 def size_of(box: Box) -> Point:
     """The room that a box takes."""
-    wide = max(letters(short(box.title)) * LETTER, *(letters(short(s)) * SMALL for s in ("", *box.lines)))
+    wide = max([letters(short(box.title)) * LETTER, *(letters(short(s)) * SMALL for s in box.lines)])
     height = TITLE + LINE * len(box.lines) + PAD + (5.0 if box.closed else 0.0)
     return max(wide + 2 * PAD + (6.0 if box.kind == "leaf" else 0.0), 44.0), height
 
@@ -135,6 +135,8 @@ class Scale:
         """Norms for the legend."""
         if self.high - self.low < 0.5:
             return [10**self.high]
+        if self.high - self.low < 2.0:
+            return [10**self.low, 10**self.high]
         return [10**self.low, 10 ** ((self.low + self.high) / 2), 10**self.high]
 
 
@@ -158,7 +160,7 @@ def svg_of(scene: Scene, direction: str = "down") -> str:
         body.append(_box(box, size, (x + MARGIN, y + MARGIN)))
     width, height = turn(laid.size)
     entries = legend_of(scene, scale)
-    wide = max(width, *(40.0 + letters(text) * SMALL for _, text in entries))
+    wide = max([width, *(40.0 + letters(text) * SMALL for _, text in entries)])
     legend = _legend(entries, height + 2 * MARGIN + 6)
     total = (math.ceil(wide + 2 * MARGIN), math.ceil(height + 2 * MARGIN + 6 + 18 * len(entries) + 4))
     return (
