@@ -231,9 +231,9 @@ def test_width_follows_the_norm_of_the_gradient():
 def test_zero_gradients_constants_and_empty_tensors_look_different():
     x = torch.tensor([-1.0, -2.0], requires_grad=True)
     c = torch.tensor([1.0, 2.0])
-    picture = draw(torch.cat([torch.relu(x) * c, torch.zeros(0, requires_grad=True)]).sum())
-    found = kinds(picture)
-    assert sorted(found.values()) == ["constant", "empty", "flow", "flow", "flow", "zero"]
+    nothing = torch.zeros(0, requires_grad=True)
+    picture = draw((torch.relu(x) * c).sum() + nothing.sum())
+    assert sorted(kinds(picture).values()) == ["constant", "empty", "flow", "flow", "flow", "flow", "zero"]
     assert box(picture, "relu").closed == 1.0
     assert "100 % closed" in box(picture, "relu").lines
     root, boxes, links = parsed(picture)

@@ -130,12 +130,12 @@ class _Builder:
 
     def _op(self, node: Node) -> Box:
         row = self.rows.get(node.number)
-        form = self.values.shape(node)
+        form, title = self.values.shape(node), call_of(node)
         name = self.names.of(node)
         second = f"{name} {form}".strip()
         lines = [second] if second else []
         if node.cut:
-            lines.append(f"cut: {node.cut}" if node.cut != node.op.name else "cut here")
+            lines.append("cut here" if node.cut == title else f"cut: {node.cut}")
         closed = row.closed if row is not None else None
         if row is not None and row.closed:
             lines.append(f"{percent(row.closed)} closed")
@@ -144,7 +144,7 @@ class _Builder:
         return Box(
             f"n{node.number}",
             "cut" if node in self.shadows else "op",
-            call_of(node),
+            title,
             tuple(lines),
             self._tip(node, row, form, name),
             closed,

@@ -69,14 +69,15 @@ def call_of(node: Node) -> str:
     ('pow(·, 2)', 'mul')
     """
     args = list(node.args or ())
+    name = node.label if node.cut and node.label else node.op.name  # a cut without an op of its own
     if not any(_is_number(a) for a in args):
-        return node.op.name
+        return name
     shown = [
         _number(a) if _is_number(a) else "·"
         for a in args
         if a is None or _is_number(a) or isinstance(a, Tensor | Aval)
     ]
-    return f"{node.op.name}({', '.join(shown)})"
+    return f"{name}({', '.join(shown)})"
 
 
 def _is_number(a: Any) -> bool:
