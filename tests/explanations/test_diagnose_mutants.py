@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explanations.mutants import PROGRAMS, RIGHT, WRONG
+from explanations.mutants import PROGRAMS
+from explanations.mutants_table import RIGHT, WRONG
 from pullback.explanations.diagnosis import diagnose
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from pullback.explanations import verdicts
 from pullback.explanations.diagnosis_judge import judge, undetermined, with_slip
+from pullback.explanations.diagnosis_noise import forward_noise
 from pullback.explanations.mutations import Mutation
 from pullback.explanations.mutations_custom import FunctionCheck, function_checks
 from pullback.explanations.mutations_engine import Program
@@ -203,6 +204,8 @@ def _judged(c: Array, program: Program, name: str, notes: tuple[str, ...]) -> Di
         )
     values = slip.values
     pair = Pair(values, g, bound + 4 * eps * np.abs(values))
+    if not pair.same(values, g):
+        pair = Pair(values, g, pair.bound + 4 * forward_noise(program, eps))
     found = judge(pair, program, eps, slip.kind)
     verdict = with_slip(found.verdict, slip)
     with np.errstate(all="ignore"):
