@@ -36,7 +36,7 @@ class Passes:
         Returns (k, n) or (k, m).
         """
         width = self.n if mode == "reverse" else self.m
-        result = np.zeros((len(vectors), width), self.out.value.dtype)
+        result = np.zeros((len(vectors), width), self.x.value.dtype)
         step = chunk if together else 1
         for start in range(0, len(vectors), step):
             part = vectors[start : start + step]

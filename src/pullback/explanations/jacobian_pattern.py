@@ -11,7 +11,7 @@ import numpy as np
 
 from pullback.explanations.jacobian_passes import looped
 from pullback.families.contraction_facets import sizes_of
-from pullback.graph.node import Node, Slot
+from pullback.graph.node import Leaf, Node, Slot
 from pullback.graph.tensor import Tensor, edge_of
 from pullback.transform.forward import reachable
 from pullback.transform.pattern import Pattern, arguments, output_shapes, pattern
@@ -28,7 +28,9 @@ def affordable_pattern(out: Tensor, x: Tensor) -> tuple[Pattern | None, str]:
     pairs = _pairs(nodes, out, x)
     if pairs > PAIRS:
         return None, f"working out the pattern would compose about {pairs:.2g} pairs of entries at one op"
-    return pattern(out, x), ""
+    # the leaves behind x count as inputs, too: `pattern` starts at leaves, and meets x on the way from them
+    leaves = {id(e): e for n in nodes for e in n.edges if isinstance(e, Tensor) and e.node is not None}
+    return pattern(out, [x, *(e for e in leaves.values() if e is not x and type(x.node) is not Leaf)])[0], ""
 
 
 def _pairs(nodes: list[Node], out: Tensor, x: Tensor) -> float:

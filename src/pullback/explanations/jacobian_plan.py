@@ -243,7 +243,7 @@ def plan_jacobian(
         possible, key=lambda m: (np.inf if m.seconds is None else m.seconds, m.passes, "coloured" in m.name)
     )
     notes = [f"the pattern is not known, so neither is what colouring saves: {why}"] if why else []
-    dense = out.value.size * start.value.size * out.value.dtype.itemsize
+    dense = out.value.size * start.value.size * start.value.dtype.itemsize
     if dense > memory:
         notes.append(
             f"the dense Jacobian alone takes {_size(dense)}, more than the {_size(int(memory))} allowed"
@@ -310,7 +310,7 @@ class _Clock:
         self.alone: float | None = None
         self.batched: tuple[float, float] | None = None  # seconds of a batch: this, and this much per lane
         self.why_not = ""
-        self.result = passes.m * passes.n * passes.out.value.dtype.itemsize
+        self.result = passes.m * passes.n * passes.x.value.dtype.itemsize
         self.lane = max(passes.lane_bytes(mode), 1)
         self.most = int(max(min((memory - self.result) / self.lane, max(count, 1)), 1))
         if not count:
@@ -352,7 +352,7 @@ def _run(m: Method, plan: JacobianPlan, chunk: int) -> Any:
     passes = plan.passes
     mode = "reverse" if m.name.endswith("reverse") else "forward"
     together = chunk > 1
-    dtype = passes.out.value.dtype
+    dtype = passes.x.value.dtype
     count = passes.m if mode == "reverse" else passes.n
     if m.colouring is None:
         found = passes.run(mode, np.eye(count, dtype=dtype), chunk, together)

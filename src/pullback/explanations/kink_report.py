@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from pullback.explanations.kink_sites import Sites
+from pullback.explanations.kink_sites import CHOICES, Sites
 from pullback.graph.lines import Line
 
 SHOWN = 6  # entries of a row that are printed
@@ -68,7 +69,7 @@ class KinkRow:
         text = f"{where}: {entries} {near} {KINDS[self.kind]} (x = {x}): {self.convention}"
         if self.kind == "jump":
             return f"{text}; the output jumps by {_listed(self.jump, '.4g')}"
-        return f"{text}; subgradients [{_listed(self.low, '.4g')}, {_listed(self.high, '.4g')}]"
+        return f"{text}; subgradients {_ranges(self.low, self.high)}"
 
     def __repr__(self) -> str:
         return f"KinkRow({self.op}, {self.kind}, {len(self.inputs)} entries)"
@@ -128,7 +129,7 @@ class Kinks:
             f"<tr><td>{escape(r.op)}</td><td>{escape(str(r.line or ''))}</td><td>{r.kind}</td>"
             f"<td>{_listed(r.inputs, 'd')}</td><td>{_listed(r.values, '.6g')}</td>"
             f"<td>{escape(r.convention)}</td>"
-            f"<td>[{_listed(r.low, '.4g')}, {_listed(r.high, '.4g')}]</td></tr>"
+            f"<td>{_ranges(r.low, r.high)}</td></tr>"
             for r in self.rows
         )
         heads = "".join(
@@ -166,6 +167,13 @@ def _listed(values: Any, form: str) -> str:
     return shown + (f", ... ({len(values)})" if len(values) > SHOWN else "")
 
 
+def _ranges(low: Any, high: Any) -> str:
+    """Intervals, each once."""
+    made = dict.fromkeys(f"[{a + 0.0:.4g}, {b + 0.0:.4g}]" for a, b in zip(low, high, strict=True))
+    shown = ", ".join(list(made)[:SHOWN])
+    return shown + (", ..." if len(made) > SHOWN else "")
+
+
 def _free_entries(g: Any, low: Any, high: Any, exact: Any) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for i in np.flatnonzero((high > low).reshape(-1))[:SHOWN]:
@@ -185,21 +193,28 @@ def _free_entries(g: Any, low: Any, high: Any, exact: Any) -> list[tuple[str, st
 
 def convention(s: Sites) -> str:
     """What the engine does here, in words, read off the derivative that it uses."""
-    if s.kind == "tie":
+    if s.kind == "tie" or s.node.op.name in CHOICES:
         return _tie_convention(s)
-    used = s.used[0] if len(s.used) else 0.0
+    used = s.used[0] + 0.0 if len(s.used) else 0.0
     if not np.all((s.used == used) | (s.used != s.used)):
         return f"takes {_listed(s.used, '.4g')}"
     left, right = s.left, s.right
-    if np.all((s.used == left) & (s.used == right)):
+    if _same(s.used, left) and _same(s.used, right):
         return f"takes {used:.4g}, as on both sides"
     side = (
-        "the derivative from the left" if np.all(s.used == left)
-        else "the derivative from the right" if np.all(s.used == right)
-        else "the mean of both sides" if np.all(s.used == (left + right) / 2)
+        "the derivative from the left" if _same(s.used, left)
+        else "the derivative from the right" if _same(s.used, right)
+        else "the mean of both sides" if _same(s.used, (left + right) / 2)
+        else "the larger of both sides'" if _same(s.used, np.fmax(left, right))
+        else "the smaller of both sides'" if _same(s.used, np.fmin(left, right))
         else "neither side's"
     )  # fmt: skip
     return f"takes {used:.4g}, {side}"
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal up to the distance at which the sides are looked at."""
+    return bool(np.allclose(a, b, rtol=1e-3, atol=1e-6))
 
 
 def _tie_convention(s: Sites) -> str:
@@ -208,6 +223,8 @@ def _tie_convention(s: Sites) -> str:
         return f"shared evenly, {shares[0]:.4g} each"
     if not np.isin(shares, (0.0, 1.0)).all():
         return f"shared as {_listed(s.used, '.4g')}"
+    if s.node.op.name in CHOICES:
+        return f"takes {_listed(s.used, '.4g')}, as its condition, at its switch, says"
     if len(s.node.edges) > 1:
         return (
             "passed on"
@@ -224,7 +241,13 @@ def _tie_convention(s: Sites) -> str:
         return "all to the first of the equal entries"
     if used[last].all():
         return "all to the last of the equal entries"
-    return "each of the equal entries to one place, in their order"
+    ties = [set(part.tolist()) for part in np.split(s.cols[order], first[1:])]
+    shared = any(a & b for a, b in pairwise(ties))
+    return (
+        "each of the equal entries to one place, in their order"
+        if shared
+        else "all to one of the equal entries"
+    )
 
 
 __all__ = ["KinkRow", "Kinks", "convention"]

@@ -67,9 +67,13 @@ class Sites:
         return Sites(self.node, self.arg, self.kind, **parts)
 
 
+# ops whose first argument says which of the other two is passed on
+CHOICES = ("where", "masked_fill")
+
+
 def has_kinks(op: Any) -> bool:
     """Does the table say where this op has kinks?"""
-    return getattr(op, "kink", None) is not None or bool(getattr(op, "picks", False))
+    return getattr(op, "kink", None) is not None or bool(getattr(op, "picks", False)) or op.name in CHOICES
 
 
 def sites_of(node: Node, values: Values, within: float) -> list[Sites]:
@@ -86,10 +90,12 @@ def sites_of(node: Node, values: Values, within: float) -> list[Sites]:
     live = [i for i, e in enumerate(node.edges) if e is not None]
     token = quiet(QUIET)
     try:
+        if op.name in CHOICES:
+            return _chosen(node, args, values)
         if isinstance(op, Elementwise):
             return _elementwise(node, args, live, within)
         if getattr(op, "picks", False):
-            return _picked(node, args, live, values.output(node, args), within)
+            return _picked(node, args, values.output(node, args), within)
         if isinstance(op, FiberOp):
             return _fibers(node, args[0], values.output(node, args), within)
     finally:
@@ -110,8 +116,10 @@ def _elementwise(node: Node, args: Sequence[Any], live: Sequence[int], within: f
     if not rows.size:
         return []
     here = [_at(a, shape, rows) for a in given]
-    found = [_beside(node, i, here, rows, distance[rows], shape, given[i]) for i in live]
-    return [part for sites in found for part in _by_kind(sites)]
+    every = range(op.skip, len(given)) if op.family == "selection" else live
+    found = [_beside(node, i, here, rows, distance[rows], shape, given[i]) for i in every]
+    # of the arguments that are not followed only those matter that tie with one that is
+    return [s for sites in found for s in _by_kind(sites) if s.arg in live or s.kind == "tie"]
 
 
 def _at(a: Any, shape: tuple[int, ...], rows: Any) -> Any:
@@ -198,7 +206,7 @@ def _jump(far: Any, near: Any, here: Any, eps: float) -> Any:
 
     wide, close = step(far), step(near)
     least = 64 * eps * np.maximum(np.abs(here), np.abs(close))
-    stays = (np.abs(close) > 0.7 * np.abs(wide)) & (np.abs(close) > least)
+    stays = ((np.abs(close) > 0.7 * np.abs(wide)) & (np.abs(close) > least)) | np.isinf(close)
     return np.where(stays, close, 0.0).astype(float)
 
 
@@ -234,10 +242,41 @@ def _by_kind(sites: Sites) -> list[Sites]:
     return found
 
 
+def _chosen(node: Node, args: Sequence[Any], values: Values) -> list[Sites]:
+    """Where a comparison that made the condition compares equal numbers: the other branch lies next door.
+
+    Equal branches make a tie there, others a jump. The op itself has no kink: its condition is given.
+    """
+    distance = values.switch(node)
+    if distance is None:
+        raise Unknown("how its condition was made, and how close it is to switching, is not known")
+    given = [np.asarray(args[0]), *in_compute_dtype(node.op, args)[1:]]
+    shape = np.broadcast_shapes(*(np.shape(a) for a in given), distance.shape)
+    rows = np.flatnonzero(np.broadcast_to(distance, shape).reshape(-1) == 0)
+    taken, x, y = (np.broadcast_to(a, shape).reshape(-1)[rows] for a in given)
+    taken = taken != (node.op.name == "masked_fill")
+    equal = np.abs(x - y) <= 64 * np.finfo(x.dtype).eps * np.maximum(np.abs(x), np.abs(y))
+    found: list[Sites] = []
+    for i, v, used in ((1, x, taken.astype(float)), (2, y, (~taken).astype(float))):
+        cols = np.broadcast_to(np.arange(np.size(args[i])).reshape(np.shape(args[i])), shape).reshape(-1)[
+            rows
+        ]
+        zero, one = np.zeros(len(rows)), np.ones(len(rows))
+        nothing = np.full(len(rows), np.nan)
+        jump = np.where(equal, 0.0, np.where(taken, x - y, y - x))
+        whole = Sites(node, i, "tie", rows, cols, v, zero, used, nothing, nothing, zero, one, jump)
+        for kind, at in (("tie", equal), ("jump", ~equal)):
+            part = whole.take(np.flatnonzero(at))
+            part.kind = kind
+            if part.rows.size and (kind == "tie" or node.edges[i] is not None):
+                found.append(part)
+    return found
+
+
 # ---------------------------------------------------------------------- ops that pick entries
 
 
-def _picked(node: Node, args: Sequence[Any], live: Sequence[int], out: Any, within: float) -> list[Sites]:
+def _picked(node: Node, args: Sequence[Any], out: Any, within: float) -> list[Sites]:
     """Ties: output entries that more than one entry of the arguments could have given."""
     op: Any = node.op
     if out is None:
@@ -260,7 +299,7 @@ def _picked(node: Node, args: Sequence[Any], live: Sequence[int], out: Any, with
         parts.append((i, rows, cols, gap[near]))
     found: list[Sites] = []
     for i, rows, cols, gap in ((i, r[tied[r] > 1], c[tied[r] > 1], g[tied[r] > 1]) for i, r, c, g in parts):
-        if i not in live or not len(rows):
+        if not len(rows):
             continue
         used = _local_entries(node, i, args, out, rows, cols)
         zero, one = np.zeros(len(rows)), np.ones(len(rows))
@@ -347,7 +386,8 @@ def _fibers(node: Node, x: Any, out: Any, within: float) -> list[Sites]:
 
     used = moved(0 * scale)
     here = _fiber_onto(op, here, place, distance.reshape(-1)[at], node.params)
-    far, near = (scale * np.sqrt(eps)).astype(x.dtype), (scale * (8 * eps)).astype(x.dtype)
+    # norms and spreads are homogeneous: steps need not be tiny, and larger ones cancel fewer digits
+    far, near = (scale * eps**0.125).astype(x.dtype), (scale * np.sqrt(eps)).astype(x.dtype)
     left, right, far_left, far_right = moved(-near), moved(near), moved(-far), moved(far)
     left, right = _vertical(far_left, left, used), _vertical(far_right, right, used)
     bent = np.flatnonzero(_differ(left, right, far_left, far_right, eps) & ~np.isnan(here[each, place]))

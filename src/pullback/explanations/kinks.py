@@ -37,7 +37,8 @@ def kinks(f: Any, x: Any, *, within: float = 0.0, upstream: Any = None) -> Kinks
     upstream  v in v . d out / d x, of the output's shape (default: ones)
     The interval of the gradient is that of all choices of a subgradient at each kink, after F. H. Clarke,
     Optimization and Nonsmooth Analysis (1983), 2.3.9: the chain rule may give more than the function has.
-    Only ops that autograd follows are looked at; the condition of a `where` is not one.
+    Only ops that autograd follows are looked at, and the comparisons behind the condition of a `where` if the
+    function itself is given; other comparisons (an `if`) are not.
     RuntimeError where the output does not require grad or its record was freed.
 
     >>> import pullback as torch
@@ -51,7 +52,7 @@ def kinks(f: Any, x: Any, *, within: float = 0.0, upstream: Any = None) -> Kinks
     inputs: tuple[Any, ...] = x if isinstance(x, tuple) else tuple(x) if isinstance(x, list) else (x,)
     if not within >= 0:
         raise ValueError(f"within must not be negative, but it is {within}")
-    seen: Seen = {}
+    seen = Seen()
     if isinstance(f, Tensor):
         out, starts = f, inputs
     else:
@@ -113,8 +114,6 @@ def _found(out: Tensor, values: Values, within: float) -> tuple[list[KinkRow], l
     sites: list[Sites] = []
     notes: list[str] = []
     for node in reachable([out]):
-        if node.op.name in CONDITIONS:
-            notes.append(_of(node) + CONDITIONS[node.op.name])
         if not has_kinks(node.op):
             continue
         try:
@@ -124,16 +123,10 @@ def _found(out: Tensor, values: Values, within: float) -> tuple[list[KinkRow], l
             notes.append(f"{_of(node)}{'' if known else 'not determined, '}{reason}")
             continue
         sites += [s for s in here if s.kind != "jump"]
-        rows += [_row(s) for s in here]
+        rows += [_row(s) for s in here if node.edges[s.arg] is not None]
     if any(r.kind == "jump" for r in rows):
         notes.append("where the output jumps no derivative tells; the intervals leave jumps out")
     return rows, sites, _each_once(notes)
-
-
-CONDITIONS = {
-    "where": "the derivative is the chosen branch's; how close its condition is to switching is not known",
-    "masked_fill": "the derivative is that of what was kept; how close its mask is to switching is not known",
-}
 
 
 def _each_once(notes: list[str]) -> list[str]:

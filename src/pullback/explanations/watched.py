@@ -19,14 +19,38 @@ from pullback.graph.modes import state
 from pullback.graph.node import Node, Slot
 from pullback.graph.tensor import Tensor
 
-Seen = dict[Node, tuple[Any, ...]]
+Made = dict[int, tuple[Tensor, Any, tuple[Any, ...]]]
+
+
+class Seen(dict[Node, tuple[Any, ...]]):
+    """The arguments of nodes; `made`: the truth values that were computed, by their tensors' identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: Made = {}
+
+
+# a comparison is about to switch where its arguments are equal; the others pass on what they were given
+COMPARED = frozenset({"lt", "gt", "le", "ge", "eq", "ne"})
+COMBINED = frozenset(
+    {
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "logical_xor",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_not",
+        "bitwise_xor",
+    }
+)
 
 
 class _Watcher:
     """Runs every op as it is and remembers its arguments; as `state.tracer` it is handed every op."""
 
-    def __init__(self, seen: Seen) -> None:
-        self.seen = seen
+    def __init__(self, seen: Seen, made: Made) -> None:
+        self.seen, self.made = seen, made
 
     def take(self, op: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run one op."""
@@ -37,6 +61,8 @@ class _Watcher:
             node = t.node.node if type(t.node) is Slot else t.node
             if type(node) is Node and node.op is op:
                 self.seen[node] = before
+            elif t.node is None and t.value.dtype.kind == "b":
+                self.made[id(t)] = (t, op, before)
         return out
 
     def write(self, call: Any, target: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -73,11 +99,11 @@ def watched() -> Generator[Seen]:
     >>> [v.tolist() for v in Values(seen).arguments(y.node)]
     [[1.0, 2.0], [1.0, 3.0]]
     """
-    seen: Seen = {}
+    seen = Seen()
     if state.tracer is not None or state.inside:
         yield seen
         return
-    state.update(tracer=_Watcher(seen))
+    state.update(tracer=_Watcher(seen, seen.made))
     try:
         yield seen
     finally:
@@ -89,7 +115,7 @@ class Values:
 
     def __init__(self, seen: Seen | None = None) -> None:
         """seen: what `watched` remembered."""
-        self.seen: Seen = seen or {}
+        self.seen = Seen() if seen is None else seen
         self.memo: dict[Any, Any] = {}
 
     def arguments(self, node: Node) -> list[Any] | None:
@@ -110,6 +136,30 @@ class Values:
                 if a is None:
                     return None
             found.append(a)
+        return found
+
+    def switch(self, node: Node) -> Any:
+        """How far the condition of a `where` is from switching: the least distance of the numbers compared.
+
+        An array that broadcasts to the condition; None where it is not known how the condition was made.
+        """
+        args = self.seen.get(node)
+        if args is None:
+            return None
+        waiting, found = [args[0]], np.asarray(np.inf)
+        while waiting:
+            known = self.seen.made.get(id(waiting.pop()))
+            if known is None:
+                return None
+            _, op, given = known
+            if op.name in COMBINED:
+                waiting += [a for a in given if isinstance(a, Tensor)]
+                continue
+            if op.name not in COMPARED:
+                return None
+            a, b = (np.asarray(v.value if isinstance(v, Tensor) else v, dtype=float) for v in given)
+            with np.errstate(invalid="ignore"):
+                found = np.minimum(found, np.where(a == b, 0.0, np.abs(a - b)))
         return found
 
     def output(self, node: Node, args: Sequence[Any]) -> Any:

@@ -215,7 +215,8 @@ power = elementwise(
     "pow", _pow, d=[_base_partial, _exponent_partial], pull=[_base_pull, None], first=True,
     names=("input", "exponent"), backward={"tt": "PowBackward1", "ts": "PowBackward0", "st": "PowBackward2"},
     check=_no_negative,
-    domain=["positive", "real"], kinks=[0.0], kink=lambda _out, x, _y: np.abs(x), refuse=missing("pow", "b"),
+    domain=["positive", "real"], kinks=[0.0, (0.0, 0.5)], kink=lambda _out, x, _y: np.abs(x),
+    refuse=missing("pow", "b"),
     zero="the base is zero (exponent above 1) or the exponent is zero",
     nonfinite="the base is zero and the exponent below 1", facets={"lower": _pow_entries},
 )  # fmt: skip

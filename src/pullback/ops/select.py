@@ -121,7 +121,8 @@ clamp_numbers = _number_clamp("clamp", "ClampBackward1",
 clamp_min_number = _number_clamp("clamp_min", "ClampMinBackward0", [{"min": -0.5}])
 clamp_max_number = _number_clamp("clamp_max", "ClampMaxBackward0", [{"max": 1.0}])
 clamp_tensors = selection(
-    "clamp_tensors", _clip, torch_name="clamp", backward="ClampBackward0", scalars=False, kinks=[0.5],
+    "clamp_tensors", _clip, torch_name="clamp", backward="ClampBackward0", scalars=False,
+    kinks=[0.5, (0.5, 0.5, 1.0)],
     kink=lambda _out, x, low, high: np.minimum(np.abs(x - low), np.abs(x - high)),
     refuse={"c": NO_COMPLEX}, zero=CLAMPED,
     d=[
