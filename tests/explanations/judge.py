@@ -32,6 +32,7 @@ import numpy as np
 from explanations.judge_rules import RULES
 
 MOST_PATHS = 2000
+SATURATING = ("sigmoid", "tanh", "softmax", "log_softmax")
 
 
 class Discard(Exception):
@@ -163,6 +164,8 @@ class Judge:
             out = np.asarray(rule.forward(*arrays, **step.params))
         if finite and not np.isfinite(out).all():
             raise Discard("a value is not finite")
+        if np.isnan(out).any():
+            raise Discard("a value is undefined, and whatever follows from it")
         self.values[step.target] = out
         statuses = {self.status[a] for a in step.args} - {"constant"}
         stops = bool(rule.cut) or step.no_grad
@@ -183,10 +186,8 @@ class Judge:
                 if finite and not math.isfinite(value):
                     raise Discard("a derivative is not finite")
                 _refuse_borderline(step.rule, value, out.dtype)
-                kinds = set(kind.split("|")) if value == 0 else set()
-                if cut_here:
-                    kinds.add("Stopped")
-                link = Link(i, argument, int(o), int(k), value, frozenset(kinds))
+                kinds = _names(step, name, value, kind, cut_here)
+                link = Link(i, argument, int(o), int(k), value, kinds)
                 self.forward.setdefault((name, int(k)), []).append((link, (step.target, int(o))))
 
     def _upstream(self):
@@ -275,6 +276,14 @@ class Judge:
         return found
 
 
+def _names(step, argument, value, kind, cut):
+    """What a link may be called if it is dead: nothing if it lives."""
+    names = set(kind.split("|")) if value == 0 else set()
+    if "Annihilated" in names and step.args.count(argument) > 1:
+        names.add("Stationary")  # x * x at 0: a factor is zero, and it is a square at its lowest point
+    return frozenset(names | {"Stopped"} if cut else names)
+
+
 def _path(walk):
     value = 1.0
     for link in reversed(walk):
@@ -286,7 +295,7 @@ def _path(walk):
 
 def _refuse_borderline(rule, value, dtype):
     """1 - y at saturation is a few roundings from zero: which side the engine is on is its own business."""
-    if rule in ("sigmoid", "tanh", "softmax") and 0 < abs(value) < 64 * np.finfo(dtype).eps:
+    if rule in SATURATING and 0 < abs(value) < 64 * np.finfo(dtype).eps:
         raise Discard("nearly saturated")
     if dtype.kind == "f" and 0 < abs(value) < 64 * np.finfo(dtype).tiny:
         raise Discard("nearly underflowed")
@@ -328,6 +337,35 @@ def lives(judge: Judge, start, revived):
                 seen.add(target)
                 stack.append(target)
     return False
+
+
+def sum_alive(judge: Judge, start, revived):
+    """The gradient after a revival: the exact sum of path products, with a value in general position for
+    each revived link."""
+    values = {link: Fraction(2 * i + 3, 7 + i * i) for i, link in enumerate(sorted(revived, key=repr))}
+    total = Fraction(0)
+    for walk in judge.paths(start):
+        if all(not link.dead or link in revived for link in walk):
+            total += math.prod((values.get(link, Fraction(link.value)) for link in walk), start=Fraction(1))
+    return total
+
+
+def revivers(judge: Judge, name, k, most=7):
+    """The dead links that would bring back a gradient whose live paths cancel: all sets are tried.
+
+    Links that would only add paths which cancel again are not among them.
+    """
+    start = (name, k)
+    dead = above(judge, start)
+    if len(dead) > most:
+        raise Discard("too many dead links for all their subsets")
+    found = set()
+    for size in range(len(dead)):
+        for others in itertools.combinations(sorted(dead, key=repr), size):
+            if sum_alive(judge, start, frozenset(others)) == 0:
+                rest = dead - set(others)
+                found.update(c for c in rest if sum_alive(judge, start, frozenset({*others, c})) != 0)
+    return found
 
 
 def definition(judge: Judge, name, k, most=10):

@@ -88,6 +88,7 @@ def named(mask, yes, no):
 
 NEVER = "no zero is possible here"
 FACTOR = "Annihilated"
+ENDLESS = "Annihilated|Saturated|Stationary|Underflow"  # at infinity, any of them
 
 
 def _sigmoid(x):
@@ -191,9 +192,26 @@ ENTRYWISE = {
         "where",
         "pb.where({0}, {1}, {2})",
         np.where,
-        None,
+        # moving the condition moves the output in steps
+        (lambda _out, _c, _a, _b: 0.0, "Discrete"),
         (lambda _out, c, _a, _b: c * 1.0, "Unselected"),
         (lambda _out, c, _a, _b: ~c * 1.0, "Unselected"),
+    ),
+    "greater": elementwise(
+        "gt", "{0} > {c}", lambda x, *, c: x > c, (lambda _out, _x, *, c: 0.0, "Discrete"), cut="integer"
+    ),
+    "masked_fill": elementwise(
+        "masked_fill",
+        "{1}.masked_fill({0}, {c})",
+        lambda m, x, *, c: np.where(m, x.dtype.type(c), x),
+        None,
+        (lambda _out, m, _x, *, c: ~m * 1.0, "Unselected"),
+    ),
+    "softplus": elementwise(
+        "softplus",
+        "pb.nn.functional.softplus({0})",
+        lambda x: np.logaddexp(x, 0),
+        (lambda _out, x: np.where(x > 20, 1.0, _sigmoid(x)), "Saturated|Underflow"),
     ),
     "floor": elementwise("floor", "{0}.floor()", np.floor, (lambda _out, _x: 0.0, "Discrete")),
     "round": elementwise("round", "{0}.round()", np.round, (lambda _out, _x: 0.0, "Discrete")),
@@ -206,7 +224,10 @@ ENTRYWISE = {
     ),
     "sqrt": elementwise("sqrt", "{0}.sqrt()", np.sqrt, (lambda out, _x: 0.5 / out, "Underflow")),
     "reciprocal": elementwise(
-        "reciprocal", "{0}.reciprocal()", np.reciprocal, (lambda out, _x: -out * out, "Underflow")
+        "reciprocal",
+        "{0}.reciprocal()",
+        np.reciprocal,
+        (lambda out, _x: -out * out, lambda _out, x: named(np.isinf(x), ENDLESS, "Underflow")),
     ),
     # where autograd stops following: the derivative itself is 1, the link is dead because it was cut
     "detach": elementwise("detach", "{0}.detach()", np.copy, (one, NEVER), cut="detach"),
@@ -255,12 +276,16 @@ STRUCTURAL = {
     "index": structural("index", "{0}[{1}]", lambda x, at: x[at]),
     "cat": structural("cat", "pb.cat([{0}, {1}])", lambda a, b: np.concatenate([a, b]), moved=None),
     "stack": structural("stack", "pb.stack([{0}, {1}])", lambda a, b: np.stack([a, b]), moved=None),
+    "flip": structural("flip", "{0}.flip(0)", lambda x: x[::-1]),
     "gather": structural("gather", "{0}.gather(0, {1})", lambda x, at: np.take_along_axis(x, at, 0)),
     "expand": structural("expand", "{0}.expand({shape})", lambda x, *, shape: np.broadcast_to(x, shape)),
 }
 
 
 # ---------------------------------------------------------------------- along an axis
+
+
+RUNNING = ("cumsum", "cumprod")  # entry i of a fiber reaches entries i, i + 1, ... only
 
 
 def along(op, source, forward, derivative, kind, cut=""):
@@ -284,7 +309,7 @@ def along(op, source, forward, derivative, kind, cut=""):
             with np.errstate(all="ignore"):
                 J = np.reshape(derivative(entries), (len(place), len(fiber)))
                 names = kind(entries) if callable(kind) else kind
-            used = np.ones(J.shape, bool) if op != "cumsum" else np.tri(len(fiber), dtype=bool)
+            used = np.tri(len(fiber), dtype=bool) if op in RUNNING else np.ones(J.shape, bool)
             r, c = np.nonzero(used)
             names = np.broadcast_to(np.asarray(names, object), J.shape)
             parts.append((place[r], fiber[c], J[r, c], names[r, c]))
@@ -301,6 +326,29 @@ def _others(x):
 def _others_zero(x):
     """A zero product of the others: a factor is zero, or the product underflowed."""
     return np.array([FACTOR if (np.delete(x, i) == 0).any() else "Underflow" for i in range(len(x))], object)
+
+
+def _running(x):
+    """d cumprod[i] / d x[j]: the product of all entries up to i but x[j]."""
+    n = len(x)
+    return np.array(
+        [[np.prod(np.delete(x[: i + 1], j)) if j <= i else 0 for j in range(n)] for i in range(n)]
+    )
+
+
+def _running_zero(x):
+    n = len(x)
+    return np.array(
+        [
+            [FACTOR if (np.delete(x[: i + 1], min(i, j)) == 0).any() else "Underflow" for j in range(n)]
+            for i in range(n)
+        ],
+        object,
+    )
+
+
+def _lowest_shared(x):
+    return _shared(-x)
 
 
 def _shared(x):
@@ -326,6 +374,16 @@ def _softmax_derivative(x):
     return J
 
 
+def _logsumexp(x):
+    return np.log(np.exp(x - x.max()).sum()) + x.max()
+
+
+def _on_fibers(function):
+    return lambda x, *, dim: np.apply_along_axis(function, dim, x)
+
+
+SATURATED = "Saturated|Underflow"
+
 REDUCED = {
     "sum": along("sum", "{0}.sum({dim})", lambda x, *, dim: x.sum(dim), np.ones_like, NEVER),
     "mean": along(
@@ -338,12 +396,27 @@ REDUCED = {
     "cumsum": along(
         "cumsum", "{0}.cumsum({dim})", lambda x, *, dim: x.cumsum(dim), lambda x: np.tri(len(x)), NEVER
     ),
-    "softmax": along(
-        "softmax",
-        "{0}.softmax({dim})",
-        lambda x, *, dim: np.apply_along_axis(softmax, dim, x),
-        _softmax_derivative,
-        "Saturated|Underflow",
+    "cumprod": along(
+        "cumprod", "{0}.cumprod({dim})", lambda x, *, dim: x.cumprod(dim), _running, _running_zero
+    ),
+    "amin": along("amin", "{0}.amin({dim})", lambda x, *, dim: x.min(dim), _lowest_shared, "Unselected"),
+    "min": along("min", "{0}.min()", lambda x, *, dim: x.min(), _lowest_shared, "Unselected"),
+    "softmax": along("softmax", "{0}.softmax({dim})", _on_fibers(softmax), _softmax_derivative, SATURATED),
+    "log_softmax": along(
+        "log_softmax",
+        "{0}.log_softmax({dim})",
+        _on_fibers(lambda x: x - _logsumexp(x)),
+        lambda x: np.eye(len(x)) - softmax(x),
+        SATURATED,
+    ),
+    "logsumexp": along("logsumexp", "{0}.logsumexp({dim})", _on_fibers(_logsumexp), softmax, SATURATED),
+    "max_indices": along(
+        "max_dim",
+        "{0}.max({dim})[1]",
+        lambda x, *, dim: x.argmax(dim),
+        np.zeros_like,
+        "Discrete",
+        cut="integer",
     ),
     "argmax": along(
         "argmax",
@@ -383,4 +456,35 @@ PRODUCTS = {
     "dot": product("dot", "{0} @ {1}", np.matmul),
 }
 
-RULES: dict[str, Rule] = {**ENTRYWISE, **STRUCTURAL, **REDUCED, **PRODUCTS}
+
+def _linear(c, x, W):
+    return x @ W.T + c
+
+
+def _linear_pairs(_out, c, x, W):
+    """out[i, j] = c[j] + sum over k of x[i, k] W[j, k]; pullback's order of arguments is this one."""
+    X = x.reshape(-1, x.shape[-1])
+    n, (p, m) = len(X), W.shape
+    i, j, k = (g.reshape(-1) for g in np.meshgrid(range(n), range(p), range(m), indexing="ij"))
+    places = np.arange(n * p)
+    return [
+        made(places, places % p, 1.0, NEVER),
+        made(i * p + j, i * m + k, W[j, k], FACTOR),
+        made(i * p + j, j * m + k, X[i, k], FACTOR),
+    ]
+
+
+def _mse_pairs(_out, a, b):
+    slope = (2 * (a - b) / a.size).reshape(-1)
+    first, every = np.zeros(a.size, int), np.arange(a.size)
+    return [made(first, every, slope, "Stationary"), made(first, every, -slope, "Stationary")]
+
+
+LOSSES = {
+    "linear": Rule("linear", "pb.nn.functional.linear({1}, {2}, {0})", _linear, _linear_pairs),
+    "mse_loss": Rule(
+        "mse_loss", "pb.nn.functional.mse_loss({0}, {1})", lambda a, b: np.mean((a - b) ** 2), _mse_pairs
+    ),
+}
+
+RULES: dict[str, Rule] = {**ENTRYWISE, **STRUCTURAL, **REDUCED, **PRODUCTS, **LOSSES}

@@ -25,7 +25,7 @@ EXTREME_SINGLE = [-200.0, 60.0, 1e-30, 1e-25, -1e-30]
 
 UNARY: list[tuple[str, dict[str, Any]]] = [
     ("relu", {}), ("relu", {}), ("neg", {}), ("square", {}), ("exp", {}), ("sin", {}), ("cos", {}),
-    ("tanh", {}), ("sigmoid", {}), ("sigmoid", {}), ("abs", {}), ("leaky_relu", {"c": 0.0}),
+    ("tanh", {}), ("softplus", {}), ("sigmoid", {}), ("sigmoid", {}), ("abs", {}), ("leaky_relu", {"c": 0.0}),
     ("leaky_relu", {"c": 0.1}),
     ("clamp", {"low": 0.0, "high": 1.0}), ("clamp", {"low": -1.0, "high": 0.5}),
     ("scale", {"c": 0.0}), ("scale", {"c": 2.0}), ("scale", {"c": -1.0}), ("shift", {"c": -1.0}),
@@ -37,6 +37,21 @@ EXTREME_UNARY: list[tuple[str, dict[str, Any]]] = [
     ("scale", {"c": 60.0}), ("shift", {"c": -800.0}), ("scale", {"c": 1e-200}), ("exp", {}), ("tanh", {}),
 ]  # fmt: skip
 SINGULAR: list[tuple[str, dict[str, Any]]] = [("log", {}), ("sqrt", {}), ("reciprocal", {})]
+REDUCING = [
+    "sum",
+    "sum",
+    "mean",
+    "prod",
+    "amax",
+    "amin",
+    "max_dim",
+    "max",
+    "min",
+    "cumsum",
+    "cumprod",
+    "softmax",
+]
+REDUCING += ["log_softmax", "logsumexp"]
 BINARY = ["add", "sub", "mul", "mul", "maximum", "minimum"]
 
 
@@ -46,6 +61,7 @@ class Builder:
     def __init__(self, draw, *, dtype, extreme, singular, cuts) -> None:
         self.draw, self.dtype = draw, np.dtype(dtype)
         self.extreme, self.singular, self.cuts = extreme, singular, cuts
+        self.cast = "double" if self.dtype == np.float64 else "float"
         self.leaves: dict[str, Any] = {}
         self.constants: dict[str, Any] = {}
         self.steps: list[Step] = []
@@ -92,7 +108,7 @@ class Builder:
             for n, a in self.arrays.items()
             if self.status[n] != "constant" and a.dtype == self.dtype and fits(a)
         ]
-        return self.pick(names + names[-3:] * 2) if names else None
+        return self.pick(names + names[-3:] * 2 + names[-1:] * 3) if names else None
 
     def partner(self, shape):
         """A second operand: an array of the same shape, or a constant one."""
@@ -126,6 +142,10 @@ class Builder:
             self.draw(st.lists(st.booleans(), min_size=self.arrays[a].size, max_size=self.arrays[a].size)),
             bool,
         )
+        mask = self.constant(chosen.reshape(shape))
+        if self.draw(st.booleans()):
+            self.step("masked_fill", mask, a, c=self.pick([0.0, -1.0]))
+            return
         args = [a, self.partner(shape)]
         self.step(
             "where", self.constant(chosen.reshape(shape)), *(args if self.draw(st.booleans()) else args[::-1])
@@ -136,8 +156,8 @@ class Builder:
         if a is None:
             return
         dim = self.pick(range(self.arrays[a].ndim))
-        rule = self.pick(["sum", "sum", "mean", "prod", "amax", "max_dim", "max", "cumsum", "softmax"])
-        whole = rule == "max" or (rule in ("sum", "mean", "prod") and self.draw(st.booleans()))
+        rule = self.pick(REDUCING)
+        whole = rule in ("max", "min") or (rule in ("sum", "mean", "prod") and self.draw(st.booleans()))
         self.step(rule, a, dim=None if whole else dim)
 
     def multiply(self):
@@ -145,7 +165,13 @@ class Builder:
         if a is None:
             return
         shape = self.arrays[a].shape
-        if len(shape) == 1:
+        if self.draw(st.integers(0, 4)) == 0:
+            self.step("mse_loss", a, self.partner(shape))
+        elif self.draw(st.integers(0, 3)) == 0:
+            outs = self.pick([1, 2])
+            if shape[-1] * outs <= MOST:
+                self.step("linear", self.partner((outs,)), a, self.partner((outs, shape[-1])))
+        elif len(shape) == 1:
             self.step("dot", a, self.partner(shape))
         elif self.draw(st.booleans()):
             self.step("mv", a, self.partner(shape[1:]))
@@ -159,7 +185,7 @@ class Builder:
         if a is None:
             return
         x = self.arrays[a]
-        ways: list[tuple[Any, ...]] = [("index", "many")]
+        ways: list[tuple[Any, ...]] = [("index", "many"), ("flip", {})]
         if x.ndim == 2:
             ways += [("reshape", {"shape": (x.size,)}), ("permute", {"dims": (1, 0)}), ("t", {}),
                      ("column", {"i": self.pick(range(x.shape[1]))}), ("gather", "many")]  # fmt: skip
@@ -194,24 +220,36 @@ class Builder:
         self.step("sub", u, w)
 
     def cut(self):
-        """What autograd does not follow: detached, computed under no_grad, made an integer."""
+        """What autograd does not follow: detached, computed under no_grad, made an integer, compared."""
         a = self.tensor(lambda _x: True)
-        if self.status[a] != "followed":
-            return
-        way = self.pick(["detach", "no_grad", "no_grad", "integer", "argmax"])
-        cast = "double" if self.dtype == np.float64 else "float"
-        if way == "detach":
-            self.step("detach", a)
-        elif way == "no_grad":
+        if self.status[a] == "followed":
+            self.pick([self.detach, self.forbid, self.forbid, self.discretise, self.compare])(a)
+
+    def detach(self, a):
+        self.step("detach", a)
+
+    def forbid(self, a):
+        """One or two ops under no_grad."""
+        rule, params = self.pick(UNARY)
+        inner = self.step(rule, a, no_grad=True, **params)
+        if self.draw(st.booleans()):
             rule, params = self.pick(UNARY)
-            inner = self.step(rule, a, no_grad=True, **params)
-            if self.draw(st.booleans()):
-                rule, params = self.pick(UNARY)
-                self.step(rule, inner, no_grad=True, **params)
-        elif way == "integer":
-            self.step(cast, self.step("long", a))
-        elif self.arrays[a].ndim:
-            self.step(cast, self.step("argmax", a, dim=self.pick(range(self.arrays[a].ndim))))
+            self.step(rule, inner, no_grad=True, **params)
+
+    def discretise(self, a):
+        """Integers, made floating again."""
+        rule = self.pick(["long", "argmax", "max_indices"] if self.arrays[a].ndim else ["long"])
+        params = {} if rule == "long" else {"dim": self.pick(range(self.arrays[a].ndim))}
+        self.step(self.cast, self.step(rule, a, **params))
+
+    def compare(self, a):
+        """A condition, made a number or made to choose."""
+        chosen = self.step("greater", a, c=0.5)
+        if self.draw(st.booleans()):
+            self.step(self.cast, chosen)
+        else:
+            shape = self.arrays[a].shape
+            self.step("where", chosen, self.partner(shape), self.partner(shape))
 
     def grow(self, count):
         ways = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import linecache
+import atexit
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,11 @@ import numpy as np
 
 import pullback as pb
 from explanations.judge import Program
+
+# source lines are read late, when an explanation is printed: the files live as long as the process
+FOLDER = tempfile.TemporaryDirectory(prefix="judged")
+atexit.register(FOLDER.cleanup)
+numbers = itertools.count()
 
 
 class Run(NamedTuple):
@@ -27,13 +33,11 @@ class Run(NamedTuple):
 
 def load(program: Program, *, lines: bool = False) -> Run:
     """Write it, import it, run it; `lines` records lines."""
-    with tempfile.TemporaryDirectory(prefix="judged") as folder:
-        path = Path(folder) / "program.py"
-        text = program.source()
-        path.write_text(text, encoding="utf-8")
-        scope: dict[str, Any] = {"pb": pb}
-        exec(compile(text, str(path), "exec"), scope)
-        linecache.getlines(str(path))  # the text outlives the file
+    path = Path(FOLDER.name) / f"program{next(numbers)}.py"
+    text = program.source()
+    path.write_text(text, encoding="utf-8")
+    scope: dict[str, Any] = {"pb": pb}
+    exec(compile(text, str(path), "exec"), scope)
     leaves = {k: pb.tensor(v, requires_grad=True) for k, v in program.leaves.items()}
     constants = [pb.tensor(v) for v in program.constants.values()]
     function = scope["program"]
