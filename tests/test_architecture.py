@@ -24,6 +24,7 @@ LAYERS = [
     (
         "autograd.stories",
         "autograd.known",
+        "autograd.began",
         "autograd.nonfinite",
         "autograd.anomalies",
         "autograd.cuts",

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pullback.autograd.known import Forward, finite, links, plain
+from pullback.autograd.began import Forward
+from pullback.autograd.known import finite, links, plain
 from pullback.autograd.nonfinite import Found, Step, trace, unselected
 from pullback.autograd.stories import entries, number, op_at, told
 from pullback.graph.lines import line_of
@@ -61,9 +62,8 @@ def _notice(node: Node) -> str:
             f"Error detected in {node.name}. Traceback of forward call that caused the error:\n{node.trace}"
         )
     return (
-        f"Error detected in {node.name}. No forward pass information available. Enable detect "
-        f"anomaly during "
-        "forward pass for more information."
+        f"Error detected in {node.name}. No forward pass information available. Enable detect anomaly "
+        "during forward pass for more information."
     )
 
 
@@ -75,8 +75,7 @@ def _text(step: Step, i: int, sweep: Sweep, *, batched: bool) -> str:
     at = np.flatnonzero(np.isnan(np.asarray(v).reshape(-1)))
     facts = [
         f"{at.size} of {v.size} entries of the gradient for argument {i} of {op_at(node)}, of shape "
-        f"{list(v.shape)}, "
-        f"are nan: {entries(at, v.shape)}"
+        f"{list(v.shape)}, are nan: {entries(at, v.shape)}"
     ]
     first = f"Function '{node.name}' returned nan values in its {i}th output."
     found = None if batched or node.packed is not None else trace(sweep.made, step, i, sweep.roots)
@@ -85,7 +84,7 @@ def _text(step: Step, i: int, sweep: Sweep, *, batched: bool) -> str:
             facts.append("the gradient that reached it was inf or nan already")
         return told(first, facts, ["look at that op's inputs where they are 0, negative or infinite"])
     if found.node is not node:
-        facts += _later(step, i, int(at[0]))
+        facts += _later(step, i, int(at[0]), found)
     facts += _cause(found, sweep.roots)
     if _line_missing(found):
         facts.append("(anomaly mode was off when that op ran: its line is not known)")
@@ -97,12 +96,12 @@ def _line_missing(found: Found) -> bool:
     return node is not None and line_of(node) is None
 
 
-def _later(step: Step, i: int, entry: int) -> list[str]:
+def _later(step: Step, i: int, entry: int, found: Found) -> list[str]:
     """How the failing op made NaN of an upstream that was inf or NaN."""
     node = step.node
     link = links(node, i, step.upstream, entry)
     text = f"{node.op.name} is not the cause: the gradient that reached it was not finite"
-    if link is None:
+    if link is None or found.kind == "upstream":
         return [text]
     up, d = link.upstream, link.local
     clash = np.flatnonzero(np.isinf(up) & (d == 0))
@@ -127,31 +126,31 @@ def _cause(found: Found, roots: Sequence[tuple[Any, Any]]) -> list[str]:
     assert node is not None
     if found.kind == "sum":
         return [
-            f"the cotangents that meet at the result of {op_at(node)} are finite, and their sum is not: "
-            "it overflows"
+            f"the cotangents that meet at the result of {op_at(node)} are finite, and their sum is not: it "
+            "overflows"
         ]
     facts = [_local(found, node)]
     if found.forward is not None:
         facts.append(_forward(found.forward, node))
     gate = _gate(found, roots)
     if gate is not None:
-        facts.append(f"the upstream is 0 there because {op_at(gate)} takes its other branch at these entries")
+        closed = "takes its other branch there" if gate.op.name == "where" else "passes nothing on there"
+        facts.append(f"the upstream that meets it is 0 because {op_at(gate)} {closed}")
     return facts
 
 
 def _local(found: Found, node: Node) -> str:
     where = entries(found.entries, _arg_shape(node, found))
-    what = f"the first inf or nan of this backward pass: {op_at(node)}{_text_of(node)} at {where}"
+    what = f"it began at {op_at(node)}{_text_of(node)} at {where}"
     given = _inputs(found.inputs)
     if given:
-        what += f", where {given}"
+        what += f", where {given}" if found.entries.size == 1 else f", at the first of these with {given}"
     if found.local is None or found.kind == "rule":
         return f"{what}: its rule makes {number(found.values[0])} of a finite upstream"
     if found.kind == "overflow":
         return (
             f"{what}: the upstream {number(found.upstream[0])} times the local derivative "
-            f"{number(found.local[0])} "
-            f"is beyond the largest {found.values.dtype}: {number(found.values[0])}"
+            f"{number(found.local[0])} is beyond the largest {found.values.dtype}: {number(found.values[0])}"
             if found.local.size == 1
             else f"{what}: finite factors whose sum of products is beyond the largest {found.values.dtype}"
         )
@@ -175,20 +174,23 @@ def _text_of(node: Node) -> str:
 
 def _forward(f: Forward, user: Node) -> str:
     """The first non-finite value of the forward pass."""
-    value = number(f.values[0])
+    value = number(f.value)
     if f.node is None:
         kind = "a leaf" if f.followed else "a constant"
         return (
-            f"it began in the forward pass: argument {f.arg} of {op_at(f.user)} is {kind} that holds {value}"
+            f"the value came from the forward pass: argument {f.arg} of {op_at(f.user)} is {kind} that "
+            f"holds {value}"
         )
     if f.node is user:
         given = _inputs(f.inputs)
         made = f" out of {given}" if given and f.complete else ""
-        return f"it began in the forward pass: the result of {op_at(user)} is {value} itself{made}"
+        return f"the value came from the forward pass: the result of {op_at(user)} is {value} itself{made}"
     given = _inputs(f.inputs)
     made = f" out of {given}" if given else ""
     known = "" if f.complete else " (as far as the record tells: it did not keep all of that op's inputs)"
-    return f"it began in the forward pass: {op_at(f.node)}{_text_of(f.node)} gave {value}{made}{known}"
+    return (
+        f"the value came from the forward pass: {op_at(f.node)}{_text_of(f.node)} gave {value}{made}{known}"
+    )
 
 
 _NAMES = {1: ("x",), 2: ("x", "y"), 3: ("x", "y", "z")}

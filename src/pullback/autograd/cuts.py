@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pullback.autograd.stories import FEW, HOW, leaf_words, producer, quoted, reached, shape_of, told
+from pullback.graph import leaks
 from pullback.graph.lines import line_of
 from pullback.graph.modes import State, state
 from pullback.graph.node import Node
@@ -36,7 +37,7 @@ def no_grad_fn(i: int, t: Tensor) -> RuntimeError:
             todo += [s for s in [remedy(node)] if s not in todo]
         _, leaves, complete = reached([e for n in cuts for e in n.edges], origins_of)
         if leaves and complete:
-            facts.append(f"otherwise {leaf_words(leaves)} would have got a gradient")
+            facts.append(f"behind it lies {leaf_words(leaves)}, which therefore gets no gradient")
     else:
         _unrecorded(t, facts, todo)
     return RuntimeError(
@@ -61,8 +62,9 @@ def nearest_cuts(edge: Any) -> list[Node]:
     return sorted(found, key=lambda n: -n.number)
 
 
-LEFT = ("item", "numpy", "tolist", "float", "int", "bool", "array")
 SWITCHED = {"no_grad": "no_grad()", "inference_mode": "inference_mode()"}
+LEFT = ("item", "numpy", "tolist", "float", "int", "complex")
+CALLED = ("float", "int", "complex")
 
 
 def cut_fact(node: Node) -> str:
@@ -70,27 +72,33 @@ def cut_fact(node: Node) -> str:
     kind, name, where = node.cut or "", node.op.name, quoted(line_of(node))
     if kind in SWITCHED:
         return f"{name} ran inside {SWITCHED[kind]}{where}, so it was not recorded: the chain is cut there"
-    if kind == "detach":
-        return f"detach cut the chain{where}: what it returns has no history"
-    if kind == "data":
-        return f".data cut the chain{where}: what it returns has no history"
-    if kind in ("integer", "bool"):
-        return f"{name} gives {_dtype_of(node)} values{where}, which have no gradients: the chain ends there"
-    if kind == "discrete":
-        return f"{name} is a step function{where}: it has no derivative that autograd could follow"
-    if kind in LEFT:
-        call = kind if kind in ("float", "int", "bool") else f".{kind}"
+    if kind in ("detach", "data"):
         return (
-            f"the value left the record through {call}(){where} and a new tensor was made of it, which "
-            "has no history"
+            f"{'detach()' if kind == 'detach' else '.data'} cut the chain{where}: its result has no history"
         )
-    return f"{name} cut the chain ({kind}){where}"
+    if kind == "requires_grad_(False)":
+        return f"requires_grad was switched off{where}: nothing is recorded from there on"
+    if kind == "torch.tensor":
+        return f"torch.tensor{where} made a new tensor of the values: it has no history"
+    if kind in LEFT:
+        call = f"{kind}()" if kind in CALLED else f".{kind}()"
+        return f"the value left the record through {call}{where}, and what is made of it has no history"
+    if kind == "forgotten":
+        return "the record of cut paths that leads here was so long that its beginning was forgotten"
+    dtype = _dtype_of(node)
+    if kind == "integer":
+        return f"the conversion to {dtype}{where} ends the chain: only floating point tensors have gradients"
+    if dtype is not None and dtype.kind not in "fc":
+        return f"{name} gives {dtype} values{where}, which have no gradients: the chain ends there"
+    if kind == "discrete":
+        return f"{name} has no derivative{where}: the chain ends there"
+    return f"{name} cut the chain{where}"
 
 
-def _dtype_of(node: Node) -> str:
-    out = node.out
-    dtype = getattr(out[0] if isinstance(out, tuple) else out, "dtype", None)
-    return "integer" if dtype is None else str(dtype)
+def _dtype_of(node: Node) -> Any:
+    outs = node.out if isinstance(node.out, tuple) else (node.out,)
+    found = {v.dtype for v in outs if v is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 def remedy(node: Node) -> str:
@@ -98,18 +106,21 @@ def remedy(node: Node) -> str:
     kind, name = node.cut or "", node.op.name
     if kind in SWITCHED:
         return f"compute {name} outside {SWITCHED[kind]}"
-    if kind == "detach":
-        return "leave detach() out, or call it on what should stay a constant only"
-    if kind == "data":
-        return "leave .data out"
-    if kind in ("integer", "bool", "discrete"):
+    if kind in ("detach", "data"):
+        return f"leave {'detach()' if kind == 'detach' else '.data'} out where the gradient should pass"
+    if kind == "requires_grad_(False)":
+        return "leave requires_grad on until the gradients are computed"
+    if kind == "torch.tensor":
+        return "use the tensor itself, or torch.stack and torch.cat for several: they are recorded"
+    if kind in LEFT:
+        return "compute with the tensor itself instead of the plain value"
+    if kind == "integer":
+        return "keep the floating dtype: leave long(), int() and the like out where the gradient should pass"
+    if kind == "discrete":
         return (
             f"{name} has no useful gradient: put a smooth function in its place (softmax for argmax, "
-            "sigmoid for a "
-            "comparison), or use its result only to select entries of a followed tensor"
+            "sigmoid for a comparison), or use its result only to select entries of a followed tensor"
         )
-    if kind in LEFT:
-        return f"compute with the tensor itself instead of what .{kind}() returns"
     return "keep the computation on tensors that autograd follows"
 
 
@@ -128,26 +139,30 @@ def _unrecorded(t: Tensor, facts: list[str], todo: list[str]) -> None:
         todo.append("compute it outside inference_mode()")
     if not state.grad:
         facts.append(
-            "autograd is switched off here (no_grad or set_grad_enabled(False)), so ops that run here "
-            "are not "
-            "recorded"
+            "autograd is switched off here (no_grad or set_grad_enabled(False)), so ops that run here are "
+            "not recorded"
         )
         todo.append("compute the output outside no_grad()")
-    if whole_program():
+    if state.lines and leaks.log:
+        left = leaks.log[-1]
+        facts.append(
+            "no followed tensor is known to have entered this computation; but values left the record, the "
+            f"last through {left.kind}(){quoted(left.line)}: if the output was made of one, the chain was "
+            "cut there"
+        )
+    elif whole_program() and leaks.first is None:
         facts.append(
             "no tensor in this computation requires grad: lines were recorded all along, and none entered it"
         )
     elif state.lines:
         facts.append(
-            "since lines are recorded, no tensor that requires grad entered this computation, not even "
-            "on a path "
-            "that was cut; what ran before is not known"
+            "since lines are recorded, no tensor that requires grad entered this computation, not even on "
+            "a path that was cut; what ran before is not known"
         )
     else:
         facts.append(
             "no op that made it was recorded: either no tensor in this computation requires grad, or the "
-            "chain "
-            "was cut on the way (detach(), item(), numpy(), integer dtypes, no_grad())"
+            "chain was cut on the way (detach(), item(), numpy(), integer dtypes, no_grad())"
         )
         todo.append(f"{HOW} to see which op cut it and where")
     todo.append("set requires_grad=True on the leaf you want a gradient of, before computing the output")

@@ -1,6 +1,6 @@
-"""What a record tells of one node: local derivatives entry by entry, forward values, and where these begin.
+"""What a record tells of one node: local derivatives entry by entry, and forward values.
 
-Read `links` first, then `value_of` and `behind`. A forward value is one that the record kept, or that the op
+Read `links` first, then `value_of`. A forward value is one that the record kept, or that the op
 gives again on values that the record kept; where neither is so, the answer is None. May import `graph`,
 `families`.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from pullback.families.elementwise_facets import compute_dtype
 from pullback.graph.modes import QUIET, loud, quiet
-from pullback.graph.node import Aval, Node, Slot
+from pullback.graph.node import Aval, Node
 from pullback.graph.tensor import Tensor
 
 LIMIT = 1_000_000  # links of one argument that are ever listed
@@ -30,29 +30,6 @@ class Link(NamedTuple):
     why: str
 
 
-class Forward(NamedTuple):
-    """The first non-finite value of the forward pass behind a node.
-
-    node      the node that made it, or None for a leaf or a constant
-    arg       for a leaf or constant: the argument of `user` that it is
-    user      the node that reads it
-    entries   flat indices of its non-finite entries
-    values    the values there
-    inputs    per argument of the op, the value that meets the first of these entries, or None if not known
-    complete  were all of the op's inputs known, and finite?
-    followed  for an argument: is it a leaf that autograd follows?
-    """
-
-    node: Node | None
-    arg: int
-    user: Node
-    entries: Any
-    values: Any
-    inputs: list[Any]
-    complete: bool
-    followed: bool
-
-
 def links(node: Node, i: int, g: Any, entry: int) -> Link | None:
     """The links of one entry of argument i, or None where the op does not list them or they are too many."""
     found = local(node, i, g)
@@ -67,8 +44,11 @@ def links(node: Node, i: int, g: Any, entry: int) -> Link | None:
     return Link(rows, up[rows], every[at], found.why_nonfinite)
 
 
-def local(node: Node, i: int, g: Any) -> Any:
-    """The node's `Local` of argument i, or None."""
+def local(node: Node, i: int, g: Any, swap: dict[int, Any] | None = None) -> Any:
+    """The node's `Local` of argument i, or None.
+
+    swap  values in the place of arguments (-1: of the result)
+    """
     op, zero = node.op, getattr(node.op, "zero", None)
     if not zero or node.args is None or node.lanes or (isinstance(g, list) and any(c is None for c in g)):
         return None
@@ -77,10 +57,13 @@ def local(node: Node, i: int, g: Any) -> Any:
         return None
     size_out = sum(c.size for c in g) if isinstance(g, list) else int(np.size(g))
     if op.family not in ENTRYWISE:
-        if size_out * _size(args[i].shape) > LIMIT:
+        if size_out * size_of(args[i].shape) > LIMIT:
             return None
         args = [np.zeros(a.shape, a.dtype) if isinstance(a, Aval) else a for a in args]
     out = node.out
+    if swap is not None:
+        args = [swap.get(k, a) for k, a in enumerate(args)]
+        out = swap.get(-1, out)
     if out is None:
         out = (
             tuple(np.zeros_like(c) for c in g)
@@ -113,54 +96,16 @@ def known_arguments(node: Node, g: Any) -> list[Any] | None:
 # ---------------------------------------------------------------------- forward values
 
 
-def behind(node: Node, i: int, entry: int) -> Forward | None:
-    """The first non-finite forward value that this node's derivative for an entry of argument i reads.
-
-    None where the values it reads are finite, or not known.
-    """
-    reads = range(len(node.args))
-    user, place = node, None
-    for k in reads:
-        v = value_of(node, k)
-        if v is not None and not finite(v) and _meets(node, v, i, entry):
-            place = k
-            break
-    if place is None:
-        out = node.out
-        if out is None or isinstance(out, tuple) or finite(out) or not _reads_out(node, i):
-            return None
-        return _made(node, out, _same(node, i, entry, out))
-    return _walk(user, place)
-
-
-def _reads_out(node: Node, i: int) -> bool:
-    partial = getattr(node.op, "partial_reads", None)
-    reads = partial if partial is not None else node.op.reads
-    return node.op.keeps_out and (reads is None or i >= len(reads) or bool(reads[i] and reads[i][0]))
-
-
-def _meets(node: Node, v: Any, i: int, entry: int) -> bool:
-    """Does a non-finite entry of an argument v meet this entry of argument i? (Entrywise ops: exactly.)"""
-    if node.op.family not in ENTRYWISE:
-        return True
-    shape = _shape_of(node, i)
-    if shape is None:
-        return True
-    wide = wide_shape(node)
-    if wide is None:
-        return True
-    outs = np.broadcast_to(np.arange(_size(shape)).reshape(shape), wide).reshape(-1) == entry
-    return bool((~np.isfinite(np.broadcast_to(v, wide).reshape(-1)[outs])).any())
-
-
 def wide_shape(node: Node) -> tuple[int, ...] | None:
-    """The output's shape of an entrywise node."""
-    shapes = [_shape_of(node, k) for k in range(len(node.args))]
-    known = [s for s in shapes if s is not None]
-    return tuple(np.broadcast_shapes(*known)) if known else None
+    """The output's shape of an entrywise node, or None where the node does not tell it."""
+    shapes = [shape_of(node, k) for k in range(len(node.args))]
+    if any(s is None and is_array(node, k) for k, s in enumerate(shapes)):
+        return None
+    return tuple(np.broadcast_shapes(*(s for s in shapes if s is not None)))
 
 
-def _shape_of(node: Node, k: int) -> tuple[int, ...] | None:
+def shape_of(node: Node, k: int) -> tuple[int, ...] | None:
+    """The shape of argument k, or None where the node does not tell it."""
     a = node.args[k]
     if isinstance(a, Tensor):
         return tuple(a.value.shape)
@@ -173,66 +118,17 @@ def _shape_of(node: Node, k: int) -> tuple[int, ...] | None:
     return tuple(np.shape(a)) if isinstance(a, np.ndarray | np.generic) else None
 
 
-def _walk(user: Node, k: int) -> Forward:
-    """From argument k of a node, back to the op, leaf or constant where its inf or NaN began."""
-    while True:
-        edge = user.edges[k]
-        value = value_of(user, k)
-        at = bad_entries(value)
-        if type(edge) is not Node or edge.args is None or edge.op.family not in AGAIN:
-            producer = edge if type(edge) is Node else edge.node if type(edge) is Slot else None
-            return Forward(producer, k, user, at, flat(value)[at], [], False, isinstance(edge, Tensor))
-        before = None
-        for j in range(len(edge.args)):
-            v = value_of(edge, j)
-            if v is not None and not finite(v):
-                before = j
-                break
-        if before is None:
-            return _made(edge, value, int(at[0]))
-        user, k = edge, before
+def input_at(node: Node, k: int, row: int, wide: tuple[int, ...]) -> Any:
+    """The value of argument k at an output entry of an entrywise op, whose output has the shape `wide`.
 
-
-def _made(node: Node, value: Any, entry: int) -> Forward:
-    """The node's inputs are finite as far as they are known."""
-    at = bad_entries(value)
-    entry = entry if entry in at else int(at[0])
-    inputs = [_input(node, k, np.shape(value), entry) for k in range(len(node.args))]
-    known = all(value_of(node, k) is not None for k in range(len(node.args)) if _is_array(node, k))
-    return Forward(node, 0, node, at, flat(value)[at], inputs, known, False)
-
-
-def _input(node: Node, k: int, shape: tuple[int, ...], entry: int) -> Any:
-    """The value of argument k at an output entry of an entrywise op; None where that is not known."""
+    None where that is not known.
+    """
     v = value_of(node, k)
     if node.op.family not in ENTRYWISE or v is None:
         return None
     if not isinstance(v, np.ndarray | np.generic):
         return v
-    return np.broadcast_to(v, shape).reshape(-1)[entry] if _size(shape) else None
-
-
-def _same(node: Node, i: int, entry: int, out: Any) -> int:
-    """An output entry that meets an entry of argument i."""
-    shape = _shape_of(node, i)
-    if node.op.family in ENTRYWISE and shape is not None:
-        ids = np.broadcast_to(np.arange(_size(shape)).reshape(shape), np.shape(out)).reshape(-1)
-        meets = np.flatnonzero((ids == entry) & ~np.isfinite(flat(out)))
-        if meets.size:
-            return int(meets[0])
-    return int(bad_entries(out)[0])
-
-
-def value_at(node: Node, k: int, i: int, entry: int, g: Any) -> Any:
-    """The value of argument k that meets an entry of argument i, for entrywise ops; else None."""
-    if node.op.family not in ENTRYWISE or isinstance(g, list):
-        return None
-    shape, wide = _shape_of(node, i), np.shape(g)
-    if shape is None:
-        shape = wide
-    ids = np.broadcast_to(np.arange(_size(shape)).reshape(shape), wide).reshape(-1)
-    at = np.flatnonzero(ids == entry)
-    return _input(node, k, wide, int(at[0])) if at.size else None
+    return np.broadcast_to(v, wide).reshape(-1)[row] if size_of(wide) else None
 
 
 def value_of(node: Node, k: int, depth: int = 12) -> Any:
@@ -259,11 +155,16 @@ def made_by(node: Node, depth: int = 12) -> Any:
     if node.out is not None:
         written = node.out_versions and any(c.version != v for c, v in node.out_versions.values())
         return None if isinstance(node.out, tuple) or written else node.out
-    if depth == 0 or node.op.family not in AGAIN or node.count is not None or node.lanes:
+    if depth == 0 or not repeatable(node.op) or node.count is not None or node.lanes:
         return None
     args = [value_of(node, k, depth - 1) for k in range(len(node.args))]
-    if any(a is None and _is_array(node, k) for k, a in enumerate(args)):
+    if any(a is None and is_array(node, k) for k, a in enumerate(args)):
         return None
+    return run_again(node, args)
+
+
+def run_again(node: Node, args: list[Any]) -> Any:
+    """The op of a node on these values."""
     if node.op.family in ENTRYWISE and any(hasattr(a, "dtype") for a in args):
         d = compute_dtype(node.op, args).numpy
         args = [_promoted(a, d) if k >= node.op.skip else a for k, a in enumerate(args)]
@@ -274,11 +175,17 @@ def made_by(node: Node, depth: int = 12) -> Any:
         loud(token)
 
 
+def repeatable(op: Any) -> bool:
+    """Does the op give the same again on the same values, without an error on any?"""
+    return op.family in AGAIN or (op.family == "by hand" and not op.name.startswith("linalg"))
+
+
 def _promoted(a: Any, d: Any) -> Any:
     return a.astype(d) if hasattr(a, "dtype") and a.dtype != d and a.dtype.kind in "iufc" else a
 
 
-def _is_array(node: Node, k: int) -> bool:
+def is_array(node: Node, k: int) -> bool:
+    """Is argument k a tensor (and not a Python value)?"""
     return node.edges[k] is not None or isinstance(node.args[k], Tensor | Aval)
 
 
@@ -308,7 +215,8 @@ def bad_entries(v: Any) -> Any:
     return np.flatnonzero(~np.isfinite(flat(v)))
 
 
-def _size(shape: Any) -> int:
+def size_of(shape: Any) -> int:
+    """The number of entries of a shape."""
     n = 1
     for s in shape:
         n *= s

@@ -16,19 +16,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pullback.autograd.began import Forward, behind
 from pullback.autograd.known import (
     ENTRYWISE,
-    Forward,
     Link,
     bad_entries,
-    behind,
     finite,
     flat,
+    input_at,
     links,
     local,
     made_by,
     plain,
-    value_at,
     wide_shape,
 )
 from pullback.graph.modes import QUIET, loud, quiet
@@ -140,13 +139,16 @@ def steps(roots: Sequence[tuple[Any, Any]]) -> Iterator[Step]:
 # ---------------------------------------------------------------------- one node
 
 
-def origin(step: Step, i: int) -> Found | None:
-    """What became non-finite in argument i's cotangent although the upstream that it is made of is finite."""
+def origin(step: Step, i: int, only: Any = None) -> Found | None:
+    """What became non-finite in argument i's cotangent although the upstream that it is made of is finite.
+
+    only  if given, the entries that are asked about
+    """
     node, g, cotangents = step
     c = cotangents[i]
     if c is None or i >= len(node.edges) or node.edges[i] is None or finite(c):
         return None
-    at = bad_entries(c)
+    at = bad_entries(c) if only is None else np.intersect1d(bad_entries(c), only)
     if not finite(g):
         if node.op.family == "custom" or node.lanes:
             return None  # a user's backward is not run twice
@@ -168,8 +170,16 @@ def _described(step: Step, i: int, at: Any) -> Found:
     at, values = at[first], values[first]
     link = links(node, i, g, int(at[0]))
     kind = "rule" if link is None else _kind(link)
-    inputs = [value_at(node, k, i, int(at[0]), g) for k in range(len(node.args))]
-    forward = None if kind == "overflow" else behind(node, i, int(at[0]))
+    inputs: list[Any] = []
+    forward = None
+    if link is not None:
+        odd = np.flatnonzero(~np.isfinite(link.local))
+        row = int(link.rows[odd[0] if odd.size else 0])
+        inputs = [
+            input_at(node, k, row, np.shape(g))
+            for k in range(len(node.args) if not isinstance(g, list) else 0)
+        ]
+        forward = behind(node, i, int(at[0]), row, g) if odd.size else None
     shape = np.shape(cotangents[i])
     if link is None:
         return Found(node, i, at, values, None, None, inputs, kind, forward, "", None, shape)
@@ -205,35 +215,50 @@ def trace(made: dict[Node, Step], step: Step, i: int, roots: Sequence[tuple[Any,
     None where it cannot be followed: a hook changed a cotangent, or a step's links are not known.
     """
     order = sorted(made.values(), key=lambda s: -s.node.number)
+    want = np.flatnonzero(np.isnan(flat(step.cotangents[i])))
     for _ in range(len(order) + 1):
-        found = origin(step, i)
+        found = origin(step, i, want)
         if found is not None:
             return found
-        if finite(step.upstream):
+        node, g = step.node, step.upstream
+        if finite(g) or node.hooks is not None or node.node_prehooks is not None:
             return None
-        node = step.node
-        if node.hooks is not None or node.node_prehooks is not None:
-            return None
+        rows = _carried(step, i, int(want[0]))
         for edge, c in roots:
-            if _node_of(edge) is node and not finite(c):
+            if node_of(edge) is node and _bad_at(c, rows).size:
                 return given(c)
-        before = _carrier(order, node)
+        before = _carrier(order, node, rows)
         if before is None:
             return summed(step)
         step, i = before
+        want = _bad_at(step.cotangents[i], rows)
     return None
 
 
-def _carrier(order: Sequence[Step], node: Node) -> tuple[Step, int] | None:
-    """The earliest step that delivered a non-finite cotangent to this node, and for which argument."""
+def _carried(step: Step, i: int, entry: int) -> Any:
+    """The output entries whose non-finite upstream meets this entry, or None for all of them."""
+    if step.node.count is not None:
+        return None
+    link = links(step.node, i, step.upstream, entry)
+    if link is None:
+        return None
+    rows = link.rows[~np.isfinite(link.upstream)]
+    return rows if rows.size else None
+
+
+def _bad_at(c: Any, rows: Any) -> Any:
+    at = bad_entries(c)
+    return at if rows is None else np.intersect1d(at, rows)
+
+
+def _carrier(order: Sequence[Step], node: Node, rows: Any) -> tuple[Step, int] | None:
+    """The earliest step that delivered a non-finite cotangent to this node's rows, and for which argument."""
     for s in order:
         if s.node.number <= node.number:
             return None
         for j, (edge, c) in enumerate(zip(s.node.edges, s.cotangents, strict=False)):
-            if c is not None and _node_of(edge) is node and not finite(c):
-                if s.node.node_hooks is not None:
-                    return None
-                return s, j
+            if c is not None and node_of(edge) is node and _bad_at(c, rows).size:
+                return None if s.node.node_hooks is not None else (s, j)
     return None
 
 
@@ -252,7 +277,8 @@ def summed(step: Step) -> Found:
     return Found(step.node, 0, at, flat(c)[at], None, None, [], "sum", None, "", None, np.shape(c))
 
 
-def _node_of(edge: Any) -> Any:
+def node_of(edge: Any) -> Any:
+    """The node of an edge, or the leaf."""
     return edge.node if type(edge) is Slot else edge
 
 
@@ -265,7 +291,7 @@ def unselected(roots: Sequence[tuple[Any, Any]], node: Node, row: int) -> Node |
     Every consumer on the way is entrywise or structural; one that does pass something on gives None, as does
     an upstream that the caller gave.
     """
-    if any(_node_of(e) is node for e, _ in roots):
+    if any(node_of(e) is node for e, _ in roots):
         return None
     using = _consumers([e for e, _ in roots], node)
     found: Node | None = None
@@ -298,14 +324,14 @@ def _blank(node: Node) -> Any:
 def _consumers(edges: Sequence[Any], node: Node) -> list[tuple[Node, int]]:
     found: list[tuple[Node, int]] = []
     seen: set[Node] = set()
-    stack = [_node_of(e) for e in edges if not isinstance(e, Tensor)]
+    stack = [node_of(e) for e in edges if not isinstance(e, Tensor)]
     while stack:
         n = stack.pop()
         if n in seen or n.number <= node.number:
             continue
         seen.add(n)
         for k, e in enumerate(n.edges):
-            before = _node_of(e)
+            before = node_of(e)
             if before is node:
                 found.append((n, k))
             elif type(before) is Node:

@@ -25,6 +25,7 @@ from pullback.autograd.stories import (
     shape_of,
     told,
 )
+from pullback.graph import leaks
 from pullback.graph.lines import line_of
 from pullback.graph.node import LEAF, Aval, Node
 from pullback.graph.tensor import Tensor, edge_of
@@ -49,15 +50,14 @@ def unused(i: int, t: Any, outs: Sequence[Any]) -> RuntimeError:
     """
     first = (
         f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
-        "allow_unused=True if this "
-        "is the desired behavior."
+        "allow_unused=True if this is the desired behavior."
     )
     if not isinstance(t, Tensor) or t.foreign is not None:
         return RuntimeError(told(first, [f"no recorded op leads from input {i} to the outputs"], _CHECK))
     what = "a leaf" if t.node is LEAF else "a tensor" + made_by(t)
     facts = [f"input {i} is {what}, of shape {shape_of(t)}; no recorded op leads from it to the outputs"]
     used = Used(tuple(outs), *reached(outs))
-    for look in (_swapped, _dropped, _rewritten, _behind, _alias, _twin):
+    for look in (_swapped, _dropped, _rewritten, _behind, _alias, _twin, _left):
         found = look(t, used)
         if found is not None:
             break
@@ -67,8 +67,8 @@ def unused(i: int, t: Any, outs: Sequence[Any]) -> RuntimeError:
 
 
 _CHECK = [
-    "check that the outputs were computed from this very tensor, not from a copy, a detach() or a reassigned "
-    "name",
+    "check that the outputs were computed from this very tensor, not from a copy, a detach() or a "
+    "reassigned name",
     "pass allow_unused=True to get None for it",
 ]
 
@@ -101,17 +101,18 @@ def _dropped(t: Tensor, used: Used) -> Words | None:
 
 
 def _rewritten(t: Tensor, used: Used) -> Words | None:
-    """Was it written in place after the outputs were computed?"""
+    """Do the outputs use the value that it had before it was written in place?"""
     mine = maker(t)
-    newest = max((n.number for n in used.nodes), default=0)
-    if mine is None or t.counter is None or mine.number < newest or not t.counter.written_since(newest):
+    if mine is None or t.base is not None or not mine.edges or producer(mine.edges[0]) not in used.nodes:
         return None
-    if not {producer(e) for e in mine.edges if e is not None} & used.nodes:
+    noted = (mine.out_versions or {}).get(
+        0
+    )  # a node that a write put in the place of the old one knows its version
+    if noted is None or noted[0] is not t.counter or not noted[1]:
         return None
     fact = (
-        f"it was written in place after the outputs had been computed{quoted(line_of(mine))}: the outputs "
-        "use "
-        "the value before, which this tensor no longer stands for"
+        f"it was written in place{quoted(line_of(mine))}, and the outputs were computed from the value "
+        "before, which this tensor no longer stands for"
     )
     return [fact], ["write out of place and keep both: y = x + 1 instead of x += 1"]
 
@@ -142,8 +143,7 @@ def _alias(t: Tensor, used: Used) -> Words | None:
         if v.size and _start(v) == _start(w) and v.size == w.size and v.strides == w.strides:
             todo = (
                 "pass that tensor itself: detach(), .data, view() and Parameter(x) make new tensors over "
-                "the same "
-                "memory"
+                "the same memory"
             )
             return [f"{leaf_words([x])} that the outputs use has the same memory, but is another tensor"], [
                 todo
@@ -167,22 +167,33 @@ def _twin(t: Tensor, used: Used) -> Words | None:
     return None
 
 
+def _left(t: Tensor, _used: Used) -> Words | None:
+    """Did a value computed from it leave the record?"""
+    place = producer(edge_of(t)) or t
+    for event in reversed(leaks.log):
+        behind, leaves, _ = reached([event.node], origins_of)
+        if place in behind or any(place is x for x in leaves):
+            fact = (
+                f"a value computed from it left the record through {event.kind}(){quoted(event.line)}; "
+                "whether the outputs were made of that is not known"
+            )
+            return [fact], ["compute with the tensor itself instead of the plain value", *_CHECK]
+    return None
+
+
 def _never(used: Used) -> str:
     """Nothing was found: how much that says depends on what was recorded."""
     every, _, complete = reached(used.outs, origins_of)
-    if complete and used.complete and all(line_of(n) is not None for n in every):
-        count = plural(len(every), "op")
-        if whole_program() or not any(_outside(n) for n in every):
-            return (
-                f"it was never used: none of the {count} behind the outputs reads it, on no path, whole "
-                "or cut"
-            )
-        return (
-            f"none of the {count} recorded behind the outputs reads it; whether one of their constants "
-            "was computed "
-            "from it before lines were recorded is not known"
-        )
-    return f"whether it was used on a path that was cut is not recorded: {HOW} to see that"
+    if not (complete and used.complete and all(line_of(n) is not None for n in every)):
+        return f"whether it was used on a path that was cut is not recorded: {HOW} to see that"
+    count = plural(len(every), "op")
+    sure = leaks.first is None or (whole_program() and len(leaks.log) < leaks.MOST)
+    if sure and (whole_program() or not any(_outside(n) for n in every)):
+        return f"it was never used: none of the {count} behind the outputs reads it, on no path, whole or cut"
+    return (
+        f"none of the {count} recorded behind the outputs reads it; whether a constant in them was computed "
+        "from it, before lines were recorded or by way of plain values, is not known"
+    )
 
 
 def _outside(node: Node) -> bool:

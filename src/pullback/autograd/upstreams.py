@@ -28,16 +28,14 @@ def not_scalar(t: Tensor) -> RuntimeError:
     facts = [
         f"the output y has shape {shape}, {plural(n, 'entry')}{made_by(t)}",
         f"backward computes v^T J, the gradient of sum_k v_k y_k: v, the upstream, has y's shape {shape} "
-        "with one "
-        f"weight per entry, and J = dy/dx has {plural(n, 'row')}, one per entry of y",
+        f"with one weight per entry, and J = dy/dx has {plural(n, 'row')}, one per entry of y",
     ]
     leaf = _leaf(t)
     if leaf is not None:
         m = leaf.value.size
         facts.append(
             f"for the leaf x of shape {shape_of(leaf)}: v (1 x {n}) times J ({n} x {m}) gives 1 x {m}, "
-            "which is "
-            "x.grad in x's shape"
+            "which is x.grad in x's shape"
         )
     if n == 0:
         facts.append("y has no entries: every gradient through it is zero")
@@ -79,11 +77,9 @@ def mismatch(i: int, t: Tensor, g: Tensor) -> RuntimeError:
     n = t.value.size
     facts = [
         f"the output has shape {list(want)} ({plural(n, 'entry')}){made_by(t)}; the upstream v has shape "
-        f"{list(have)} "
-        f"({plural(g.value.size, 'entry')})",
+        f"{list(have)} ({plural(g.value.size, 'entry')})",
         "backward computes v^T J, the gradient of sum_k v_k y_k: v needs one weight per output entry, at "
-        "the same "
-        "place; nothing is broadcast",
+        "the same place; nothing is broadcast",
     ]
     slip = _slip(have, want)
     if slip:

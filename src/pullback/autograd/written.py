@@ -74,16 +74,14 @@ def modified(
         what, origin, version = type_word(t), _output_of(node, t, index, place), counter.version
     hint = (
         "Hint: the backtrace further above shows the operation that failed to compute its gradient. The "
-        "variable in question "
-        "was changed in there or anywhere later. Good luck!"
+        "variable in question was changed in there or anywhere later. Good luck!"
         if state.anomaly
         else "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
         "torch.autograd.set_detect_anomaly(True, check_nan=False)."
     )
     first = (
-        f"one of the variables needed for gradient computation has been modified by an inplace "
-        f"operation: [{what}]"
-        f"{origin} is at version {version}; expected version {expected} instead. {hint}"
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[{what}]{origin} is at version {version}; expected version {expected} instead. {hint}"
     )
     facts = [_saved(node, t, place)]
     if place != CONTEXT:
@@ -143,8 +141,7 @@ def _needed(node: Node, place: int) -> str:
     args = ", ".join(map(str, at))
     return (
         f"the value is needed: the derivative of {node.op.name} with respect to "
-        f"argument{'s' * (len(at) > 1)} {args} is "
-        f"computed from {what}"
+        f"argument{'s' * (len(at) > 1)} {args} is computed from {what}"
     )
 
 
@@ -152,7 +149,9 @@ def _written(places: list[Any], version: int, expected: int) -> tuple[str, Line 
     """How often it was written since, and on which line first."""
     lines = [line_at(p) for p in places if p is not None]
     count = version - expected
-    text = f"it was saved at version {expected} and is at version {version} now: {plural(count, 'write')} since"
+    text = (
+        f"it was saved at version {expected} and is at version {version} now: {plural(count, 'write')} since"
+    )
     if not lines:
         return text, None
     if len(lines) < count:
@@ -180,8 +179,7 @@ def _instead(node: Node, place: int, line: Line | None) -> list[str]:
     if line is not None and ".step(" in line.text:
         todo = [
             f"`{line.text}` updates the parameters in place: call backward() before it, or compute the "
-            "outputs again "
-            "after it"
+            "outputs again after it"
         ]
     return todo
 

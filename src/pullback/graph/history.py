@@ -22,7 +22,7 @@ def non_leaf(t: Any) -> str:
     >>> x.sum().backward()
     >>> print(non_leaf(x))
     <BLANKLINE>
-      here: mul made this tensor of shape [3], so it is no leaf; the leaf of shape [3] behind it has a gradient
+      here: mul made this tensor of shape [3], so no leaf; the leaf of shape [3] behind it has a gradient
       try:  read .grad of that leaf; or call x.retain_grad() before backward
             or make x a leaf of its own: x = (...).detach().requires_grad_()
     """
@@ -32,10 +32,8 @@ def non_leaf(t: Any) -> str:
     line = line_of(node)
     source = "" if line is None or not line.text else f": `{line.text}`"
     made = node.op.name if line is None else f"{node.op.name} ({line}{source})"
-    here = f"{made} made this tensor of shape {list(t.shape)}, so it is no leaf"
-    todo = (
-        "call x.retain_grad() before backward\n        or make x a leaf of its own: x = (...).detach().requires_grad_()"
-    )
+    here = f"{made} made this tensor of shape {list(t.shape)}, so no leaf"
+    todo = "call x.retain_grad() before backward"
     leaves = leaves_behind(node)
     if leaves is not None and len(leaves) == 1:
         (leaf,) = leaves
@@ -43,7 +41,8 @@ def non_leaf(t: Any) -> str:
         got = "has a gradient" if leaf.stored_grad is not None else none
         here += f"; the leaf of shape {list(leaf.value.shape)} behind it {got}"
         todo = f"read .grad of that leaf; or {todo}"
-    return f"\n  here: {here}\n  try:  {todo}"
+    own = "or make x a leaf of its own: x = (...).detach().requires_grad_()"
+    return f"\n  here: {here}\n  try:  {todo}\n        {own}"
 
 
 def leaves_behind(node: Node) -> list[Any] | None:
