@@ -2,8 +2,10 @@
 
 import random
 import re
+import runpy
 import xml.etree.ElementTree as ET
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -535,3 +537,17 @@ def test_what_notebooks_show():
     assert "prefers-color-scheme: dark" in style
     selectors = re.findall(r"([^{}@]+)\{", re.sub(r"@media[^{]*\{", "", style))
     assert all(s.strip().startswith(".pb-") for s in selectors)
+
+
+def test_the_figures_of_the_guides_are_made(tmp_path):
+    pytest.importorskip("matplotlib").use("agg")
+    path = Path(__file__).resolve().parents[2] / "docs" / "build_figures.py"
+    module = runpy.run_path(str(path))
+    module["main"](tmp_path)
+    written = {p.stem: p.read_text(encoding="utf-8") for p in tmp_path.iterdir()}
+    assert set(written) == set(module["FIGURES"])
+    for text in written.values():
+        assert ET.fromstring(text).tag == f"{SVG}svg"
+    assert "33 % closed" in written["affine_relu"]
+    assert "gradient is exactly zero" in written["dead_layer"]
+    assert "cut here" in written["cut_target"]

@@ -42,7 +42,7 @@ class FlowRow:
     gain       that of the argument on the main path; off that path the largest
     zero       share of the arriving entries that are exactly zero
     new_zero   share of the entries sent that became exactly zero here: zero although not all arriving
-               entries they are tied to are (None: not determined, too many ties)
+               entries they are tied to are (None: too many ties to look through, or no entries)
     closed     share of local derivatives that are exactly zero: per pair of an output and an argument entry
                for ops that work entry by entry, per input entry for reductions; None for other ops
     saturated  share of local derivatives that are not zero but below a thousandth of the function's largest

@@ -153,8 +153,9 @@ def svg_of(scene: Scene, direction: str = "down") -> str:
     turn = (lambda p: (p[1], p[0])) if across else (lambda p: p)
     scale = Scale.of(scene.links)
     body: list[str] = []
-    for link, curve in zip(scene.links, laid.curves, strict=True):
-        body.append(_edge(link, curve, scale, across))
+    # where edges share a way, the one that carries most lies on top
+    drawn = sorted(zip(scene.links, laid.curves, strict=True), key=lambda pair: pair[0].norm)
+    body += [_edge(link, curve, scale, across) for link, curve in drawn]
     for box, size, centre in zip(scene.boxes, sizes, laid.centres, strict=True):
         x, y = turn(centre)
         body.append(_box(box, size, (x + MARGIN, y + MARGIN)))
@@ -164,7 +165,8 @@ def svg_of(scene: Scene, direction: str = "down") -> str:
     legend = _legend(entries, height + 2 * MARGIN + 6)
     total = (math.ceil(wide + 2 * MARGIN), math.ceil(height + 2 * MARGIN + 6 + 18 * len(entries) + 4))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="pb-draw" role="img" width="{total[0]}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="pb-draw" role="img" '
+        f'aria-label="computation graph, {len(sizes)} boxes" width="{total[0]}" '
         f'height="{total[1]}" viewBox="0 0 {total[0]} {total[1]}"><style>{style_sheet()}</style>'
         f'<rect class="pb-back" width="{total[0]}" height="{total[1]}"/>'
         + "\n".join(body)
@@ -280,7 +282,7 @@ def legend_of(scene: Scene, scale: Scale) -> list[tuple[str, str]]:
     for kind, words in (
         ("zero", "gradient is exactly zero"),
         ("cut", "cut: no gradient is followed beyond"),
-        ("unread", "the op sends no gradient this way"),
+        ("unread", "no gradient is sent this way"),
         ("constant", "not followed: no gradient"),
         ("empty", "a tensor without entries"),
     ):

@@ -101,12 +101,17 @@ def _worst(ax: Any, result: Any, most: int) -> None:
         value = result.path.norms[k]
         if not 0 < value < math.inf:
             continue
-        times = style.number(w.gain)
+        # beside the line, which falls to the right of a small factor and rises after a large one; near the
+        # right edge on its other side
+        late = k > 0.7 * len(places)
+        above = (w.gain < 1) != late
         ax.annotate(
-            f"{w.op} \N{MULTIPLICATION SIGN} {times}",
+            f"{w.op} \N{MULTIPLICATION SIGN} {style.number(w.gain)}",
             (k, value),
-            xytext=(6, 6),
+            xytext=(-6 if late else 6, 6 if above else -6),
             textcoords="offset points",
+            ha="right" if late else "left",
+            va="bottom" if above else "top",
             fontsize=8,
             color=style.RED,
         )
