@@ -259,6 +259,15 @@ def test_several_functions_and_outputs():
     assert [bool(p) for p in both.parts] == [False, True]
 
 
+def test_a_right_candidate_beside_a_wrong_custom_backward_is_said_to_be_right():
+    x, w = (torch.randn(3, 3, dtype=f64, requires_grad=True) for _ in range(2))
+    loss = (WrongSide.apply(x, w) ** 2).sum()
+    t = np.tanh(x.detach().numpy() @ w.detach().numpy())
+    found = diagnose((2 * t * (1 - t**2)) @ w.detach().numpy().T, loss, x)
+    assert found.verdict.kind == "custom backward"
+    assert "the candidate is right here" in found.verdict.text
+
+
 def test_without_a_candidate_a_custom_function_is_needed():
     x = torch.randn(3, requires_grad=True)
     with pytest.raises(ValueError, match="needs a candidate"):

@@ -34,7 +34,8 @@ class Diagnosis:
     name       whose gradient it is, with its shape
     verdict    kind ("agrees", "float noise", "shape slip", "constant factor", "row factors", "transposed",
                "flipped", "reshaped", "permuted", "broadcast sum missing", "mean missing", "extra sum",
-               "averaged", "extra term", "zero", "term missing", "rule misapplied", "lower precision",
+               "averaged", "extra term", "zero", "term missing", "rule misapplied", "custom backward" (the
+               candidate is right, a custom Function's backward is not), "lower precision", "conjugate",
                "not determined") and text
     mutations  the wrong rules that reproduce the candidate to rounding, the likeliest first; where there are
                several, they give the same array and cannot be told apart on these values

@@ -51,6 +51,8 @@ def judge(pair: Pair, program: Program, eps: float, slip: str) -> Found:
     alone = tuple(rules) if place == 0 else ()
     factor = verdicts.factor_of(pair)
     named = verdicts.named_factor(*factor, names) if factor else ""
+    if alone and alone[0].name == "custom backward":
+        return Found(_misapplied(alone), alone)
     if factor and named:
         return Found(_factor_verdict(factor[0], named, alone), alone)
     arranged = None if slip else verdicts.rearranged(pair)
@@ -120,11 +122,9 @@ def _and_rule(verdict: Verdict, rules: tuple[Mutation, ...]) -> Verdict:
 
 def _misapplied(rules: tuple[Mutation, ...], before: str = "") -> Verdict:
     first = rules[0]
-    kind = (
-        "term missing"
-        if first.name == "path missing" and first.changes == 1 and not before
-        else "rule misapplied"
-    )
+    kind = "rule misapplied"
+    if first.changes == 1 and not before:
+        kind = {"path missing": "term missing", "custom backward": "custom backward"}.get(first.name, kind)
     text = str(first)
     if before:
         text = f"two things at once: {before}, and {text}"

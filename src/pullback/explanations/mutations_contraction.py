@@ -120,7 +120,7 @@ def _replaced(step: Step, i: int, other: int, labels: tuple[str, str, str]) -> I
                 i,
                 1,
                 "elementwise product",
-                f"an elementwise product where {right} belongs",
+                f"an elementwise product was used; the right formula is {right}",
                 (lambda g: np.asarray(g) * step.value(other)),
             )
     summed = [c for c in out if c in theirs and c not in mine]
@@ -130,7 +130,7 @@ def _replaced(step: Step, i: int, other: int, labels: tuple[str, str, str]) -> I
             i,
             1,
             "mean for sum",
-            f"divided by {n}: averaged over the rows that {right} sums over",
+            f"averaged over {n} rows, where their sum belongs: {right}",
             step.times(i, 1 / n),
         )
     yield step.change(i, 2, "sign flipped", f"a minus sign too many at {name}", step.times(i, -1.0))

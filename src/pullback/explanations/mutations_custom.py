@@ -8,13 +8,21 @@ steps) only. May import `explanations.mutations_engine`, `autograd`, `graph`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pullback.errors import message
 from pullback.explanations.cotangents import pull
-from pullback.explanations.mutations_engine import Missing, Program, forward_again, forward_arguments
+from pullback.explanations.mutations_engine import (
+    Change,
+    Missing,
+    Program,
+    Step,
+    forward_again,
+    forward_arguments,
+)
 from pullback.graph.lines import line_of, record_lines
 from pullback.graph.modes import state
 from pullback.graph.node import Node
@@ -57,6 +65,25 @@ def function_checks(program: Program) -> list[FunctionCheck]:
             )
         )
     return found
+
+
+def custom_changes(step: Step) -> Iterator[Change]:
+    """The derivative of a Function's own forward in place of its backward: where the candidate is right."""
+    if "function" not in step.node.__dict__:
+        return
+    for i in step.live:
+
+        def wrong(g: Array, i: int = i) -> Array:
+            found = _recorded(step.node, step.every_value(), i, g)
+            if found is None:
+                raise Missing
+            return found.gradient
+
+        text = (
+            f"the backward of {step.op.name} is not the derivative of its own forward; with that in place "
+            "autograd gives the candidate: the candidate is right here, autograd's gradient is not"
+        )
+        yield step.change(i, 0, "custom backward", text, wrong)
 
 
 def _checks(program: Program, node: Node) -> list[FunctionCheck]:
@@ -158,4 +185,4 @@ def _total(node: Node, args: list[Any], g: Any) -> float:
     return total
 
 
-__all__ = ["FunctionCheck", "function_checks"]
+__all__ = ["FunctionCheck", "custom_changes", "function_checks"]

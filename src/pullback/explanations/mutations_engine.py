@@ -371,5 +371,6 @@ __all__ = [
     "arrived",
     "forward_again",
     "forward_arguments",
+    "same_key",
     "unchanged",
 ]

@@ -90,10 +90,10 @@ def _note(node: Any, i: int, a: Any, sizes: dict[int, str], constants: dict[floa
     shape = a.shape if isinstance(a, Aval) else getattr(a, "shape", ())
     name = node.op.name
     for k, n in enumerate(shape):
-        sizes.setdefault(int(n), f"{n}, dimension {k} of the {shown(shape)} operand of {name}")
+        sizes.setdefault(int(n), f"{n}, dimension {k} of an operand of {name} ({shown(shape)})")
     if len(shape) > 1:
         n = int(np.prod(shape))
-        sizes.setdefault(n, f"{n}, the entries of the {shown(shape)} operand of {name}")
+        sizes.setdefault(n, f"{n}, the entries of an operand of {name} ({shown(shape)})")
     value = node.args[i]
     if node.edges[i] is None and isinstance(value, int | float | np.generic) and not isinstance(value, bool):
         v = float(np.real(value))

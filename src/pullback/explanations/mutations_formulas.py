@@ -65,7 +65,7 @@ def wrong_formula(step: Step, i: int, flips: tuple[bool, bool, bool]) -> str:
     if name in ("mv", "vm") and fr:
         return f"the outer product in the wrong order in the vjp of matmul: the right formula is {right}"
     sides = _sides(name, i)
-    if sides is None or len(step.shape(0)) < 2:
+    if sides is None or (name != "linear" and len(step.shape(0)) < 2):
         return ""
     left, other_side = sides
     shown = [_turned(s, {"g": fg}.get(s.removesuffix(".T"), fo)) for s in (left, other_side)]

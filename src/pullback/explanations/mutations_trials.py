@@ -12,8 +12,9 @@ import numpy as np
 
 from pullback.explanations.mutations_by_hand import by_hand_changes
 from pullback.explanations.mutations_contraction import contraction_changes
+from pullback.explanations.mutations_custom import custom_changes
 from pullback.explanations.mutations_elementwise import elementwise_changes
-from pullback.explanations.mutations_engine import Change, Program
+from pullback.explanations.mutations_engine import Change, Program, same_key
 from pullback.explanations.mutations_reduction import reduction_changes
 from pullback.explanations.mutations_structural import structural_changes
 from pullback.graph.node import Node
@@ -47,6 +48,8 @@ def changes_of(program: Program) -> Iterator[Change]:
             yield from structural_changes(step)
         elif family == "by hand":
             yield from by_hand_changes(step)
+        elif family == "custom":
+            yield from custom_changes(step)
 
 
 def trials(program: Program) -> Iterator[Trial]:
@@ -62,23 +65,29 @@ def _nothing(_g: Array) -> Array:
 
 def paths(program: Program) -> Iterator[Trial]:
     """A use left out, counted twice, overwritten by another one, or averaged with the others."""
-    for uses in program.uses.values():
-        k = len(uses)
-        if len(uses) > 1:
-            yield from _several(program, uses)
-        for node, i in uses:
+    for key, uses in program.uses.items():
+        k, what = len(uses), _named(program, key)
+        if k > 1:
+            yield from _several(program, uses, what)
+        for n, (node, i) in enumerate(sorted(uses, key=lambda u: u[0].number), 1):
             name = node.op.name
             if k > 1:
                 text = (
-                    f"the contribution through {name} is missing: its operand is used {k} times and the "
-                    "gradients of all uses add up (accumulation forgotten, or detached there)"
+                    f"the contribution through {name} is missing: {what} is used {k} times, this is use {n}, "
+                    "and the gradients of all uses add up (accumulation forgotten, or detached there)"
                 )
             else:
                 text = f"the branch through {name} is missing: it was treated as a constant (detached)"
             yield Trial((Change(node, i, 0 if k > 1 else 1, "path missing", text, _nothing),))
 
 
-def _several(program: Program, uses: list[tuple[Node, int]]) -> Iterator[Trial]:
+def _named(program: Program, key: Any) -> str:
+    if same_key(key, program.key):
+        return "x"
+    return f"the output of {(key[0] if isinstance(key, tuple) else key).op.name}"
+
+
+def _several(program: Program, uses: list[tuple[Node, int]], what: str) -> Iterator[Trial]:
     k = len(uses)
     if k > 64:
         return
@@ -87,14 +96,14 @@ def _several(program: Program, uses: list[tuple[Node, int]]) -> Iterator[Trial]:
         if k > 2:
             word = "last" if n == 0 else "first" if n == k - 1 else "one"
             text = (
-                f"only the {word} of {k} uses, by {node.op.name}, is counted: the others are overwritten "
-                "where gradients add up"
+                f"only the {word} of {k} uses of {what}, by {node.op.name}, is counted: the others are "
+                "overwritten where gradients add up"
             )
             rest = [u for u in ordered if u != (node, i)]
             yield Trial(tuple(Change(m, j, 0, "one use only", text, _nothing) for m, j in rest))
         twice = f"the contribution through {node.op.name} is counted twice"
         yield Trial((Change(node, i, 2, "counted twice", twice, _scaled(program, node, i, 2.0)),))
-    text = f"the gradients of {k} uses are averaged where they add up"
+    text = f"the gradients of the {k} uses of {what} are averaged where they add up"
     yield Trial(tuple(Change(m, j, 1, "mean for sum", text, _scaled(program, m, j, 1 / k)) for m, j in uses))
 
 

@@ -164,7 +164,8 @@ def factor_of(pair: Pair) -> tuple[float, float] | None:
 def named_factor(f: float, error: float, names: Sequence[tuple[float, str]]) -> str:
     """What a factor is in the program's sizes and constants, up to two readings; "" where it is none."""
     found = [text for value, text in names if abs(f - value) <= max(error, 1e-14 * abs(value))]
-    return " or ".join(dict.fromkeys(found[:2]))
+    known = [text for text in found if ":" in text]  # a size or constant says more than the bare number
+    return " or ".join(dict.fromkeys((known or found)[:2]))
 
 
 def row_factors(pair: Pair) -> Verdict | None:
