@@ -1,17 +1,19 @@
 """Colouring of a sparsity pattern: columns (or rows) that may share one pass.
 
 Columns that have no row in common can be summed before a pass and told apart after it, so a Jacobian costs as
-many passes as its columns need colours. Read `colour_columns`. May import NumPy and `transform.pattern`.
+many passes as its columns need colours. Read `colour_columns`. May import NumPy, SciPy and
+`transform.pattern`.
 
 Greedy colouring of the column intersection graph in "largest first" and "smallest last" order: T. F.
-Coleman, J. J. Moré, Estimation of sparse Jacobian matrices and graph coloring problems, SIAM J. Numer. Anal.
-20 (1983);
-A. H. Gebremedhin, F. Manne, A. Pothen, What color is your Jacobian?, SIAM Review 47 (2005).
+Coleman, J. J. Moré, Estimation of sparse Jacobian matrices and graph coloring problems, SIAM Journal on
+Numerical Analysis 20 (1983); A. H. Gebremedhin, F. Manne, A. Pothen, What color is your
+Jacobian?, SIAM Review 47 (2005).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,7 @@ def colour_columns(p: Pattern) -> Colouring | None:
         return Colouring(np.arange(n), n, n)
     if float((in_row.astype(float) ** 2).sum()) > MOST:
         return None
-    near = _neighbours(p, in_row)
+    near = _neighbours(p)
     best = _greedy(near, _largest_first(near))
     if best.max() + 1 > least:
         other = _greedy(near, _smallest_last(near))
@@ -71,33 +73,28 @@ def colour_rows(p: Pattern) -> Colouring | None:
     return colour_columns(Pattern((p.shape[1], p.shape[0]), p.cols[order], p.rows[order]))
 
 
-def _neighbours(p: Pattern, in_row: Any) -> list[Any]:
-    """Per column the columns that share a row with it."""
-    n = p.shape[1]
-    starts = np.concatenate([[0], np.cumsum(in_row)])
-    order = np.argsort(p.cols, kind="stable")
-    rows_of = np.split(p.rows[order], np.cumsum(np.bincount(p.cols, minlength=n))[:-1])
-    found: list[Any] = []
-    for j, rows in enumerate(rows_of):
-        if not len(rows):
-            found.append(rows)
-            continue
-        met = np.unique(np.concatenate([p.cols[starts[r] : starts[r + 1]] for r in rows]))
-        found.append(met[met != j])
-    return found
+def _neighbours(p: Pattern) -> list[list[int]]:
+    """Per column the columns that share a row with it (and itself)."""
+    import scipy.sparse
+
+    sparse: Any = scipy.sparse
+    there = sparse.csr_matrix((np.ones(p.nnz, np.int32), (p.rows, p.cols)), shape=p.shape)
+    meet = (there.T @ there).tocsr()
+    starts, columns = meet.indptr.tolist(), meet.indices.tolist()
+    return [columns[a:b] for a, b in pairwise(starts)]
 
 
-def _largest_first(near: list[Any]) -> Any:
-    return np.argsort([-len(c) for c in near], kind="stable")
+def _largest_first(near: list[list[int]]) -> list[int]:
+    return sorted(range(len(near)), key=lambda j: -len(near[j]))
 
 
-def _smallest_last(near: list[Any]) -> Any:
+def _smallest_last(near: list[list[int]]) -> list[int]:
     """Remove a column with the fewest remaining neighbours again and again; colour in the opposite order."""
-    degree = np.array([len(c) for c in near])
-    shelves: list[set[int]] = [set() for _ in range(int(degree.max(initial=0)) + 1)]
-    for j, d in enumerate(degree.tolist()):
+    degree = [len(c) for c in near]
+    shelves: list[set[int]] = [set() for _ in range(max(degree, default=0) + 1)]
+    for j, d in enumerate(degree):
         shelves[d].add(j)
-    removed = np.zeros(len(near), bool)
+    removed = [False] * len(near)
     order: list[int] = []
     low = 0
     while len(order) < len(near):
@@ -107,24 +104,24 @@ def _smallest_last(near: list[Any]) -> Any:
         j = shelves[low].pop()
         removed[j] = True
         order.append(j)
-        for k in near[j].tolist():
+        for k in near[j]:
             if not removed[k]:
-                d = int(degree[k])
-                shelves[d].discard(k)
-                shelves[d - 1].add(k)
-                degree[k] = d - 1
-    return np.array(order[::-1], np.int64)
+                shelves[degree[k]].discard(k)
+                degree[k] -= 1
+                shelves[degree[k]].add(k)
+    return order[::-1]
 
 
-def _greedy(near: list[Any], order: Any) -> Any:
+def _greedy(near: list[list[int]], order: list[int]) -> Any:
     """The smallest colour that no neighbour has, in this order."""
-    colours = np.full(len(near), -1, np.int64)
-    for j in order.tolist():
-        taken = np.zeros(len(near[j]) + 2, bool)
-        theirs = colours[near[j]]
-        taken[theirs[(theirs >= 0) & (theirs < len(taken))]] = True
-        colours[j] = int(np.argmin(taken))
-    return colours
+    colours = [-1] * len(near)
+    for j in order:
+        taken = {colours[k] for k in near[j]}
+        c = 0
+        while c in taken:
+            c += 1
+        colours[j] = c
+    return np.array(colours, np.int64)
 
 
 def seeds(c: Colouring, dtype: Any) -> Any:

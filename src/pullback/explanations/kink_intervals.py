@@ -17,7 +17,7 @@ import numpy as np
 
 from pullback.autograd import trouble
 from pullback.autograd.engine import key_of
-from pullback.explanations.kink_sites import Sites, Unknown
+from pullback.explanations.kink_sides import Sites, Unknown
 from pullback.explanations.links import TooMany, pull_magnitudes
 from pullback.graph.modes import QUIET, loud, quiet
 from pullback.graph.node import Node, Slot, writes

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pullback.explanations.kink_sites import CHOICES, Sites
+from pullback.explanations.kink_sides import Sites
+from pullback.explanations.kink_sites import CHOICES
 from pullback.graph.lines import Line
 
 SHOWN = 6  # entries of a row that are printed

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from pullback.explanations.kink_report import convention
-from pullback.explanations.kink_sites import CHOICES, Sites, has_kinks, sites_of
+from pullback.explanations.kink_sides import Sites
+from pullback.explanations.kink_sites import CHOICES, has_kinks, sites_of
 from pullback.explanations.watched import Values, watched
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import TABLE, Absent, Op

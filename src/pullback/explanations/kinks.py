@@ -15,7 +15,8 @@ import numpy as np
 from pullback.errors import message
 from pullback.explanations.kink_intervals import Interval, intervals
 from pullback.explanations.kink_report import KinkRow, Kinks, convention
-from pullback.explanations.kink_sites import Sites, Unknown, has_kinks, sites_of
+from pullback.explanations.kink_sides import Sites, Unknown
+from pullback.explanations.kink_sites import has_kinks, sites_of
 from pullback.explanations.links import TooMany
 from pullback.explanations.watched import Seen, Values, watched
 from pullback.families.op import Absent
