@@ -21,7 +21,9 @@ from pullback.explanations.sweeps import Analysis, edges_of, key_edge
 from pullback.graph.node import Node, Slot
 
 MOST = 60_000  # links of one entry's paths
+MOST_NODES = 3_000  # of a record whose paths are listed
 MOST_DEAD = 2_000
+SAID = 64  # dead links of one op that are described where the paths behind it are too many to list
 STEPS = 20_000  # of the search for minimal sets of dead links
 
 
@@ -66,12 +68,17 @@ class Dead:
 class Paths:
     """All links between one entry of a tensor and the outputs.
 
-    `TooMany` where they cannot be listed. `choices`: count links through indices and conditions too.
+    choices  count links through indices and conditions too
+    until    only the links of nodes up to this record number
+    `TooMany` where they cannot be listed.
     """
 
-    def __init__(self, work: Analysis, key: Any, entry: int, choices: bool = False) -> None:
+    def __init__(
+        self, work: Analysis, key: Any, entry: int, choices: bool = False, until: int | None = None
+    ) -> None:
         self.work = work
         self.choices = choices
+        self.until = until
         self.stretches: list[Stretch] = []
         self.active: dict[Any, Any] = {key: np.array([entry], np.int64)}
         self.base: dict[Any, int] = {}
@@ -87,16 +94,18 @@ class Paths:
     def _walk(self) -> None:
         total = 0
         found: list[tuple[Node, int, Any, Any, str]] = []
+        if len(self.work.nodes) > MOST_NODES and self.until is None:
+            raise TooMany
         for node in self.work.nodes:
+            if self.until is not None and node.number > self.until:
+                break
             mine: list[tuple[Node, int, Any, Any, str]] = []
             for i, e in enumerate(edges_of(node)):
                 key = (e.node, e.index) if type(e) is Slot else e
                 if e is None or key not in self.active:
                     continue
-                links, cut = self._links(node, i, self.active[key])
+                links, cut = self._links(node, i, self.active[key], MOST - total)
                 total += len(links[0])
-                if total > MOST:
-                    raise TooMany
                 mine.append((node, i, key, links, cut))
             if mine:
                 self._open(node, mine)
@@ -105,13 +114,13 @@ class Paths:
             if len(rows):
                 self._add(node, i, key, rows, cols, values, cut)
 
-    def _links(self, node: Node, i: int, entries: Any) -> tuple[Any, str]:
+    def _links(self, node: Node, i: int, entries: Any, most: int) -> tuple[Any, str]:
         work = self.work
         if not carries(node, i):
             if not self.choices:
                 return (np.zeros(0, np.int64),) * 3, ""
             total = sum(a.size for a in outputs_of(node, work.shapes))
-            if total * len(entries) > MOST:
+            if total * len(entries) > most:
                 raise TooMany
             rows, cols = np.repeat(np.arange(total), len(entries)), np.tile(entries, total)
             return (rows, cols, np.zeros(len(rows))), "Discrete"
@@ -123,7 +132,7 @@ class Paths:
                 cols[here],
                 values[here] * 0,
             ), "Discrete" if node.cut == "discrete" else "Stopped"
-        return columns(node, i, entries, work.shapes), ""
+        return columns(node, i, entries, work.shapes, most), ""
 
     def _open(self, node: Node, mine: list[Any]) -> None:
         """Make vertices of the output entries that some link reaches."""
@@ -157,6 +166,16 @@ class Paths:
 
     def _finish(self) -> None:
         """The upstream as last links, and one numbering of all links."""
+        self._upstream()
+        parts = self.stretches
+        self.first = np.cumsum([0, *(len(s.tails) for s in parts)])
+        empty = np.zeros(0, np.int64)
+        self.tails = np.concatenate([empty, *(s.tails for s in parts)])
+        self.heads = np.concatenate([empty, *(s.heads for s in parts)])
+        self.values = np.concatenate([np.zeros(0), *(s.values for s in parts)])
+        self.dead = np.concatenate([np.zeros(0, bool), *(s.dead for s in parts)])
+
+    def _upstream(self) -> None:
         for n, (t, v) in enumerate(zip(self.work.outs, self.work.upstreams, strict=True)):
             e = key_edge(t)
             key = (e.node, e.index) if type(e) is Slot else t if e is None else e
@@ -167,13 +186,6 @@ class Paths:
             tails = self._vertices(key, entries)
             heads = np.full(len(entries), self.sink)
             self.stretches.append(Stretch(None, n, tails, heads, values, entries, entries, values == 0))
-        parts = self.stretches
-        self.first = np.cumsum([0, *(len(s.tails) for s in parts)])
-        empty = np.zeros(0, np.int64)
-        self.tails = np.concatenate([empty, *(s.tails for s in parts)])
-        self.heads = np.concatenate([empty, *(s.heads for s in parts)])
-        self.values = np.concatenate([np.zeros(0), *(s.values for s in parts)])
-        self.dead = np.concatenate([np.zeros(0, bool), *(s.dead for s in parts)])
 
     # ------------------------------------------------------------------ sums over paths
 
@@ -214,6 +226,10 @@ class Paths:
             )
 
     # ------------------------------------------------------------------ single paths
+
+    def stretch(self, at: int) -> Stretch:
+        """The stretch that link number `at` belongs to."""
+        return self.stretches[int(np.searchsorted(self.first, at, "right")) - 1]
 
     def step(self, at: int) -> Step:
         """What link number `at` is."""
@@ -353,6 +369,16 @@ def _search(first: int, after: list[int], sink: int, proven: set[int], candidate
     return True
 
 
+def dead_at(paths: Paths, node: Node, i: int) -> list[Dead]:
+    """The dead links at one argument of a node that this entry reaches."""
+    numbers = np.flatnonzero(paths.dead)
+    found: list[Dead] = []
+    for d in _described(paths, [int(at) for at in numbers if paths.stretch(int(at)).node is node][:SAID]):
+        if d.i == i:
+            found.append(d)
+    return found
+
+
 def _on_shortest(paths: Paths, numbers: Any) -> list[Dead]:
     """The dead links on paths with the fewest of them: true causes for certain, perhaps not all."""
     fewest = paths.backward(0.0, np.minimum, lambda s, h: h + s.dead, np.inf)
@@ -377,8 +403,8 @@ def _described(paths: Paths, chosen: list[int]) -> list[Dead]:
 def _kind(paths: Paths, at: int, step: Step) -> str:
     if step.node is None:
         return "ZeroUpstream"
-    stretch = paths.stretches[int(np.searchsorted(paths.first, at, "right")) - 1]
-    if stretch.cut:
-        return stretch.cut
+    cut = paths.stretch(at).cut
+    if cut:
+        return cut
     rows, cols = np.array([step.row]), np.array([step.col])
     return str(kinds.of_links(step.node, step.i, rows, cols, paths.work.shapes)[0])

@@ -26,7 +26,8 @@ LIMIT = 4_000_000  # links of one argument that are ever listed
 FLOAT = "fc"
 Arrays = list[Any]
 EMPTY = np.zeros(0, np.int64)
-REAL = (np.dtype("f2"), np.dtype("f4"), np.dtype("f8"))
+NUMBERS = (np.float32, np.float64)
+ONE_ENTRY = np.zeros(1, np.int64)
 
 
 class TooMany(Exception):  # noqa: N818 - a reason to say "not determined", never shown as an error
@@ -313,38 +314,44 @@ MAGNITUDES: dict[str, Any] = {"softmax": _softmax_magnitude, "log_softmax": _log
 # ---------------------------------------------------------------------- links of single entries
 
 
-def columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval]) -> Links:
+def columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval], most: int = LIMIT) -> Links:
     """The links of argument i that leave these input entries (a sorted array of flat indices).
 
-    `TooMany` where they cannot be listed.
+    `TooMany` where they cannot be listed, or are more than `most`.
     """
     op = node.op
+    if node.meta is None and op.pull_number and not node.params and not shapes[node].shape:
+        one = shapes[node].dtype.type(1)
+        if type(one) in NUMBERS:
+            return Links(ONE_ENTRY, ONE_ENTRY, np.asarray(op.pull_number(node, one)[i]).reshape(1))
     if op.family == "contraction" and node.edges[1 - i] is None and isinstance(node.args[1 - i], Aval):
         raise TooMany
     if op.family == "contraction":
-        return _contraction_columns(node, i, entries, shapes)
+        return _contraction_columns(node, i, entries, shapes, most)
     if op.name == "linear":
-        return _linear_columns(node, i, entries, shapes)
+        return _linear_columns(node, i, entries, shapes, most)
     rows, cols, values = local(node, i, shapes)
     at = np.flatnonzero(np.isin(cols, entries))
+    if len(at) > most:
+        raise TooMany
     return Links(rows[at], cols[at], values[at])
 
 
-def _contraction_columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval]) -> Links:
+def _contraction_columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval], most: int) -> Links:
     values = avals_of(node, shapes.get(node))
     (a, b), out = spec_parts(node.op, values, node.params)
     sizes = sizes_of(node.op, values, node.params)
-    return _einsum_columns((a, b), out, i, values[1 - i], sizes, entries)
+    return _einsum_columns((a, b), out, i, values[1 - i], sizes, entries, most)
 
 
 def _einsum_columns(
-    operands: tuple[str, str], out: str, i: int, other: Any, sizes: dict[str, int], entries: Any
+    operands: tuple[str, str], out: str, i: int, other: Any, sizes: dict[str, int], entries: Any, most: int
 ) -> Links:
     """Links of chosen entries of operand i of einsum: the other operand's entries, over the free labels."""
     mine, theirs = operands[i], operands[1 - i]
     free = [c for c in out if c not in mine]
     count = int(np.prod([sizes[c] for c in free])) if free else 1
-    if count * len(entries) > LIMIT:
+    if count * len(entries) > most:
         raise TooMany
     place: dict[str, Any] = {}
     for c, ids in zip(mine, np.unravel_index(entries, [sizes[c] for c in mine]) if mine else (), strict=True):
@@ -364,15 +371,15 @@ def _einsum_columns(
     return Links(rows, np.repeat(entries, count), values)
 
 
-def _linear_columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval]) -> Links:
+def _linear_columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval], most: int) -> Links:
     """linear(bias (k,), x (..., n), weight (k, n)); the bias has the constant link 1 to every row."""
     values = avals_of(node, shapes.get(node))
     x, w = values[1], values[2]
     lead = ascii_letters[: len(x.shape) - 1]
     sizes = {**dict(zip(lead, x.shape, strict=False)), "Y": w.shape[1], "Z": w.shape[0]}
     if i == 0:
-        return _einsum_columns(("Z", ""), lead + "Z", 0, np.ones(()), sizes, entries)
-    return _einsum_columns((lead + "Y", "ZY"), lead + "Z", i - 1, values[3 - i], sizes, entries)
+        return _einsum_columns(("Z", ""), lead + "Z", 0, np.ones(()), sizes, entries, most)
+    return _einsum_columns((lead + "Y", "ZY"), lead + "Z", i - 1, values[3 - i], sizes, entries, most)
 
 
 def carries(node: Node, i: int) -> bool:

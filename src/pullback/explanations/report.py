@@ -26,6 +26,7 @@ from pullback.graph.node import Node
 SINGLY = (
     256  # zero entries that are told one by one; above, entries of one class share what the sweeps proved
 )
+FEW_LINKS = 200_000  # links of all these entries' paths together
 SHOWN = 30  # rows printed
 
 
@@ -214,13 +215,19 @@ def grouped(told: Explanation) -> Iterator[Row]:
     stuck = np.flatnonzero((flat == 0) & finite) if g is not None else np.arange(size)
     bad = np.flatnonzero(~finite)
     yield from _non_finite(told, bad)
-    if len(stuck) <= SINGLY:
+    if len(stuck) <= SINGLY and _cheap(told, stuck):
         yield from _singly(told, stuck)
-    else:
+    elif len(stuck):
         yield from _by_class(told, stuck)
     open_ = np.flatnonzero((flat != 0) & finite)
     if len(open_):
         yield _flowing(told, open_)
+
+
+def _cheap(told: Explanation, entries: Any) -> bool:
+    """Are the paths of the first entries few enough to list those of all?"""
+    looked = [told.why(told._index(k)) for k in entries[:2].tolist()]
+    return sum(w.links for w in looked) * len(entries) <= FEW_LINKS * max(len(looked), 1)
 
 
 def _singly(told: Explanation, entries: Any) -> Iterator[Row]:

@@ -92,14 +92,11 @@ class Analysis:
         """Work out the classes, on first use."""
         if self.classes is None:
             self.classes = Classes()
-            kept = self.unknown, self.clashes, self.bad
-            self.unknown, self.clashes, self.bad = [], [], []
             readings, self.found = self.found, {}
             self.sweep()
             for key, r in readings.items():
                 r.classes = self.found[key].classes
             self.found = readings
-            self.unknown, self.clashes, self.bad = kept
         return self.classes
 
 
@@ -254,7 +251,7 @@ def _run(work: Analysis, waiting: dict[Any, list[Any]]) -> None:
                 continue
             if node.args is None:
                 raise trouble.second_time(node)
-            if type(have[0]) in NUMBERS and node.meta is None and not node.params and node.op.pull_number:
+            if type(have[1]) in NUMBERS and node.meta is None and not node.params and node.op.pull_number:
                 if node.number < last:
                     trouble.check_versions(node)
                 if node.origins is None and node.cut is None and not node.special:
@@ -291,20 +288,18 @@ def _check(work: Analysis, node: Node) -> None:
 def _visit_number(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: Any, m: Any, c: Any) -> None:
     """A node of NumPy numbers: its partials are what it makes of the cotangent 1."""
     pull = node.op.pull_number
-    partials = pull(node, ONE[type(g)])
+    partials = pull(node, ONE[type(m)])
+    if work.classes is not None:
+        _classify_number(work, waiting, node, partials, m, c)
+        return
     pulled = pull(node, g)
-    if m != 0:
-        c = ALIVE
     k = -1
     for e, p, h in zip(node.edges, partials, pulled):  # noqa: B905 - equal lengths; this runs per scalar op
         k += 1
         if e is None:
             continue
-        b = c
         if p == 0:
             r = p
-            if work.classes is not None:
-                b = work.classes.step(kinds.of_entry(node, k, work.shapes), node, k, c)
         elif m != 0:
             r = m * abs(p)
         else:  # a zero magnitude meeting an infinite partial stays zero, as the cotangent does
@@ -314,9 +309,35 @@ def _visit_number(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: 
         if h - h != 0 and g - g == 0:
             work.bad.append((node, k))
         if type(e) is Node and e not in waiting:
-            waiting[e] = [h, r, b]
+            waiting[e] = [h, r, c]
         else:
-            _deliver(waiting, e, h, r, b)
+            _deliver(waiting, e, h, r, c)
+
+
+def _classify_number(
+    work: Analysis, waiting: dict[Any, list[Any]], node: Node, partials: Any, m: Any, c: Any
+) -> None:
+    """The same without the gradient, and with classes."""
+    if m != 0:
+        c = ALIVE
+    for k, (e, p) in enumerate(zip(node.edges, partials)):  # noqa: B905 - equal lengths; runs per scalar op
+        if e is None:
+            continue
+        b, r = c, m
+        if p == 0:
+            b, r = classes_of(work).step(kinds.of_entry(node, k, work.shapes), node, k, c), p
+        elif m != 0:
+            r = m * abs(p)
+        if type(e) is Node and e not in waiting:
+            waiting[e] = [None, r, b]
+        else:
+            _deliver(waiting, e, None, r, b)
+
+
+def classes_of(work: Analysis) -> Classes:
+    """The classes being worked out."""
+    assert work.classes is not None
+    return work.classes
 
 
 ONE = {t: t(1) for t in NUMBERS}
@@ -327,15 +348,17 @@ def _visit_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: 
     every = edges_of(node)
     live = [e is not None and not node.cut for e in node.edges]
     n = len(every)
-    flowing = any(live) and not (g is None or (isinstance(g, list) and all(x is None for x in g)))
     # a shadow node: nothing flows through it, its links are still there
-    pulled: list[Any] = list(node.op.pull(node, g, False)) if flowing else [None] * n
+    flowing = any(live) and not all(x is None for x in (m if isinstance(m, list) else [m]))
+    pulling = flowing and work.classes is None
+    pulled: list[Any] = list(node.op.pull(node, g, False)) if pulling else [None] * n
     magnitudes: list[Any] = [None] * n
     if flowing:
         try:
             magnitudes = pull_magnitudes(node, m, live, work.shapes)
         except TooMany:
-            work.unknown.append((node, "its local Jacobian has too many entries to list"))
+            if work.classes is None:
+                work.unknown.append((node, "its local Jacobian has too many entries to list"))
     for i, e in enumerate(every):
         if e is None:
             continue

@@ -6,7 +6,7 @@ Read `why`. May import `entry`, `causes`, `sweeps`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from pullback.autograd.engine import key_of
 from pullback.explanations.causes import Cause, cause_of, indexed, number
 from pullback.explanations.classes import NONE
-from pullback.explanations.entry import Paths, Step, true_causes
+from pullback.explanations.entry import MOST, Paths, Step, dead_at, true_causes
 from pullback.explanations.links import TooMany
 from pullback.explanations.places import at
 from pullback.explanations.sweeps import Analysis, edges_of, same_key
@@ -69,7 +69,7 @@ class Why:
     paths: tuple[Path, ...] = ()
     rest: float = 0.0
     reason: str = ""
-    places: tuple[str, ...] = field(default=())
+    links: int = 0  # of all its paths
 
     @property
     def cancellation(self) -> float | None:
@@ -95,7 +95,6 @@ class Why:
                 lines.append(f"  {100 * self.rest:5.1f} %  along smaller paths")
             if self.cancellation is not None and self.cancellation < 0.999:
                 lines.append(f"  the paths cancel: |sum| is {self.cancellation:.3g} of the sum of sizes")
-        lines += [f"  {p}" for p in self.places]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,9 +118,10 @@ def why(work: Analysis, key: Any, flat: int, shape: tuple[int, ...], doubt: Doub
     g = None if found.gradient is None else found.gradient.reshape(-1)[flat].item()
     m = None if found.magnitude is None else found.magnitude.reshape(-1)[flat].item()
     try:
-        return _told(work, key, flat, index, g, m, doubt)
+        paths = Paths(work, key, flat)
+        return replace(_told(paths, key, flat, index, g, m, doubt), links=len(paths.tails))
     except TooMany:
-        return _short(work, found, flat, index, g, m, doubt)
+        return replace(_short(work, key, flat, index, g, m, doubt), links=MOST)
 
 
 def class_at(found: Any, flat: int) -> int:
@@ -131,8 +131,8 @@ def class_at(found: Any, flat: int) -> int:
     )
 
 
-def _told(work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt) -> Why:
-    paths = Paths(work, key, flat)
+def _told(paths: Paths, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt) -> Why:
+    work = paths.work
     if g is not None and not np.isfinite(g):
         return Why(index, "NonFinite", g, m, _non_finite(paths), reason=_where_bad(work))
     if not paths.connected()[paths.start]:
@@ -148,10 +148,9 @@ def _told(work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m
     return Why(index, causes[0].kind, g, m, causes, complete)
 
 
-def _short(
-    work: Analysis, found: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt
-) -> Why:
+def _short(work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt) -> Why:
     """Where the paths are too many to list: what the sweeps proved."""
+    found = work.found[key]
     note = "the paths are too many to list"
     if g is not None and not np.isfinite(g):
         return Why(index, "NonFinite", g, m, complete=False, reason=_where_bad(work) or note)
@@ -171,27 +170,31 @@ def _short(
     if not steps:
         kind = "Cancelled" if m else "Underflow"
         return Why(index, kind, g, m, complete=False, reason=note)
-    causes = tuple(_of_step(s) for s in steps)
-    if causes[0].kind == "NotDetermined":
+    if steps[0][0] == "NotDetermined":
         return Why(index, "NotDetermined", g, m, complete=False, reason=note)
+    causes = _of_first_step(work, key, flat, *steps[0]) + tuple(_of_step(s) for s in steps[1:])
     return Why(index, causes[0].kind, g, m, causes, False, reason=note)
 
 
+def _of_first_step(work: Analysis, key: Any, flat: int, kind: str, node: Any, i: int) -> tuple[Cause, ...]:
+    """The dead links nearest to the input: those of one op, found without looking behind it."""
+    if isinstance(node, int):
+        return (_of_step((kind, node, i)),)
+    try:
+        deads = dead_at(Paths(work, key, flat, until=node.number), node, i)
+    except TooMany:
+        deads = []
+    return tuple(cause_of(work, d) for d in deads if d.kind == kind) or (_of_step((kind, node, i)),)
+
+
 def _of_step(step: tuple[str, Any, int]) -> Cause:
+    """A dead step of a class, whose entries are not known."""
     kind, node, i = step
     if isinstance(node, int):
         return Cause(kind, "", None, 0, node, -1, -1, 0.0, "the upstream is exactly 0 there")
-    return Cause(
-        kind,
-        node.op.name,
-        line_of(node),
-        node.number,
-        i,
-        -1,
-        -1,
-        0.0,
-        f"every link to {node.op.name} here is 0",
-    )
+    name = node.op.name
+    text = f"every link to {name} on these paths is exactly 0"
+    return Cause(kind, name, line_of(node), node.number, i, -1, -1, 0.0, text)
 
 
 # ---------------------------------------------------------------------- non-zero
@@ -291,7 +294,7 @@ def _underflowed(paths: Paths) -> tuple[Cause, ...]:
     for links, _ in paths.largest(1):
         product: Any = None
         for link in reversed(links):
-            value = paths.stretches[int(np.searchsorted(paths.first, link, "right")) - 1].values.dtype.type(
+            value = paths.stretch(link).values.dtype.type(
                 paths.values[link]
             )
             before, product = product, value if product is None else product * value
