@@ -255,7 +255,7 @@ class Builder:
         ways = (
             [self.unary] * 5 + [self.binary] * 3 + [self.reduce] * 2 + [self.multiply, self.move, self.move]
         )
-        ways += [self.broadcast, self.where, self.cancel] + [self.cut] * (1 if self.cuts else 0)
+        ways += [self.broadcast, self.where, self.cancel] + [self.cut] * (2 if self.cuts else 0)
         for _ in range(count):
             self.pick(ways)()
 
