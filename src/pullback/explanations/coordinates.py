@@ -15,8 +15,8 @@ from operator import sub
 
 from pullback.explanations.ranks import Layered
 
-WORK = 60_000  # segments looked at in all sweeps together
-STILL = 0.25  # when no place moves by more in a sweep, the others are not made
+WORK = 40_000  # segments looked at in all sweeps together
+STILL = 0.5  # when no place moves by more in a sweep, the others are not made
 SWEEPS = 40
 STRAIGHT, BENT, PLAIN, SIDE = 8.0, 3.0, 1.0, 0.25
 

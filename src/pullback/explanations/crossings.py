@@ -16,6 +16,7 @@ from pullback.explanations.ranks import Layered
 
 WORK = 60_000  # segments looked at in all sweeps together: more sweeps for small graphs
 SWEEPS = 12
+PATIENCE = 4  # sweeps without fewer crossings after which no more are made
 
 
 def ordered(graph: Layered, widths: Sequence[float]) -> list[list[int]]:
@@ -30,16 +31,16 @@ def ordered(graph: Layered, widths: Sequence[float]) -> list[list[int]]:
     centre = [0.0] * len(graph.ranks)
     for row in rows:
         _pack(row, widths, centre)
-    best, fewest = [list(row) for row in rows], crossings(graph, rows)
+    best, fewest, last = [list(row) for row in rows], crossings(graph, rows), 0
     for k in range(sweeps):
-        if not fewest:
+        if not fewest or k - last >= PATIENCE:
             break
         towards = graph.ups if k % 2 == 0 else graph.downs
         for row in rows if k % 2 == 0 else reversed(rows):
             _sort(row, towards, centre, widths)
         now = crossings(graph, rows)
         if now < fewest:
-            best, fewest = [list(row) for row in rows], now
+            best, fewest, last = [list(row) for row in rows], now, k
     return best
 
 

@@ -308,6 +308,8 @@ def _norm(parts: Sequence[Any]) -> float:
         square = float(flat.dot(flat))
         if SAFE[0] < square < SAFE[1]:
             return math.sqrt(square)
+        if square == 0.0 and not flat.any():
+            return 0.0
     arrays = [np.abs(np.asarray(c)).astype(np.float64) for c in parts if np.size(c)]
     top = max((float(a.max()) for a in arrays), default=0.0)
     if top == 0.0 or not math.isfinite(top):

@@ -41,6 +41,7 @@ RULES = {
     ".pb-closed": ("stroke:#b35900", "stroke:#f0a04b"),
     ".pb-flow": ("stroke:#0072b2", "stroke:#56b4e9"),
     ".pb-zero": ("stroke:#b35900", "stroke:#f0a04b"),
+    ".pb-sign": ("stroke:#8a4400", "stroke:#ffc078"),
     ".pb-bad": ("stroke:#a3196b", "stroke:#ff8ac4"),
     ".pb-plain": ("stroke:#8c959f", "stroke:#6e7781"),
     ".pb-track": ("fill:#d8dde2", "fill:#3a434c"),
@@ -55,7 +56,7 @@ FIXED = (
     "text-anchor:middle}"
     ".pb-draw text.pb-title{font-size:12px;font-weight:bold}"
     ".pb-draw text.pb-left{text-anchor:start}"
-    ".pb-edge{fill:none;stroke-linejoin:round}"
+    ".pb-edge{fill:none;stroke-linejoin:round}.pb-sign{fill:none;stroke-width:2}"
     ".pb-zero,.pb-cut,.pb-closed{stroke-dasharray:6 4}"
     ".pb-constant{stroke-dasharray:2 2}.pb-plain{stroke-dasharray:1.5 3}"
     ".pb-out{stroke-width:2.4}"
@@ -155,7 +156,9 @@ def svg_of(scene: Scene, direction: str = "down") -> str:
     body: list[str] = []
     # where edges share a way, the one that carries most lies on top
     drawn = sorted(zip(scene.links, laid.curves, strict=True), key=lambda pair: pair[0].norm)
-    body += [_edge(link, curve, scale, across) for link, curve in drawn]
+    placed = [(link, _moved(curve, across)) for link, curve in drawn]
+    body += [_edge(link, points, scale, across) for link, points in placed]
+    body += [_sign(_sign_of(link), _middle(points)) for link, points in placed if _sign_of(link)]
     for box, size, centre in zip(scene.boxes, sizes, laid.centres, strict=True):
         x, y = turn(centre)
         body.append(_box(box, size, (x + MARGIN, y + MARGIN)))
@@ -205,11 +208,9 @@ def _box(box: Box, size: Point, centre: Point) -> str:
 # ---------------------------------------------------------------------- edges
 
 
-def _edge(link: Link, curve: Sequence[Point], scale: Scale, across: bool) -> str:
-    bad = link.kind == "flow" and not math.isfinite(link.norm)
-    name = "pb-bad" if bad else CLASS[link.kind]
+def _edge(link: Link, points: Sequence[Point], scale: Scale, across: bool) -> str:
+    name = "pb-bad" if _sign_of(link) == "bad" else CLASS[link.kind]
     width = scale.width(link.norm) if link.kind == "flow" else THIN
-    points = [(y + MARGIN, x + MARGIN) if across else (x + MARGIN, y + MARGIN) for x, y in curve]
     end = points[-1]
     half = 3.2 + 0.75 * width
     back = 1.6 * half + 1.0  # the arrow's head covers the end of the line
@@ -226,11 +227,20 @@ def _edge(link: Link, curve: Sequence[Point], scale: Scale, across: bool) -> str
         f'data-argument="{link.argument}" data-kind="{link.kind}">',
         f"<title>{escape(link.tip)}</title>",
         f'<path class="pb-edge {name}" stroke-width="{_n(width)}" d="{d}"/>',
-        f'<polygon class="{name}-tip" points="{head}"/>',
+        f'<polygon class="{name}-tip" points="{head}"/></g>',
     ]
-    if link.kind in ("zero", "cut") or bad:
-        parts.append(_sign("bad" if bad else link.kind, _middle(points)))
-    return "".join([*parts, "</g>"])
+    return "".join(parts)
+
+
+def _sign_of(link: Link) -> str:
+    """The sign that an edge carries, so that it can be told without its colour; '' for none."""
+    if link.kind == "flow":
+        return "" if math.isfinite(link.norm) else "bad"
+    return link.kind if link.kind in ("zero", "cut") else ""
+
+
+def _moved(curve: Sequence[Point], across: bool) -> list[Point]:
+    return [(y + MARGIN, x + MARGIN) if across else (x + MARGIN, y + MARGIN) for x, y in curve]
 
 
 def _path(points: Sequence[Point], across: bool) -> str:
@@ -260,11 +270,11 @@ def _sign(kind: str, at: Point) -> str:
     x, y = at
     if kind == "zero":  # a cross: nothing comes through
         arms = f"M{_n(x - 4.5)} {_n(y - 4.5)}l9 9m0 -9l-9 9"
-        return f'<path class="pb-edge pb-zero" style="stroke-dasharray:none" stroke-width="2" d="{arms}"/>'
+        return f'<path class="pb-sign pb-sign-{kind}" d="{arms}"/>'
     if kind == "cut":  # two bars across the line
         arms = f"M{_n(x - 7)} {_n(y - 1)}l14 -5m-14 12l14 -5"
-        return f'<path class="pb-edge pb-zero" style="stroke-dasharray:none" stroke-width="2" d="{arms}"/>'
-    return f'<text class="pb-title" x="{_n(x + 7)}" y="{_n(y + 5)}">!</text>'
+        return f'<path class="pb-sign pb-sign-{kind}" d="{arms}"/>'
+    return f'<text class="pb-title pb-sign-{kind}" x="{_n(x + 7)}" y="{_n(y + 5)}">!</text>'
 
 
 # ---------------------------------------------------------------------- the legend
