@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from explanations.judge import Discard, Judge, Program, Step, definition
+from explanations.judge import Discard, Judge, Program, Step, definition, revivers
 from explanations.programs import programs
 from explanations.running import gradients, load
 
@@ -83,6 +83,20 @@ def test_cancellation_is_no_dead_link():
     assert verdict.kind == "Cancelled"
     assert verdict.magnitude == 2.0
     assert sum(p.exact for p in verdict.paths) == 0
+
+
+def test_only_what_would_flow_brings_a_cancelled_gradient_back():
+    # relu(x) + x - x: opening the gate helps; (relu(x) + x) - (relu(x) + x): its two paths cancel again
+    once = [
+        Step("t0", "relu", ("x0",), {}),
+        Step("t1", "add", ("t0", "x0"), {}),
+        Step("t2", "sub", ("t1", "x0"), {}),
+        Step("t3", "sub", ("t1", "t1"), {}),
+    ]
+    helps, does_not = (Judge(Program({"x0": A([-1.0])}, {}, once, [out], [A([1.0])])) for out in ("t2", "t3"))
+    assert helps.verdict("x0", 0, 0.0).kind == does_not.verdict("x0", 0, 0.0).kind == "Cancelled"
+    assert [c.step for c in revivers(helps, "x0", 0)] == [0]
+    assert revivers(does_not, "x0", 0) == set()
 
 
 def test_unused_entry_has_no_path():
