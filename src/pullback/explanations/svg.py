@@ -21,7 +21,7 @@ TITLE, LINE = 17.0, 14.5  # height of a line
 PAD = 9.0
 MARGIN = 16.0
 LONGEST = 26  # letters of a line in a box
-THIN, WIDE = 1.2, 6.0  # widths of edges
+THIN, WIDE, BAD = 1.2, 6.0, 2.4  # widths of edges; the last where the gradient is not finite
 # decades between the thinnest and the widest edge: at most, and at least, so that norms that are nearly alike
 # look alike
 MOST_DECADES, LEAST_DECADES = 12.0, 2.0
@@ -155,7 +155,7 @@ def svg_of(scene: Scene, direction: str = "down") -> str:
     scale = Scale.of(scene.links)
     body: list[str] = []
     # where edges share a way, the one that carries most lies on top
-    drawn = sorted(zip(scene.links, laid.curves, strict=True), key=lambda pair: pair[0].norm)
+    drawn = sorted(zip(scene.links, laid.curves, strict=True), key=lambda pair: _weight(pair[0]))
     placed = [(link, _moved(curve, across)) for link, curve in drawn]
     body += [_edge(link, points, scale, across) for link, points in placed]
     body += [_sign(_sign_of(link), _middle(points)) for link, points in placed if _sign_of(link)]
@@ -210,7 +210,7 @@ def _box(box: Box, size: Point, centre: Point) -> str:
 
 def _edge(link: Link, points: Sequence[Point], scale: Scale, across: bool) -> str:
     name = "pb-bad" if _sign_of(link) == "bad" else CLASS[link.kind]
-    width = scale.width(link.norm) if link.kind == "flow" else THIN
+    width = BAD if name == "pb-bad" else scale.width(link.norm) if link.kind == "flow" else THIN
     end = points[-1]
     half = 3.2 + 0.75 * width
     back = 1.6 * half + 1.0  # the arrow's head covers the end of the line
@@ -230,6 +230,10 @@ def _edge(link: Link, points: Sequence[Point], scale: Scale, across: bool) -> st
         f'<polygon class="{name}-tip" points="{head}"/></g>',
     ]
     return "".join(parts)
+
+
+def _weight(link: Link) -> float:
+    return link.norm if math.isfinite(link.norm) else math.inf
 
 
 def _sign_of(link: Link) -> str:
@@ -324,7 +328,8 @@ def _sample(kind: str, y: float) -> str:
         box = f'y="{_n(y - 2)}" height="4" x="{_n(MARGIN)}"'
         return f'<rect class="pb-track" width="30" {box}/><rect class="pb-shut" width="18" {box}/>'
     style = "pb-bad" if name == "bad" else CLASS[name]
-    drawn = f'<path class="pb-edge {style}" stroke-width="{THIN}" {line}/>'
+    width = BAD if name == "bad" else THIN
+    drawn = f'<path class="pb-edge {style}" stroke-width="{width}" {line}/>'
     return drawn + (_sign(name, (MARGIN + 15, y)) if name in ("zero", "cut", "bad") else "")
 
 
