@@ -1,7 +1,7 @@
 """Anomaly mode names where the first inf or NaN began, not only the op that returned NaN.
 
-Read `raised` first. NaN raises exactly where a rule returns one; inf alone does not, and where a strong zero keeps
-NaN out (docs/decisions/001) there is nothing to raise. The text then goes back to what came first.
+Read `raised` first. NaN raises exactly where a rule returns one; inf alone does not, and where a strong zero
+keeps NaN out (docs/decisions/001) there is nothing to raise. The text then goes back to what came first.
 """
 
 from __future__ import annotations

@@ -528,6 +528,20 @@ def test_unused_without_lines(failure):
     f.never("never used", "(prog.py")
 
 
+def test_an_input_that_is_not_followed(failure):
+    source = """
+        x = torch.ones(3, requires_grad=True)
+        w = (x * 2).detach()
+        torch.autograd.grad((x * w).sum(), w)
+    """
+    f = failure(source)
+    assert f.first == "One of the differentiated Tensors does not require grad"
+    f.says("input 0 has shape [3] and requires_grad=False", f"detach() cut the chain at {f.line('detach()')}")
+    f = failure(source, lines=False)
+    f.says("set requires_grad=True on it before computing the outputs")
+    f.never("detach()")
+
+
 def test_inputs_and_outputs_swapped(failure):
     f = failure("""
         x = torch.ones(3, requires_grad=True)

@@ -85,10 +85,10 @@ def _text(step: Step, i: int, sweep: Sweep, *, batched: bool) -> str:
         return told(first, facts, ["look at that op's inputs where they are 0, negative or infinite"])
     if found.node is not node:
         facts += _later(step, i, int(at[0]), found)
-    facts += _cause(found, sweep.roots)
+    facts += cause(found, sweep.roots)
     if _line_missing(found):
         facts.append("(anomaly mode was off when that op ran: its line is not known)")
-    return told(first, facts, _remedy(found, sweep.roots))
+    return told(first, facts, remedy(found, sweep.roots))
 
 
 def _line_missing(found: Found) -> bool:
@@ -117,7 +117,7 @@ def _later(step: Step, i: int, entry: int, found: Found) -> list[str]:
     return [text]
 
 
-def _cause(found: Found, roots: Sequence[tuple[Any, Any]]) -> list[str]:
+def cause(found: Found, roots: Sequence[tuple[Any, Any]]) -> list[str]:
     """The first inf or NaN, as facts."""
     if found.kind == "upstream":
         values = ", ".join(number(v) for v in found.values[:3])
@@ -244,7 +244,7 @@ HARMLESS = {"acos": "0.0", "asin": "0.0", "atanh": "0.0", "acosh": "2.0", "log1p
 GROWS = frozenset({"exp", "exp2", "expm1", "sinh", "cosh", "pow", "square", "mul"})
 
 
-def _remedy(found: Found, roots: Sequence[tuple[Any, Any]]) -> list[str]:
+def remedy(found: Found, roots: Sequence[tuple[Any, Any]]) -> list[str]:
     if found.kind == "upstream":
         return ["look at the loss, or at what made the upstream, before calling backward"]
     node = found.node

@@ -45,6 +45,17 @@ def no_grad_fn(i: int, t: Tensor) -> RuntimeError:
     )
 
 
+def not_followed(i: int, t: Tensor) -> RuntimeError:
+    """The error for an input that autograd does not follow."""
+    facts = [f"input {i} has shape {shape_of(t)} and requires_grad=False"]
+    todo: list[str] = []
+    for node in (nearest_cuts(t.origin) if t.origin is not None else [])[:FEW]:
+        facts.append(cut_fact(node))
+        todo += [s for s in [remedy(node)] if s not in todo]
+    todo.append("set requires_grad=True on it before computing the outputs")
+    return RuntimeError(told("One of the differentiated Tensors does not require grad", facts, todo))
+
+
 def nearest_cuts(edge: Any) -> list[Node]:
     """The cuts that lie between a tensor's origin and what autograd follows, latest first."""
     found: set[Node] = set()
@@ -168,4 +179,4 @@ def _unrecorded(t: Tensor, facts: list[str], todo: list[str]) -> None:
     todo.append("set requires_grad=True on the leaf you want a gradient of, before computing the output")
 
 
-__all__ = ["cut_fact", "nearest_cuts", "no_grad_fn", "origins_of", "remedy", "whole_program"]
+__all__ = ["cut_fact", "nearest_cuts", "no_grad_fn", "not_followed", "origins_of", "remedy", "whole_program"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.autograd.cuts import no_grad_fn
+from pullback.autograd.cuts import no_grad_fn, not_followed
 from pullback.autograd.engine import finish_leaves, key_of, run_hooks, seed_from, seed_like, sweep
 from pullback.autograd.grad_mode import set_grad
 from pullback.autograd.handles import GradientEdge, output_aval
@@ -199,17 +199,11 @@ def grad(
         )
     keep = create_graph if retain_graph is None else retain_graph
     roots = make_roots(outs, _as_grads(grad_outputs, len(outs)), create_graph)
-    for t in ins:
+    for i, t in enumerate(ins):
         if not isinstance(t, Tensor | GradientEdge):
             raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
         if isinstance(t, Tensor) and t.node is None:
-            raise RuntimeError(
-                message(
-                    "One of the differentiated Tensors does not require grad",
-                    f"an input of shape {list(t.value.shape)} has requires_grad=False",
-                    "set requires_grad=True on it before computing the outputs",
-                )
-            )
+            raise not_followed(i, t)
     found = captured_cotangents(roots, ins, keep=keep, create_graph=create_graph)
     return tuple(
         _result(i, t, c, roots, allow_unused, materialize_grads)

@@ -18,7 +18,7 @@ from types import CodeType
 from typing import Any
 
 from pullback.errors import OURS
-from pullback.graph.modes import LINES, Mode, State, state
+from pullback.graph.modes import LINES, Mode, State, ever, state
 from pullback.graph.node import Node, Slot
 
 _frame = sys._getframe
@@ -140,5 +140,5 @@ class record_lines(Mode):  # noqa: N801 - beside no_grad and inference_mode
 
 
 if os.environ.get("PULLBACK_LINES", "0") not in ("", "0"):
-    State.lines = State.extras = True  # the default of every thread
+    State.lines = State.extras = ever.extras = True  # the default of every thread
     State.mode = LINES

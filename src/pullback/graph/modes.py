@@ -17,6 +17,15 @@ import numpy as np
 OFF, ON, CAREFUL, LINES = 0, 1, 2, 3
 
 
+class Ever:
+    """What some thread has switched on at some time: a plain attribute, for paths too hot to ask `state`."""
+
+    extras = False
+
+
+ever = Ever()
+
+
 class State(threading.local):
     """What the current thread does with the ops it runs (class attributes are the defaults of a new thread).
 
@@ -53,6 +62,8 @@ class State(threading.local):
         for name, value in flags.items():
             setattr(self, name, value)
         self.extras = self.anomaly or self.lines or bool(self.saved_hooks)
+        if self.extras:
+            ever.extras = True
         packed = self.anomaly or bool(self.saved_hooks)
         careful = self.inference or self.tracer is not None or (self.grad and packed)
         self.inside = bool(self.levels) or self.transforms > 0

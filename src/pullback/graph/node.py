@@ -10,7 +10,7 @@ import itertools
 from types import CodeType
 from typing import Any
 
-from pullback.graph.modes import state
+from pullback.graph.modes import ever, state
 
 next_number = itertools.count(1).__next__
 
@@ -153,7 +153,7 @@ class Counter:
         writes.last = number
         bumps = self.bumps
         bumps.append(number)
-        if state.extras and writes.here is not None:
+        if ever.extras and state.extras and writes.here is not None:
             self._note(number)
         if len(bumps) > 4096:
             del bumps[:2048]
