@@ -320,8 +320,10 @@ class _Clock:
         except (RuntimeError, NotImplementedError) as e:
             self.why_not = str(e).splitlines()[0]
             return
-        if self.most > 1 and self.alone * 2 < budget:
-            self._time_batches(min(LANES, self.most), budget / 4)
+        # a batch may take as long as its passes one after the other: no more than the budget allows for
+        lanes = min(LANES, self.most, int(budget / (4 * self.alone)))
+        if lanes > 1:
+            self._time_batches(lanes, budget / 8)
 
     def _time_batches(self, lanes: int, budget: float) -> None:
         """Fit a line through the times of a small batch and a larger one."""

@@ -18,6 +18,7 @@ from pullback.explanations.kink_sites import CHOICES, has_kinks, sites_of
 from pullback.explanations.watched import Values, watched
 from pullback.families.elementwise import Elementwise
 from pullback.families.op import TABLE, Absent, Op
+from pullback.families.reduction import FiberOp
 from pullback.graph.node import Node, Slot
 from pullback.graph.tensor import Tensor, wrap
 
@@ -68,7 +69,8 @@ def kink_rules() -> tuple[KinkRule, ...]:
     found: list[KinkRule] = []
     for op in list(TABLE.values()):
         known = has_kinks(op) and op.name not in SKIPPED and op.name not in CHOICES
-        if known and not isinstance(getattr(op, "kink", None), Absent):
+        looked_at = isinstance(op, Elementwise | FiberOp) or getattr(op, "picks", False)
+        if known and looked_at and not isinstance(getattr(op, "kink", None), Absent):
             for args, params in _points(op):
                 found += _rules_at(op, args, params)
     return tuple(found)

@@ -37,6 +37,11 @@ def sites_of(node: Node, values: Values, within: float) -> list[Sites]:
     rule = getattr(op, "kink", None)
     if isinstance(rule, Absent):
         raise Unknown(rule.reason)
+    if callable(rule) and op.family in ("by hand", "structural"):
+        reason = rule(**node.params)
+        if reason:
+            raise Unknown(reason)
+        return []
     args = values.arguments(node)
     if args is None:
         raise Unknown("the values that it saw are not kept")

@@ -69,6 +69,12 @@ def kinks(f: Any, x: Any, *, within: float = 0.0, upstream: Any = None) -> Kinks
     return Kinks(tuple(rows), gradient, low, high, exact, within, tuple(notes))
 
 
+# what is not looked into, by family; a custom Function has none of the table's
+UNSEEN = {
+    "custom": "a custom Function: the table knows nothing of its kinks",
+    "control": "what it repeats or \
+chooses is not looked into",
+}
 INTERVAL = ("gradient", "low", "high", "exact")
 
 
@@ -116,6 +122,8 @@ def _found(out: Tensor, values: Values, within: float) -> tuple[list[KinkRow], l
     notes: list[str] = []
     for node in reachable([out]):
         if not has_kinks(node.op):
+            unseen = UNSEEN.get(getattr(node.op, "family", "custom"))
+            notes += [_of(node) + unseen] if unseen else []
             continue
         try:
             here = sites_of(node, values, within)

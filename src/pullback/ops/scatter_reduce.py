@@ -32,6 +32,7 @@ from pullback.ops.scatter_entries import (
 from pullback.ops.select import choose
 
 _REDUCERS = {"sum": np.add, "mean": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
+_NO_SUM = ("amax", "amin")
 _NEUTRAL = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "amax": -np.inf, "amin": np.inf}
 
 
@@ -145,6 +146,7 @@ scatter_reduce_op = structural(
     ],
     facets={
         "lower": _reduce_entries,
+        "kink": lambda *, reduce, **_: "whether entries tie is not looked at" if reduce in _NO_SUM else "",
         "jvp": absent("no forward rule: PyTorch has none for its reductions either; scatter_add has one"),
         "zero": absent(
             "its local derivative depends on the reduction; the composite of gather and where says more"
