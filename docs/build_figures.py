@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from matplotlib import pyplot as plt
+
 import pullback as torch
 from pullback.explanations.drawing import Drawing, draw
 from pullback.explanations.flow import Flow, flow
@@ -80,7 +82,9 @@ def write(name: str, folder: Path) -> Path:
     if isinstance(made, Drawing):
         made.save(path)
     else:
-        made.plot().figure.savefig(path)
+        figure = made.plot().figure
+        figure.savefig(path)
+        plt.close(figure)
     return path
 
 
