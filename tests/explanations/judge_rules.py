@@ -220,7 +220,7 @@ ENTRYWISE = {
         "log",
         "{0}.log()",
         np.log,
-        (lambda _out, x: 1 / x, lambda _out, x: named(np.isinf(x), FACTOR, "Underflow")),
+        (lambda _out, x: 1 / x, lambda _out, x: named(np.isinf(x), ENDLESS, "Underflow")),
     ),
     "sqrt": elementwise("sqrt", "{0}.sqrt()", np.sqrt, (lambda out, _x: 0.5 / out, "Underflow")),
     "reciprocal": elementwise(
