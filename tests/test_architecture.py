@@ -31,6 +31,7 @@ LAYERS = [
         "autograd.unused",
         "autograd.upstreams",
         "autograd.written",
+        "autograd.second",
         "autograd.trouble",
         "autograd.engine",
         "autograd.hooks",

@@ -8,7 +8,9 @@ that is not known.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import re
+import sys
 import textwrap
 import warnings
 
@@ -445,6 +447,114 @@ def test_a_custom_function_saved_it(failure):
         y.sum().backward()
     """)
     f.says("Square", "save_for_backward", f.line("x += 1"))
+
+
+# ---------------------------------------------------------------------- a second backward
+
+needs_passes = pytest.mark.skipif(
+    importlib.util.find_spec("pullback.autograd.passes") is None, reason="the latest passes are not kept"
+)
+
+
+@needs_passes
+def test_the_same_output_twice(failure):
+    f = failure("""
+        x = torch.ones(3, requires_grad=True)
+        y = x.exp().sum()
+        y.backward()
+        y.backward()  # again
+    """)
+    assert f.first.startswith(SECOND)
+    f.says(
+        f"exp ({f.line('x.exp()')}) gave its saved values back in an earlier backward pass at prog.py:4: "
+        "`y.backward()`",
+        "both passes start at the same output",
+        "retain_graph=True in the earlier call",
+    )
+    f.never("carried over", "detach")
+
+
+@needs_passes
+def test_two_outputs_that_share_a_part(failure):
+    f = failure("""
+        x = torch.ones(3, requires_grad=True)
+        h = x.exp()
+        a, b = h.sum(), (h * 2).sum()
+        a.backward()
+        b.backward()
+    """)
+    f.says(
+        f"exp ({f.line('x.exp()')}) gave its saved values back in an earlier backward pass at "
+        f"{f.line('a.backward()')}",
+        "both outputs were computed before that pass, and share this part of the graph",
+        "(a + b).backward()",
+    )
+    f.never("carried over", "detach")
+
+
+STATE = """
+    w = torch.full((2, 2), 0.5, requires_grad=True)
+    h = torch.ones(2)
+    for step in range(3):
+        h = torch.tanh(w @ h)
+        h.sum().backward()
+"""
+
+
+@needs_passes
+def test_state_carried_over(failure):
+    f = failure(STATE)
+    f.says(
+        f"tanh ({f.line('tanh')}) gave its saved values back in an earlier backward pass at "
+        f"{f.line('backward()')}",
+        f"the graph is truly shared: mv ({f.line('tanh')}) was recorded after that pass and uses the result "
+        f"of tanh ({f.line('tanh')}), which was recorded before it",
+        "the same line has run again since: a state is carried over",
+        "state = state.detach()",
+    )
+    f.never("the same output")
+
+
+def test_the_remedy_for_a_carried_state_works():
+    program = "\n".join(line[4:] for line in STATE.split("\n"))
+    exec(program.replace("(w @ h)", "(w @ h.detach())"), {"torch": pullback})
+
+
+@needs_passes
+def test_a_part_computed_once(failure):
+    f = failure("""
+        w = torch.ones(3, requires_grad=True)
+        scaled = w.exp()
+        for step in range(2):
+            loss = (scaled * step).sum()
+            loss.backward()
+    """)
+    f.says(
+        f"exp ({f.line('w.exp()')}) gave its saved values back in an earlier backward pass at "
+        f"{f.line('loss.backward()')}",
+        f"mul ({f.line('scaled * step')}) was recorded after that pass and uses the result of exp",
+        "compute it again before each backward (exp)",
+    )
+    f.never("the same line has run again")
+
+
+@needs_passes
+def test_second_backward_without_lines(failure):
+    f = failure(STATE, lines=False)
+    assert f.first.startswith(SECOND)
+    f.says("tanh gave its saved values back", "the graph is truly shared: mv was recorded after that pass")
+    f.says("pullback.record_lines()", "state = state.detach()")
+    f.never("(prog.py", "the same line has run again")
+
+
+def test_a_pass_that_is_not_known(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pullback.autograd.passes", None)
+    x = pullback.ones(3, requires_grad=True)
+    y = x.exp().sum()
+    y.backward()
+    with pytest.raises(RuntimeError) as caught:
+        y.backward()
+    assert "which pass that was is not known" in str(caught.value)
 
 
 # ---------------------------------------------------------------------- an input that is not used

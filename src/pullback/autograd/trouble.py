@@ -1,37 +1,19 @@
 """What can go wrong in a sweep: freed graphs, modified values, non-finite cotangents, bad hooks.
 
-Called off the hot path only; `written` and `anomalies` word the two longest stories. May import them,
-`passes`, `stories`, `graph`, `errors`.
+Called off the hot path only; `written`, `second` and `anomalies` word what is a longer story. May
+import them, `graph`, `errors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from pullback.autograd.anomalies import Sweep, check_finite
-from pullback.autograd.stories import op_at, told
+from pullback.autograd.second import SECOND_TIME, second_time
 from pullback.autograd.written import check_versions
 from pullback.dtypes import from_numpy_dtype
 from pullback.errors import message
-from pullback.graph.node import Node
 from pullback.graph.tensor import Tensor
-
-SECOND_TIME = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they have "
-    "already been "
-    "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
-    "Specify "
-    "retain_graph=True if you need to backward through the graph a second time or if you need to access "
-    "saved tensors after "
-    "calling backward."
-)
-
-
-def second_time(node: Node, roots: Sequence[tuple[Any, Any]] = ()) -> RuntimeError:
-    """The error for a node whose saved values are gone; `roots` are those of the sweep that met it."""
-    fact = f"{op_at(node)} gave its saved values back in an earlier backward pass"
-    return RuntimeError(told(SECOND_TIME, [fact], []))
 
 
 def check_hook(function: Any, old: Tensor, new: Any) -> None:
@@ -74,4 +56,12 @@ def check_none(returned: Any) -> None:
         )
 
 
-__all__ = ["Sweep", "check_finite", "check_hook", "check_none", "check_versions", "second_time"]
+__all__ = [
+    "SECOND_TIME",
+    "Sweep",
+    "check_finite",
+    "check_hook",
+    "check_none",
+    "check_versions",
+    "second_time",
+]
