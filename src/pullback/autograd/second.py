@@ -48,10 +48,9 @@ def second_time(node: Node, roots: Sequence[tuple[Any, Any]] = ()) -> RuntimeErr
 
 def freed_by(node: Node) -> Any:
     """The latest pass that freed what this node had saved, or None where it is not known."""
-    passes: Any = sys.modules.get(
-        "pullback.autograd.passes"
-    )  # it stands above the engine, which imports this
-    for p in reversed(passes.recent if passes is not None else ()):
+    passes: Any = sys.modules.get("pullback.autograd.passes")  # the engine loads it
+    recent: list[Any] = [] if passes is None else list(passes.recent)
+    for p in reversed(recent):
         if p.values is not None and any(n is node for n, _, _ in p.values):
             return p
     return None
