@@ -73,6 +73,11 @@ class Cause:
         }  # fmt: skip
 
 
+def name_of(node: Node) -> str:
+    """The op's name; for a cut that ran no op of its own (detach, item), what cut."""
+    return node.label if node.cut and node.label else node.op.name
+
+
 def indexed(flat: int, shape: tuple[int, ...]) -> str:
     """`[1, 2]` for a flat entry; `[]` for a 0-d value."""
     return str([int(k) for k in np.unravel_index(flat, shape)]) if shape else "[]"
@@ -94,7 +99,7 @@ def cause_of(work: Analysis, dead: Dead) -> Cause:
         return Cause("ZeroUpstream", "", None, 0, dead.i, dead.row, dead.row, 0.0, text)
     text, margin = WORDS[dead.kind](work, node, dead)
     return Cause(
-        dead.kind, node.op.name, line_of(node), node.number, dead.i, dead.row, dead.col, 0.0, text, margin
+        dead.kind, name_of(node), line_of(node), node.number, dead.i, dead.row, dead.col, 0.0, text, margin
     )
 
 
@@ -112,7 +117,7 @@ def _shape(work: Analysis, node: Node) -> tuple[int, ...]:
 def _operands(work: Analysis, node: Node, row: int) -> list[Any]:
     """The arguments' entries at an output entry of an elementwise node; None where unknown."""
     shape = _shape(work, node)
-    return [values.entry(values.argument(node, i), row, shape) for i in range(len(node.args))]
+    return [values.entry(values.argument(node, i, work.shapes), row, shape) for i in range(len(node.args))]
 
 
 def _why_zero(op: Any) -> str:
@@ -142,23 +147,23 @@ def _unselected(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | No
         found = _operands(work, node, dead.row)
         shape = _shape(work, node)
         margin = _margin(work, node, found, dead.row)
-        shown = [number(v) for k, v in enumerate(found) if v is not None and _is_float(node, k)]
+        shown = [number(v) for k, v in enumerate(found) if v is not None and _is_float(work, node, k)]
         by = f" by {number(margin)}" if margin else ""
         fact = f"entry {indexed(dead.row, shape)} of {node.op.name} took another value{by}"
         return _joined(
             fact + (f" (of {', '.join(shown)})" if len(shown) > 1 else ""), _why_zero(node.op)
         ), margin
-    own = values.entry(values.argument(node, dead.i), dead.col)
-    made = values.output(node)
+    own = values.entry(values.argument(node, dead.i, work.shapes), dead.col)
+    made = values.output(node, work.shapes)
     made = made[0] if isinstance(made, tuple) else made
     won = values.entry(made, dead.row)
     margin = abs(won - own) if own is not None and won is not None else None
-    text = f"{node.op.name} picked {number(won)}, not this entry ({number(own)})"
+    text = f"{name_of(node)} picked {number(won)}, not this entry ({number(own)})"
     return _joined(text, f"it would have to move by {number(margin)}" if margin is not None else ""), margin
 
 
-def _is_float(node: Node, i: int) -> bool:
-    v = values.argument(node, i)
+def _is_float(work: Analysis, node: Node, i: int) -> bool:
+    v = values.argument(node, i, work.shapes)
     return isinstance(v, float) or (hasattr(v, "dtype") and v.dtype.kind in "fc")
 
 
@@ -168,7 +173,7 @@ def _margin(work: Analysis, node: Node, found: list[Any], row: int) -> float | N
     if rule is None or any(v is None for v in found):
         return _condition_margin(node, row, work)
     with np.errstate(all="ignore"):
-        made = values.entry(values.output(node), row, _shape(work, node))
+        made = values.entry(values.output(node, work.shapes), row, _shape(work, node))
         r = rule(np.float64(made if made is not None else 0), *(np.float64(v) for v in found), **node.params)
     return float(r)
 
@@ -180,7 +185,7 @@ def _condition_margin(node: Node, row: int, work: Analysis) -> float | None:
     )
     if not isinstance(origin, Node) or origin.op.name not in ("gt", "ge", "lt", "le"):
         return None
-    sides = [values.entry(values.argument(origin, k), row, _shape(work, node)) for k in (0, 1)]
+    sides = [values.entry(values.argument(origin, k, work.shapes), row, _shape(work, node)) for k in (0, 1)]
     return None if None in sides else float(abs(sides[0] - sides[1]))
 
 
@@ -213,8 +218,8 @@ def _stationary(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | No
     if node.op.family in ("elementwise", "selection"):
         own = _operands(work, node, dead.row)[dead.i]
     else:
-        own = values.entry(values.argument(node, dead.i), dead.col)
-    text = f"{node.op.name} has slope 0 exactly here (at {number(own)}), and not beside it"
+        own = values.entry(values.argument(node, dead.i, work.shapes), dead.col)
+    text = f"{name_of(node)} has slope 0 exactly here (at {number(own)}), and not beside it"
     return _joined(text, _why_zero(node.op)), None
 
 
@@ -222,7 +227,7 @@ def _saturated(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | Non
     if node.op.family in ("elementwise", "selection"):
         own = _operands(work, node, dead.row)[dead.i]
     else:
-        own = values.entry(values.argument(node, dead.i), dead.col)
+        own = values.entry(values.argument(node, dead.i, work.shapes), dead.col)
     at = "" if own is None else f" at {number(own)}"
     dtype = work.shapes[node].dtype if node in work.shapes else ""
     text = f"the slope of {node.op.name}{at} is too small for {dtype}: it rounds to 0"
@@ -235,13 +240,13 @@ def _discrete(_work: Analysis, node: Node, dead: Dead) -> tuple[str, float | Non
             f"it only chooses which values {node.op.name} takes: the result jumps and is constant in between"
         )
     else:
-        text = f"{node.op.name} is piecewise constant: its derivative is 0 wherever it exists"
+        text = f"{name_of(node)} is piecewise constant: its derivative is 0 wherever it exists"
     return _joined(text, WHAT["Discrete"]), None
 
 
 def _stopped(_work: Analysis, node: Node, _dead: Dead) -> tuple[str, float | None]:
     cut = node.cut or ""
-    return _joined(CUTS.get(cut, f"{node.op.name} was not recorded ({cut})"), WHAT["Stopped"]), None
+    return _joined(CUTS.get(cut, f"{name_of(node)} was not recorded ({cut})"), WHAT["Stopped"]), None
 
 
 def _underflow(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | None]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from pullback.explanations import kinds
 from pullback.explanations.links import TooMany, carries, local, multilinear, outputs_of, pull_with, split
-from pullback.graph.node import Aval, Node
+from pullback.explanations.values import Facts
+from pullback.graph.node import Node
 
 ALIVE = 0
 NONE = 1 << 62
@@ -20,7 +21,6 @@ COST = 1 << 40  # the unit of the number of dead links in a class; below it stan
 SERIAL = 1 << 12
 RANGE = (1 << 27) - 1  # record numbers are compared within this range
 CHOICE = 1000  # a link through an index or a condition counts as this many: a path of last resort
-Shapes = dict[Any, Aval]
 
 
 class Classes:
@@ -70,7 +70,7 @@ class Classes:
 # ---------------------------------------------------------------------- through one node
 
 
-def behind(classes: Classes, shapes: Shapes, node: Node, i: int, c: Any, shape: tuple[int, ...]) -> Any:
+def behind(classes: Classes, shapes: Facts, node: Node, i: int, c: Any, shape: tuple[int, ...]) -> Any:
     """The classes of argument i's entries (its shape is `shape`), given those of the node's output entries.
 
     c  an array or an int for one output, a list of them for several
@@ -97,7 +97,7 @@ def _cut_kind(node: Node, i: int) -> str:
     return "Discrete" if node.cut == "discrete" else "Stopped"
 
 
-def _flat(c: Any, node: Node, shapes: Shapes) -> Any:
+def _flat(c: Any, node: Node, shapes: Facts) -> Any:
     """The classes of a node's output entries as one vector."""
     outs = outputs_of(node, shapes)
     if node.count is None:
@@ -119,14 +119,14 @@ def _least(cols: Any, there: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _all_dead(
-    classes: Classes, shapes: Shapes, node: Node, i: int, flat: Any, kind: str, shape: tuple[int, ...]
+    classes: Classes, shapes: Facts, node: Node, i: int, flat: Any, kind: str, shape: tuple[int, ...]
 ) -> Any:
     """Every link of this argument is dead for one reason."""
     rows, cols, _ = local(node, i, shapes)
     return _least(cols, classes.mapped(kind, node, i, flat)[rows], shape)
 
 
-def _listed(classes: Classes, shapes: Shapes, node: Node, i: int, flat: Any, shape: tuple[int, ...]) -> Any:
+def _listed(classes: Classes, shapes: Facts, node: Node, i: int, flat: Any, shape: tuple[int, ...]) -> Any:
     """Through the list of links."""
     rows, cols, values = local(node, i, shapes)
     there = flat[rows]
@@ -140,7 +140,7 @@ def _listed(classes: Classes, shapes: Shapes, node: Node, i: int, flat: Any, sha
 
 
 def _multilinear(
-    classes: Classes, shapes: Shapes, node: Node, i: int, flat: Any, shape: tuple[int, ...]
+    classes: Classes, shapes: Facts, node: Node, i: int, flat: Any, shape: tuple[int, ...]
 ) -> Any:
     """Where links are products of other entries: the rule itself, run on 0/1 patterns, counts them.
 

@@ -207,9 +207,10 @@ class Paths:
 
     def magnitudes(self) -> Any:
         """The sum over paths of the size of their products, per vertex."""
-        return self.backward(
-            1.0, np.add, lambda s, h: np.where(s.dead | (h == 0), 0.0, np.abs(s.values) * h), 0.0
-        )
+        with np.errstate(all="ignore"):
+            return self.backward(
+                1.0, np.add, lambda s, h: np.where(s.dead | (h == 0), 0.0, np.abs(s.values) * h), 0.0
+            )
 
     def gradients(self) -> Any:
         """The sum over paths of their products, per vertex (an exact zero stops what is not finite)."""
@@ -372,11 +373,8 @@ def _search(first: int, after: list[int], sink: int, proven: set[int], candidate
 def dead_at(paths: Paths, node: Node, i: int) -> list[Dead]:
     """The dead links at one argument of a node that this entry reaches."""
     numbers = np.flatnonzero(paths.dead)
-    found: list[Dead] = []
-    for d in _described(paths, [int(at) for at in numbers if paths.stretch(int(at)).node is node][:SAID]):
-        if d.i == i:
-            found.append(d)
-    return found
+    here = [int(at) for at in numbers if paths.stretch(int(at)).node is node]
+    return [d for d in _described(paths, here[:SAID]) if d.i == i]
 
 
 def _on_shortest(paths: Paths, numbers: Any) -> list[Dead]:

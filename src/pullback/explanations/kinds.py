@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from pullback.explanations.values import argument
+from pullback.explanations.links import multilinear
+from pullback.explanations.values import Facts, argument
 from pullback.families.elementwise_facets import compute_dtype
-from pullback.graph.node import Aval, Node
+from pullback.graph.node import Node
 
 KINDS = (
     "Flows", "NoPath", "Stopped", "ZeroUpstream", "Unselected", "GateClosed", "Saturated", "Underflow",
@@ -26,13 +27,13 @@ FEW = 256  # links of an op without independent entries that are nudged one by o
 GATES = frozenset({"relu", "clamp", "hardtanh", "threshold", "softshrink", "hardshrink", "nan_to_num"})
 
 
-def of_entry(node: Node, i: int, shapes: dict[Any, Aval]) -> str:
+def of_entry(node: Node, i: int, shapes: Facts) -> str:
     """The kind of the dead link of a node of numbers."""
     zero = np.zeros(1, np.int64)
     return str(of_links(node, i, zero, zero, shapes)[0])
 
 
-def of_links(node: Node, i: int, rows: Any, cols: Any, shapes: dict[Any, Aval]) -> Any:
+def of_links(node: Node, i: int, rows: Any, cols: Any, shapes: Facts) -> Any:
     """The kinds of dead links of argument i, as an array of str.
 
     rows, cols  flat output and input entries of the links, all of which are exactly zero
@@ -46,11 +47,11 @@ def of_links(node: Node, i: int, rows: Any, cols: Any, shapes: dict[Any, Aval]) 
         return _elementwise(node, i, rows, shapes)
     if not getattr(op, "differentiable", True):
         return _all(rows, "Discrete")
-    if op.family in ("contraction", "structural"):
+    if op.family == "structural" or multilinear(op):
         return _all(rows, "Annihilated")
     if getattr(op, "picks", False) or op.name in ("pick_winners", "place_winners"):
         return _all(rows, "Unselected")
-    return _listed(node, i, rows, cols)
+    return _listed(node, i, rows, cols, shapes)
 
 
 def _all(rows: Any, kind: str) -> Any:
@@ -66,7 +67,7 @@ def _selection(op: Any, i: int) -> str:
 # ---------------------------------------------------------------------- independent entries
 
 
-def _elementwise(node: Node, i: int, rows: Any, shapes: dict[Any, Aval]) -> Any:
+def _elementwise(node: Node, i: int, rows: Any, shapes: Facts) -> Any:
     """All entries at once: each output entry has one entry of each argument."""
     op = node.op
     reads = op.partial_reads[i]
@@ -74,7 +75,8 @@ def _elementwise(node: Node, i: int, rows: Any, shapes: dict[Any, Aval]) -> Any:
         return _all(rows, "Annihilated")
     own = reads[0] or (len(reads) > i + 1 and reads[i + 1])
     if not own:  # the derivative is another argument, or a parameter, alone
-        same = sum(e is node.edges[i] for e in node.edges) > 1
+        e = node.edges[i]
+        same = e is not None and sum(other is e for other in node.edges) > 1
         return _all(rows, "Stationary" if same else "Annihilated")
     found = _at(node, rows, shapes)
     if any(v is None for v in found):
@@ -89,18 +91,32 @@ def _elementwise(node: Node, i: int, rows: Any, shapes: dict[Any, Aval]) -> Any:
             others = tuple(k for k in range(len(values)) if k != i)
             if others:
                 annihilated |= _partial_at(node, i, values, others, sign) != 0
+    held = _held_by_parameter(node, i, values)
     kinds = _all(rows, _flat_kind(op))
     kinds[annihilated] = "Annihilated"
     kinds[stationary] = "Stationary"
+    kinds[held] = "Annihilated"
     return kinds
 
 
-def _at(node: Node, rows: Any, shapes: dict[Any, Aval]) -> list[Any]:
+def _held_by_parameter(node: Node, i: int, values: list[Any]) -> Any:
+    """Where a parameter that is 0 (a slope, a scale) holds the derivative at 0."""
+    zeros = {k: v for k, v in node.params.items() if isinstance(v, int | float) and v == 0 and v is not False}
+    if not zeros:
+        return False
+    params = {**node.params, **dict.fromkeys(zeros, NUDGE)}
+    with np.errstate(all="ignore"):
+        out = node.op.eval(*values, **params)
+        moved = np.asarray(node.op.partials[i](out, *values, **params))
+    return np.broadcast_to(moved, np.shape(out)) != 0
+
+
+def _at(node: Node, rows: Any, shapes: Facts) -> list[Any]:
     """The arguments' entries at some output entries; None where unknown."""
     shape = shapes[node].shape
     found: list[Any] = []
     for i in range(len(node.args)):
-        v = argument(node, i)
+        v = argument(node, i, shapes)
         if isinstance(v, np.ndarray | np.generic):
             v = np.broadcast_to(v, shape).reshape(-1)[rows]
         found.append(v)
@@ -108,7 +124,10 @@ def _at(node: Node, rows: Any, shapes: dict[Any, Aval]) -> list[Any]:
 
 
 def _nudged(v: Any, sign: float) -> Any:
-    return v + sign * NUDGE * np.maximum(1, np.abs(v)) if np.asarray(v).dtype.kind in "fc" else v
+    """A little beside: relative to the value, so that what underflows here does so there."""
+    if np.asarray(v).dtype.kind not in "fc":
+        return v
+    return np.where(v == 0, v + sign * NUDGE, v * (1 + sign * NUDGE)).astype(np.asarray(v).dtype)
 
 
 def _partial_at(node: Node, i: int, values: list[Any], moved: tuple[int, ...], sign: float) -> Any:
@@ -121,16 +140,16 @@ def _partial_at(node: Node, i: int, values: list[Any], moved: tuple[int, ...], s
 
 def _flat_kind(op: Any) -> str:
     """Flat beside this value too: did the function run into a bound, or the number out of its exponent?"""
-    return "Underflow" if "underflow" in (op.why_zero or "") else "Saturated"
+    return "Saturated" if "saturated" in (op.why_zero or "") else "Underflow"
 
 
 # ---------------------------------------------------------------------- entries that share a rule
 
 
-def _listed(node: Node, i: int, rows: Any, cols: Any) -> Any:
+def _listed(node: Node, i: int, rows: Any, cols: Any, shapes: Facts) -> Any:
     """Reductions and ops by hand: each link is looked at with its own entry nudged, then with all others."""
     kinds = _all(rows, "Saturated")
-    values = [argument(node, k) for k in range(len(node.args))]
+    values = [argument(node, k, shapes) for k in range(len(node.args))]
     if any(
         v is None and (a is not None or e is not None)
         for v, a, e in zip(values, node.args, node.edges, strict=True)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pullback.explanations.values import Facts
 from pullback.families.contraction_facets import sizes_of, spec_parts
 from pullback.families.elementwise_facets import compute_dtype
 from pullback.families.facets import dense_pairs
@@ -48,7 +49,7 @@ def avals_of(node: Node, out: Aval | None) -> list[Any]:
     return [a.value if isinstance(a, Tensor) else k for a, k in zip(node.args, known, strict=True)]
 
 
-def outputs_of(node: Node, shapes: dict[Any, Aval]) -> list[Aval]:
+def outputs_of(node: Node, shapes: Facts) -> list[Aval]:
     """The floating outputs in order."""
     if node.count is None:
         return [shapes[node]]
@@ -63,7 +64,7 @@ def filled(values: Sequence[Any]) -> list[Any]:
 # ---------------------------------------------------------------------- local derivatives
 
 
-def local(node: Node, i: int, shapes: dict[Any, Aval]) -> Links:
+def local(node: Node, i: int, shapes: Facts) -> Links:
     """All links of argument i. `TooMany` where there are more than LIMIT of them."""
     found = node.__dict__.get("links")
     if found is None:
@@ -78,7 +79,7 @@ def forget(node: Node) -> None:
     node.__dict__.pop("links", None)
 
 
-def _local(node: Node, i: int, shapes: dict[Any, Aval]) -> Links:
+def _local(node: Node, i: int, shapes: Facts) -> Links:
     op = node.op
     outs = outputs_of(node, shapes)
     values = avals_of(node, shapes.get(node))
@@ -161,7 +162,7 @@ MULTILINEAR = frozenset({"linear", "convolution", "convolution_input", "convolut
 SIGNED_SCANS = frozenset({"cumprod"})
 
 
-def pull_magnitudes(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, Aval]) -> Arrays:
+def pull_magnitudes(node: Node, m: Any, live: Sequence[bool], shapes: Facts) -> Arrays:
     """|local Jacobian|^T m per argument where `live`, None elsewhere; m has the output's shape(s).
 
     `TooMany` where that needs more links than can be listed.
@@ -181,7 +182,7 @@ def pull_magnitudes(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, 
         return _by_links(node, m, live, shapes)
 
 
-def _entrywise(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, Aval]) -> Arrays:
+def _entrywise(node: Node, m: Any, live: Sequence[bool], shapes: Facts) -> Arrays:
     found: Arrays = []
     values: Any = None
     for i, ok in enumerate(live):
@@ -218,7 +219,7 @@ def promoted_values(node: Node, out: Aval | None) -> list[Any]:
     ]
 
 
-def arg_shape(node: Node, i: int, shapes: dict[Any, Aval]) -> tuple[int, ...]:
+def arg_shape(node: Node, i: int, shapes: Facts) -> tuple[int, ...]:
     """The shape of argument i."""
     if node.meta is not None and node.meta[i] is not None:
         return tuple(node.meta[i][0])
@@ -262,7 +263,7 @@ def pull_with(node: Node, g: Any, change: Any) -> Arrays:
         node.args = kept
 
 
-def _by_links(node: Node, m: Any, live: Sequence[bool], shapes: dict[Any, Aval]) -> Arrays:
+def _by_links(node: Node, m: Any, live: Sequence[bool], shapes: Facts) -> Arrays:
     outs = outputs_of(node, shapes)
     flat = flat_of(m, outs, node)
     found: Arrays = []
@@ -314,7 +315,7 @@ MAGNITUDES: dict[str, Any] = {"softmax": _softmax_magnitude, "log_softmax": _log
 # ---------------------------------------------------------------------- links of single entries
 
 
-def columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval], most: int = LIMIT) -> Links:
+def columns(node: Node, i: int, entries: Any, shapes: Facts, most: int = LIMIT) -> Links:
     """The links of argument i that leave these input entries (a sorted array of flat indices).
 
     `TooMany` where they cannot be listed, or are more than `most`.
@@ -337,7 +338,7 @@ def columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval], most: int
     return Links(rows[at], cols[at], values[at])
 
 
-def _contraction_columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval], most: int) -> Links:
+def _contraction_columns(node: Node, i: int, entries: Any, shapes: Facts, most: int) -> Links:
     values = avals_of(node, shapes.get(node))
     (a, b), out = spec_parts(node.op, values, node.params)
     sizes = sizes_of(node.op, values, node.params)
@@ -371,7 +372,7 @@ def _einsum_columns(
     return Links(rows, np.repeat(entries, count), values)
 
 
-def _linear_columns(node: Node, i: int, entries: Any, shapes: dict[Any, Aval], most: int) -> Links:
+def _linear_columns(node: Node, i: int, entries: Any, shapes: Facts, most: int) -> Links:
     """linear(bias (k,), x (..., n), weight (k, n)); the bias has the constant link 1 to every row."""
     values = avals_of(node, shapes.get(node))
     x, w = values[1], values[2]

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 
 from pullback.errors import message
-from pullback.explanations.causes import Cause, indexed, number
+from pullback.explanations.causes import Cause, indexed, name_of, number
 from pullback.explanations.classes import ALIVE, NONE
 from pullback.explanations.sweeps import Analysis, Reading
-from pullback.explanations.why import Doubt, Why, class_at, why
+from pullback.explanations.why import Doubt, Why, class_at, nearest, why
 from pullback.graph.lines import Line, line_of
 from pullback.graph.node import Node
 
 SINGLY = (
     256  # zero entries that are told one by one; above, entries of one class share what the sweeps proved
 )
-FEW_LINKS = 200_000  # links of all these entries' paths together
+FEW_LINKS = 200_000  # values of the record times entries up to which each entry's paths are listed
 SHOWN = 30  # rows printed
 
 
@@ -225,9 +225,10 @@ def grouped(told: Explanation) -> Iterator[Row]:
 
 
 def _cheap(told: Explanation, entries: Any) -> bool:
-    """Are the paths of the first entries few enough to list those of all?"""
-    looked = [told.why(told._index(k)) for k in entries[:2].tolist()]
-    return sum(w.links for w in looked) * len(entries) <= FEW_LINKS * max(len(looked), 1)
+    """May the paths of all these entries be listed? Where the record holds few values, they are few."""
+    if told.work is None:
+        return True
+    return sum(a.size for a in told.work.shapes.values()) * len(entries) <= FEW_LINKS
 
 
 def _singly(told: Explanation, entries: Any) -> Iterator[Row]:
@@ -289,29 +290,25 @@ def _by_class(told: Explanation, entries: Any) -> Iterator[Row]:
 
 
 def _of_first(told: Explanation, kind: str, members: Any, node: Any) -> Row:
+    """The row of a class: the nearest dead links of its first entry stand for the others."""
     entries = members.tolist()
-    looked = [
-        told.why(told._index(k))
-        for k in (entries if len(entries) <= 8 else entries[:: max(1, len(entries) // 8)][:8])
-    ]
-    first = next(
-        (c for c in looked[0].causes if c.kind == kind), looked[0].causes[0] if looked[0].causes else None
-    )
-    margins = [c.margin for s in looked for c in s.causes[:1] if c.margin is not None and c.kind == kind]
+    if told.work is None:
+        story = told.why(told._index(entries[0]))
+    else:
+        story = nearest(told.work, told.key, entries[0], told.shape, told.doubt)
+    mine = [c for c in story.causes if c.kind == kind]
+    first = mine[0] if mine else story.causes[0] if story.causes else None
+    margins = [c.margin for c in mine if c.margin is not None]
     named = isinstance(node, Node)
-    op = node.op.name if named else first.op if first else ""
-    line = line_of(node) if named else first.line if first else None
-    text = first.text if first else looked[0].reason
-    others = tuple(c for c in looked[0].causes if c is not first)
     return Row(
         kind,
         tuple(entries),
-        op,
-        line,
-        text,
+        name_of(node) if named else first.op if first else "",
+        line_of(node) if named else first.line if first else None,
+        first.text if first else story.reason,
         (min(margins), max(margins)) if margins else None,
         _range(told, entries),
-        others,
+        tuple(c for c in story.causes if c is not first),
     )
 
 

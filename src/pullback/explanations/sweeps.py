@@ -28,6 +28,7 @@ from pullback.errors import message
 from pullback.explanations import kinds
 from pullback.explanations.classes import ALIVE, NONE, Classes, behind
 from pullback.explanations.links import TooMany, arg_shape, local, pull_magnitudes
+from pullback.explanations.values import Facts
 from pullback.graph.modes import QUIET, loud, quiet
 from pullback.graph.node import Aval, Node, Slot, writes
 from pullback.graph.tensor import Tensor
@@ -66,10 +67,10 @@ class Analysis:
         self.clashes: list[tuple[Node, int, int]] = []
         self.bad: list[tuple[Node, int]] = []
         self.hooked = False
-        self._shapes: dict[Any, Aval] | None = None
+        self._shapes: Facts | None = None
 
     @property
-    def shapes(self) -> dict[Any, Aval]:
+    def shapes(self) -> Facts:
         """Shape and dtype of the output of every node with one output."""
         if self._shapes is None:
             self._shapes = shapes_of(self.nodes, self.outs)
@@ -157,9 +158,9 @@ def key_edge(t: Tensor) -> Any:
     return t.node if isinstance(t.node, Node | Slot) else t
 
 
-def shapes_of(nodes: Sequence[Node], outs: Sequence[Tensor]) -> dict[Any, Aval]:
+def shapes_of(nodes: Sequence[Node], outs: Sequence[Tensor]) -> Facts:
     """Shape and dtype of the output of every node with one output."""
-    found: dict[Any, Aval] = {}
+    found = Facts()
     for t in outs:
         e = key_edge(t)
         if isinstance(e, Node):
@@ -349,8 +350,9 @@ def _visit_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: 
     live = [e is not None and not node.cut for e in node.edges]
     n = len(every)
     # a shadow node: nothing flows through it, its links are still there
-    flowing = any(live) and not all(x is None for x in (m if isinstance(m, list) else [m]))
-    pulling = flowing and work.classes is None
+    flowing = any(live) and any(x is not None for x in (m if isinstance(m, list) else [m]))
+    arrived = g if isinstance(g, list) else [g]
+    pulling = any(live) and work.classes is None and any(x is not None for x in arrived)
     pulled: list[Any] = list(node.op.pull(node, g, False)) if pulling else [None] * n
     magnitudes: list[Any] = [None] * n
     if flowing:

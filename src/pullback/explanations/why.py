@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from pullback.autograd.engine import key_of
-from pullback.explanations.causes import Cause, cause_of, indexed, number
+from pullback.explanations.causes import Cause, cause_of, indexed, name_of, number
 from pullback.explanations.classes import NONE
 from pullback.explanations.entry import MOST, Paths, Step, dead_at, true_causes
 from pullback.explanations.links import TooMany
 from pullback.explanations.places import at
-from pullback.explanations.sweeps import Analysis, edges_of, same_key
+from pullback.explanations.sweeps import Analysis, Reading, edges_of, same_key
 from pullback.graph.lines import line_of
 
 Doubt = Callable[[], str]
@@ -44,7 +44,7 @@ class Path:
                 parts.append(f"upstream {number(s.value)}")
                 continue
             line = line_of(s.node)
-            parts.append(f"{s.node.op.name} ({number(s.value)}{f', {line}' if line is not None else ''})")
+            parts.append(f"{name_of(s.node)} ({number(s.value)}{f', {line}' if line is not None else ''})")
         return f"{number(self.value)} = " + " -> ".join(parts)
 
 
@@ -113,10 +113,8 @@ def why(work: Analysis, key: Any, flat: int, shape: tuple[int, ...], doubt: Doub
 
     doubt  says why a missing path proves nothing ("" where it does)
     """
-    found = work.found[key]
     index = tuple(int(k) for k in np.unravel_index(flat, shape)) if shape else ()
-    g = None if found.gradient is None else found.gradient.reshape(-1)[flat].item()
-    m = None if found.magnitude is None else found.magnitude.reshape(-1)[flat].item()
+    g, m = numbers_at(work.found[key], flat)
     try:
         paths = Paths(work, key, flat)
         return replace(_told(paths, key, flat, index, g, m, doubt), links=len(paths.tails))
@@ -146,6 +144,23 @@ def _told(paths: Paths, key: Any, flat: int, index: tuple[int, ...], g: Any, m: 
     deads, complete = true_causes(paths)
     causes = tuple(cause_of(work, d) for d in deads)
     return Why(index, causes[0].kind, g, m, causes, complete)
+
+
+def nearest(work: Analysis, key: Any, flat: int, shape: tuple[int, ...], doubt: Doubt) -> Why:
+    """The nearest dead links of a zero entry, as the classes of the sweeps prove them: for large records.
+
+    What lies behind them is named by op and line only.
+    """
+    index = tuple(int(k) for k in np.unravel_index(flat, shape)) if shape else ()
+    g, m = numbers_at(work.found[key], flat)
+    return _short(work, key, flat, index, g, m, doubt)
+
+
+def numbers_at(found: Reading, flat: int) -> tuple[Any, Any]:
+    """Gradient and magnitude of one entry; None where no recorded op leads there."""
+    if found.gradient is None:
+        return None, None if found.magnitude is None else found.magnitude.reshape(-1)[flat].item()
+    return found.gradient.reshape(-1)[flat].item(), found.magnitude.reshape(-1)[flat].item()
 
 
 def _short(work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt) -> Why:
@@ -192,7 +207,7 @@ def _of_step(step: tuple[str, Any, int]) -> Cause:
     kind, node, i = step
     if isinstance(node, int):
         return Cause(kind, "", None, 0, node, -1, -1, 0.0, "the upstream is exactly 0 there")
-    name = node.op.name
+    name = name_of(node)
     text = f"every link to {name} on these paths is exactly 0"
     return Cause(kind, name, line_of(node), node.number, i, -1, -1, 0.0, text)
 
@@ -221,16 +236,14 @@ def _alive_zero(paths: Paths, index: tuple[int, ...], g: Any, m: Any) -> Why:
     )
     rest = max(0.0, 1.0 - sum(p.share for p in listed)) if m else 0.0
     if m:
-        # reviving a dead link would bring the gradient to life as well
-        deads, complete = true_causes(paths)
-        causes = _cancelled(paths, sizes) + tuple(cause_of(paths.work, d) for d in deads)
-        return Why(index, "Cancelled", g, m, causes, complete, listed, rest)
+        return Why(index, "Cancelled", g, m, _cancelled(paths, sizes), True, listed, rest)
     return Why(index, "Underflow", g, m, _underflowed(paths), True, listed)
 
 
 def _cancelled(paths: Paths, sizes: Any) -> tuple[Cause, ...]:
     """Where terms of opposite sign meet: the first such entries on the way from the input."""
-    sums = paths.gradients()
+    with np.errstate(all="ignore"):
+        sums = paths.gradients()
     order, starts = paths.leaving()
     waiting, seen, found = [paths.start], {paths.start}, list[Cause]()
     while waiting and len(found) < 16:
@@ -254,7 +267,7 @@ def _rounded(paths: Paths) -> tuple[Cause, ...]:
     """The products do not sum to zero, but what the op's rule made of them rounded to zero."""
     for links, value in paths.largest(1):
         s = paths.step(links[0])
-        name, line = ("", None) if s.node is None else (s.node.op.name, line_of(s.node))
+        name, line = ("", None) if s.node is None else (name_of(s.node), line_of(s.node))
         text = f"contributions as small as {number(value)} are lost to rounding beside larger terms in {name}"
         return (
             Cause(
@@ -277,7 +290,7 @@ def _cancelled_at(paths: Paths, terms: list[tuple[int, float]]) -> Cause:
     shown: list[str] = []
     for link, value in terms[:6]:
         s = paths.step(link)
-        name = "the upstream" if s.node is None else s.node.op.name
+        name = "the upstream" if s.node is None else name_of(s.node)
         shown.append(f"{value:+.6g} through {name}{'' if s.node is None else at(s.node)}")
     more = f" and {len(terms) - 6} more" if len(terms) > 6 else ""
     text = f"{len(terms)} contributions sum to exactly 0: {', '.join(shown)}{more}"
@@ -285,7 +298,7 @@ def _cancelled_at(paths: Paths, terms: list[tuple[int, float]]) -> Cause:
     if node is None:
         return Cause("Cancelled", "", None, 0, step.i, step.row, step.col, step.value, text)
     return Cause(
-        "Cancelled", node.op.name, line_of(node), node.number, step.i, step.row, step.col, step.value, text
+        "Cancelled", name_of(node), line_of(node), node.number, step.i, step.row, step.col, step.value, text
     )
 
 
@@ -301,7 +314,7 @@ def _underflowed(paths: Paths) -> tuple[Cause, ...]:
             if product == 0:
                 s = paths.step(link)
                 node = s.node
-                name = "" if node is None else node.op.name
+                name = "" if node is None else name_of(node)
                 text = (
                     f"{number(float(before))} times the local derivative {number(s.value)} is below the "
                     f"smallest {value.dtype} number"
@@ -358,11 +371,11 @@ def _bad_link(paths: Paths, link: int, upstream: float) -> Cause:
     known = getattr(node.op, "why_nonfinite", "") or notes.get("why_nonfinite", "")
     shape = work.shapes[node].shape if node in work.shapes else ()
     where = indexed(s.row, tuple(shape))
-    what = f"the local derivative of {node.op.name} for output entry {where} is {number(s.value)}"
+    what = f"the local derivative of {name_of(node)} for output entry {where} is {number(s.value)}"
     if np.isfinite(s.value):
         what += ", and the product with it overflows"
     text = f"{what}; the cotangent that arrives there is {number(upstream)}" + (f"; {known}" if known else "")
-    return Cause("NonFinite", node.op.name, line_of(node), node.number, s.i, s.row, s.col, s.value, text)
+    return Cause("NonFinite", name_of(node), line_of(node), node.number, s.i, s.row, s.col, s.value, text)
 
 
 def _overflowed(paths: Paths, terms: list[tuple[int, Any]]) -> tuple[Cause, ...]:
@@ -370,7 +383,7 @@ def _overflowed(paths: Paths, terms: list[tuple[int, Any]]) -> tuple[Cause, ...]
         return ()
     s = paths.step(terms[0][0])
     node = s.node
-    name, line = ("", None) if node is None else (node.op.name, line_of(node))
+    name, line = ("", None) if node is None else (name_of(node), line_of(node))
     text = f"the sum of {len(terms)} finite contributions overflows"
     return (
         Cause("NonFinite", name, line, 0 if node is None else node.number, s.i, s.row, s.col, s.value, text),
@@ -382,7 +395,7 @@ def _where_bad(work: Analysis) -> str:
     if not work.bad:
         return ""
     node, _ = work.bad[0]
-    return f"the first op backwards whose derivative is not finite: {node.op.name}{at(node)}"
+    return f"the first op backwards whose derivative is not finite: {name_of(node)}{at(node)}"
 
 
 # ---------------------------------------------------------------------- no path
@@ -395,7 +408,7 @@ def _no_path(
     takers = list[str]()
     for node in work.nodes:
         if any(e is not None and same_key(key_of(e), key) for e in edges_of(node)):
-            takers.append(f"{node.op.name}{at(node)}")
+            takers.append(f"{name_of(node)}{at(node)}")
     reached = len(paths.stretches) > 0
     if not takers:
         told = "no recorded op takes this tensor on the way to the output"
