@@ -19,6 +19,7 @@ from pullback.autograd import trouble
 from pullback.autograd.engine import key_of
 from pullback.explanations.kink_sides import Sites, Unknown
 from pullback.explanations.links import TooMany, pull_magnitudes
+from pullback.explanations.values import Facts
 from pullback.graph.modes import QUIET, loud, quiet
 from pullback.graph.node import Node, Slot, writes
 from pullback.transform.forward import reachable
@@ -74,7 +75,9 @@ def intervals(
     for s in sites:
         at.setdefault(s.node, []).append(s)
     number = _corner_count(at)
-    sweep = _Sweep(at, output_shapes(outs), number)
+    facts = Facts()
+    facts.update(output_shapes(outs))
+    sweep = _Sweep(at, facts, number)
     for t, v in zip(outs, upstream, strict=True):
         if t.node is not None:
             zero = np.zeros_like(v)
@@ -104,7 +107,7 @@ def _corner_count(at: dict[Node, list[Sites]]) -> int:
 
 
 class _Sweep:
-    def __init__(self, at: dict[Node, list[Sites]], shapes: dict[Any, Any], corners: int) -> None:
+    def __init__(self, at: dict[Node, list[Sites]], shapes: Facts, corners: int) -> None:
         self.at, self.shapes, self.corners = at, shapes, corners
         self.waiting: dict[Any, Carried] = {}
         self.numbered = 0

@@ -69,11 +69,10 @@ def kinks(f: Any, x: Any, *, within: float = 0.0, upstream: Any = None) -> Kinks
     return Kinks(tuple(rows), gradient, low, high, exact, within, tuple(notes))
 
 
-# what is not looked into, by family; a custom Function has none of the table's
+# what is not looked into, by family; a custom Function is not in the table
 UNSEEN = {
     "custom": "a custom Function: the table knows nothing of its kinks",
-    "control": "what it repeats or \
-chooses is not looked into",
+    "control": "part of vmap, a loop or a branch, inside of which kinks are not looked for",
 }
 INTERVAL = ("gradient", "low", "high", "exact")
 

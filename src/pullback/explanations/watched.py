@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.explanations import values
+from pullback.explanations.values import Facts, argument
 from pullback.families.elementwise_facets import compute_dtype
 from pullback.graph.modes import state
 from pullback.graph.node import Node, Slot
@@ -116,7 +116,7 @@ class Values:
     def __init__(self, seen: Seen | None = None) -> None:
         """seen: what `watched` remembered."""
         self.seen = Seen() if seen is None else seen
-        self.memo: dict[Any, Any] = {}
+        self.facts = Facts()
 
     def arguments(self, node: Node) -> list[Any] | None:
         """The arguments as arrays, NumPy numbers and plain values; None where one of them is lost."""
@@ -131,8 +131,7 @@ class Values:
                 if a is None:
                     return None
             elif seen is None and (isinstance(a, Tensor) or e is not None or hasattr(a, "dtype")):
-                self.memo = {} if len(self.memo) > 100 else self.memo
-                a = values.argument(node, i, self.memo)
+                a = argument(node, i, self.facts)
                 if a is None:
                     return None
             found.append(a)
