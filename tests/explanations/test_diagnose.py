@@ -369,3 +369,21 @@ def test_noise_is_bounded_by_the_sum_of_magnitudes_over_paths():
     assert not diagnose(g + np.float32(50.0), loss, x)
     small = (x * 2).sum()
     assert not diagnose(np.array([2.05, 2.05, 2.05], np.float32), small, x)
+
+
+def test_a_leaf_that_was_written_since_is_not_read():
+    x = torch.tensor([1.0, 2.0], dtype=f64, requires_grad=True)
+    w = torch.tensor([3.0, 4.0], dtype=f64, requires_grad=True)
+    loss = ((x + w) * 2).sum()
+    with torch.no_grad():
+        w -= 1.0
+    assert diagnose([2.0, 2.0], loss, w)
+    assert diagnose([3.0, 4.0], loss, w).verdict.kind == "not determined"
+
+
+def test_a_wide_program_says_that_pairs_were_not_tried():
+    x = torch.randn(300, 300, dtype=f64, requires_grad=True)
+    loss = (torch.tanh(torch.sin(x)) * torch.exp(x)).sum()
+    found = diagnose(np.random.default_rng(0).normal(size=(300, 300)), loss, x)
+    assert found.verdict.kind == "not determined"
+    assert "pairs of wrong rules were not tried" in found.verdict.text

@@ -16,6 +16,11 @@ from pullback.explanations.mutations_engine import Program
 from pullback.explanations.mutations_factors import factor_names, targets
 from pullback.explanations.verdicts import Pair, Verdict
 
+NO_PAIRS = (
+    "no factor, transpose, missing sum or path and no single wrong rule of an op on the way gives the "
+    "candidate (pairs of wrong rules were not tried: the program is too large)"
+)
+
 
 class Found(NamedTuple):
     """The verdict, and the wrong rules that reproduce the candidate."""
@@ -68,7 +73,7 @@ def judge(pair: Pair, program: Program, eps: float, slip: str) -> Found:
     pairs = tuple(double(work))
     if pairs:
         return Found(_misapplied(pairs), pairs)
-    return Found(_coarser(pair, eps) or undetermined(pair))
+    return Found(_coarser(pair, eps) or undetermined(pair, "" if work.paired else NO_PAIRS))
 
 
 def _plain(pair: Pair) -> Verdict | None:

@@ -1,6 +1,6 @@
 """Which wrong rules reproduce a hand-made gradient: the search.
 
-Read `single`, then `reproduces`. Every local rule between out and x is changed, one at a time, as people get
+Read `single`, then `reproduced`. Every local rule between out and x is changed, one at a time, as people get
 it wrong (`mutations_trials`); a change counts only if the gradient that it makes is the candidate to
 rounding. Then changes together with a constant factor or a rearrangement, then pairs. May import
 `explanations.mutations_engine`, `explanations.mutations_trials`.
@@ -8,7 +8,7 @@ rounding. Then changes together with a constant factor or a rearrangement, then 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from pullback.graph.modes import QUIET, loud, quiet
 
 Array = Any
 PAIRS = 160  # single changes of which pairs are tried
+LARGE = 2e7  # pairs times entries of which pairs are tried
 MANY = 40_000  # single changes that are tried at all
 
 
@@ -91,6 +92,7 @@ class Search:
     wanted: Array = field(default=None)
     slack: Array = field(default=None)
     tried: list[Trial] = field(default_factory=list[Trial])
+    paired: bool = True  # False where the program is too large to try pairs
 
     def prepare(self) -> None:
         """One random direction: a change that fits must fit along it."""
@@ -100,8 +102,9 @@ class Search:
         self.direction = r
         self.tangents = p.tangents(r)
         self.wanted = np.array([float(np.sum(r * (t.values - p.gradient))) for t in self.targets])
-        size = [float(np.sum(np.abs(r) * (np.abs(t.values) + np.abs(p.gradient)))) for t in self.targets]
-        self.slack = 16 * (float(np.sum(np.abs(r) * self.bound)) + p.depth * self.eps * np.array(size))
+        # roundings of many entries add up like random steps
+        sizes = [p.depth * self.eps * (np.abs(t.values) + np.abs(p.gradient)) for t in self.targets]
+        self.slack = np.array([32 * float(np.sqrt(np.sum(np.square(r * (self.bound + s))))) for s in sizes])
 
     def effect(self, differences: dict[Any, Array]) -> tuple[float, float] | None:
         """What differences do along the direction, and the rounding of it; None where it is not known."""
@@ -113,8 +116,8 @@ class Search:
                     return None
                 continue
             total += float(np.sum(d * t))
-            noise += float(np.sum(np.abs(d) * np.abs(t)))
-        return total, 256 * self.program.depth * self.eps * noise
+            noise += float(np.sum(np.square(d * t)))
+        return total, 64 * self.program.depth * self.eps * noise**0.5
 
 
 # ---------------------------------------------------------------------- one trial
@@ -144,19 +147,34 @@ def _difference(change: Change, g: Array, right: Array) -> Array | None:
             if np.shape(wrong) not in ((), right.shape):
                 return None
             d = np.asarray(wrong - right, right.dtype)
-    except (Missing, ValueError, IndexError, TypeError):
+    except (Missing, ValueError, IndexError, TypeError, RecursionError):
         return None  # a value that is not to be had, or shapes that do not fit: nobody can have written it
     return d if np.all(np.isfinite(d)) else None
 
 
-def reproduces(search: Search, given: dict[Any, Array], target: Target) -> bool:
-    """Is the gradient with these differences the target, to rounding, entry by entry?"""
+def reproduced(search: Search, given: dict[Any, Array], which: Iterable[int]) -> list[int]:
+    """Which of these targets the gradient with these differences is, to rounding, entry by entry."""
     p = search.program
     sent = p.send(given).get(p.key)
     made = p.gradient if sent is None else p.gradient + sent
-    noise = p.depth * search.eps * 4 * (p.magnitude_of(given) + np.abs(target.values) + np.abs(made))
-    with np.errstate(all="ignore"):
-        return bool(np.all(np.abs(made - target.values) <= search.bound + noise))
+    near = [k for k in which if _near(made, search.targets[k].values, search.eps)]
+    if not near:
+        return []
+    magnitude = p.magnitude_of(given) + np.abs(made)
+    found: list[int] = []
+    for k in near:
+        values = search.targets[k].values
+        noise = p.depth * search.eps * 4 * (magnitude + np.abs(values))
+        with np.errstate(all="ignore"):
+            if np.all(np.abs(made - values) <= search.bound + noise):
+                found.append(k)
+    return found
+
+
+def _near(made: Array, values: Array, eps: float) -> bool:
+    """Close in norm, too: where more digits are lost no rule can be told from another."""
+    size = float(np.max(np.abs(values), initial=0.0))
+    return float(np.max(np.abs(made - values), initial=0.0)) <= min(1e-3, 1e6 * eps) * size
 
 
 # ---------------------------------------------------------------------- the search
@@ -217,9 +235,10 @@ def _singles(work: Search) -> dict[int, list[Trial]]:
             fitting = range(len(work.targets))
         else:
             fitting = np.flatnonzero(np.abs(seen[0] - work.wanted) <= work.slack + seen[1])
-        for k in fitting:
-            if (not hits or k <= min(hits)) and reproduces(work, given, work.targets[int(k)]):
-                hits.setdefault(int(k), []).append(trial)
+        first = min(hits, default=len(work.targets))
+        wanted = [int(k) for k in fitting if k <= first]
+        for k in reproduced(work, given, wanted) if wanted else ():
+            hits.setdefault(k, []).append(trial)
     return hits
 
 
@@ -234,6 +253,13 @@ def _pairs(work: Search, singles: list[Trial]) -> list[tuple[Mutation, int]]:
     # a branch that is left out counts where it begins
     begun = [t for t in singles if t.lead.name != "path missing" or not t.lead.rank]
     chosen = sorted(begun, key=lambda t: t.lead.rank)[:PAIRS]
+    nodes = len(work.program.nodes)
+    entries = (
+        sum(np.size(work.program.base.arriving[n]) for n in work.program.nodes if n.count is None) / nodes
+    )
+    if len(chosen) * (len(chosen) + nodes) * max(entries, 50) > LARGE:
+        work.paired = False
+        return []
     if not _enough(work, len(chosen) ** 2):
         return []
     found: list[tuple[Mutation, int]] = []
@@ -258,7 +284,7 @@ def _pairs(work: Search, singles: list[Trial]) -> list[tuple[Mutation, int]]:
                 or abs(fa[0] + fb[0] - work.wanted[0]) > work.slack[0] + fa[1] + fb[1]
             ):
                 continue
-            if reproduces(work, _added(known[a], given), work.targets[0]):
+            if reproduced(work, _added(known[a], given), [0]):
                 found.append((_mutation(first, _mutation(second)), first.lead.rank + second.lead.rank))
     return found
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from pullback.explanations.mutations_engine import Change, Step, unchanged
 from pullback.explanations.mutations_formulas import right_formula, wrong_formula
+from pullback.families.contraction import evaluate
 
 Array = Any
 
@@ -63,7 +64,9 @@ def _transposed(step: Step, i: int, other: int, spec: str) -> Iterator[Change]:
                     continue
 
                 def wrong(g: Array, fg: Any = fg, fo: Any = fo, fr: Any = fr) -> Array:
-                    return _flip(np.einsum(spec, _flip(np.asarray(g), fg), _flip(step.value(other), fo)), fr)
+                    return _flip(
+                        evaluate(_flip(np.asarray(g), fg), _flip(step.value(other), fo), spec=spec), fr
+                    )
 
                 slip, rank = "operand not transposed", 0 if fo and count == 1 else 1
                 if fg and not fo and not fr:
@@ -93,7 +96,7 @@ def _replaced(step: Step, i: int, other: int, labels: tuple[str, str, str]) -> I
             0,
             "own operand",
             f"the operand of {name} itself where the other one belongs: {right}",
-            (lambda g: np.einsum(spec, np.asarray(g), step.value(i))),
+            (lambda g: evaluate(np.asarray(g), step.value(i), spec=spec)),
         )
     for words, value in step.neighbours(other):
         yield step.change(
@@ -101,7 +104,7 @@ def _replaced(step: Step, i: int, other: int, labels: tuple[str, str, str]) -> I
             1,
             "wrong operand",
             f"{words} stands where an operand of {name} belongs: {right}",
-            (lambda g, value=value: np.einsum(spec, np.asarray(g), value())),
+            (lambda g, value=value: evaluate(np.asarray(g), value(), spec=spec)),
         )
     if set(theirs) & set(out + mine):
         yield step.change(
@@ -109,7 +112,7 @@ def _replaced(step: Step, i: int, other: int, labels: tuple[str, str, str]) -> I
             1,
             "factor omitted",
             f"the other operand of {name} is left out: {right}",
-            (lambda g: np.einsum(spec, np.asarray(g), np.ones(o_shape, np.asarray(g).dtype))),
+            (lambda g: evaluate(np.asarray(g), np.ones(o_shape, np.asarray(g).dtype), spec=spec)),
         )
     if g_shape == m_shape:
         yield step.change(

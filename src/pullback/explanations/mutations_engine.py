@@ -21,6 +21,7 @@ from pullback.autograd.function import separate_setup
 from pullback.errors import message
 from pullback.explanations.cotangents import Cotangents, cotangents, pull
 from pullback.explanations.links import TooMany, pull_magnitudes
+from pullback.explanations.values import Facts
 from pullback.families.elementwise import fit
 from pullback.graph.modes import QUIET, loud, quiet, state
 from pullback.graph.node import Aval, Node, Slot
@@ -62,7 +63,8 @@ class Program:
         self.out, self.x = out, x
         self.key = key_of(edge_of(x)) if x.node is not None else x
         self.base: Cotangents = cotangents(out, upstream)
-        self.shapes = output_shapes([out])
+        self.shapes = Facts()
+        self.shapes.update(output_shapes([out]))
         self.nodes = self._between()
         self.inside = set(self.nodes)
         self.uses: dict[Any, list[tuple[Node, int]]] = {}
@@ -96,8 +98,7 @@ class Program:
         best = 1.0
         for node in reversed(self.nodes):
             below = max((longest.get(_maker(e), 0.0) for e in node.edges if e is not None), default=0.0)
-            sizes = [a.size for a in self.steps[node].avals if isinstance(a, Aval)]
-            longest[node] = below + 1 + max([1, *sizes]) ** 0.5 / 8
+            longest[node] = below + 1 + self.steps[node].summed ** 0.5 / 4
             best = max(best, longest[node])
         return int(best) + 1
 
@@ -238,6 +239,15 @@ class Step:
             if e is not None and (same_key(key_of(e), p.key) or _maker(e) in p.inside)
         ]
 
+    @property
+    def summed(self) -> int:
+        """How many terms the sums of the rule have: 0 for entrywise rules."""
+        sizes = [a.size for a in self.avals if isinstance(a, Aval)]
+        lengths = [n for a in self.avals if isinstance(a, Aval) for n in a.shape]
+        if self.op.family in ("elementwise", "selection"):
+            return max(sizes, default=0) // max(min(sizes, default=1), 1) - 1
+        return max((sizes if self.op.family == "reduction" else lengths), default=0)
+
     def shape(self, i: int) -> tuple[int, ...]:
         """The shape of argument i; () for a Python number."""
         return tuple(getattr(self.avals[i], "shape", ()))
@@ -255,8 +265,11 @@ class Step:
         a = self.node.args[i]
         if isinstance(a, Tensor):
             return a.value
-        if self.node.edges[i] is not None:
-            return self.program.value_at(self.node.edges[i])
+        e = self.node.edges[i]
+        if e is not None:
+            if isinstance(e, Tensor) and e.counter is not None and e.counter.written_since(self.node.number):
+                raise Missing  # the leaf has another value now
+            return self.program.value_at(e)
         if isinstance(a, Aval) or (a is None and isinstance(self.avals[i], Aval)):
             raise Missing
         return a
