@@ -32,6 +32,7 @@ LAYERS = [
         "autograd.upstreams",
         "autograd.written",
         "autograd.second",
+        "autograd.passes",
         "autograd.trouble",
         "autograd.engine",
         "autograd.hooks",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pullback.autograd import trouble
+from pullback.autograd.passes import contributed, contributions, remember
 from pullback.families.op import cast
 from pullback.graph.modes import QUIET, loud, quiet, state
 from pullback.graph.node import Node, Slot, writes
@@ -36,12 +37,14 @@ def sweep(  # noqa: C901, PLR0912, PLR0915 - one flat loop: every call in it wou
     keep: bool,
     tensors: bool,
     wanted: set[Key] | None = None,
+    named: str | None = None,
 ) -> tuple[dict[Tensor, Any], dict[Key, Any]]:
     """Push cotangents from the roots back to the leaves.
 
     roots    (edge, cotangent) pairs; cotangents are plain values, or tensors if `tensors`
     keep     keep what the nodes saved (retain_graph)
     wanted   if given, only these edges matter: nodes that do not lead to one are not visited
+    named    if given, the pass is remembered (`passes`) under this name
     Returns the leaves' cotangents and those of the wanted nodes, hooks applied. Nothing is freed and no
     `.grad` is touched
     before the last rule has run, so a sweep that fails leaves everything as it was.
@@ -58,6 +61,8 @@ def sweep(  # noqa: C901, PLR0912, PLR0915 - one flat loop: every call in it wou
         None  # the next node where only one waits, and its cotangent: chains never touch the heap
     )
     waiting: Any = None
+    node: Any = None
+    size = 0  # bytes of the cotangents that are arrays
     token = quiet(QUIET)
     try:
         if len(roots) == 1 and type(roots[0][0]) is Node and allowed is None:
@@ -82,10 +87,13 @@ def sweep(  # noqa: C901, PLR0912, PLR0915 - one flat loop: every call in it wou
                 if extras is None:
                     extras = _Extras(tensors, wanted, roots)
                 cotangents = extras.pull(node, g)
+                size += g.nbytes if type(g) is _array else 0
             elif type(g) in _SCALARS and plain and node.meta is None and not node.params and op.pull_number:
                 cotangents = op.pull_number(node, g)
             else:
                 cotangents = op.pull(node, g, tensors)
+                if type(g) is _array:
+                    size += g.nbytes
             if op.saves and not keep:
                 done.append(node)
             for edge, c in zip(node.edges, cotangents):  # noqa: B905 - equal lengths; the keyword costs time here
@@ -113,6 +121,9 @@ def sweep(  # noqa: C901, PLR0912, PLR0915 - one flat loop: every call in it wou
                 following = None
     finally:
         loud(token)
+    if named is not None:
+        small = not keep and not tensors and (extras is None or not extras.packed)
+        remember(named, roots, done, leaves, size, node, small)
     for node in done:
         if node.meta is None and node.op.pull_number:
             node.args = node.out = None  # a family without a second look at what a node saved
@@ -121,7 +132,10 @@ def sweep(  # noqa: C901, PLR0912, PLR0915 - one flat loop: every call in it wou
     if extras is None:
         return leaves, {}
     for holder, c in extras.retained:
+        before = contributions(holder) if state.lines else 0
         accumulate(holder, c, tensors or isinstance(c, Tensor))
+        if state.lines:
+            contributed(holder, before)
     return leaves, extras.captured
 
 
@@ -160,12 +174,12 @@ class _Extras:
     Hooks, captures, retained gradients, packed values, lanes, anomaly checks.
     """
 
-    __slots__ = ("captured", "odd", "retained", "tensors", "wanted")
+    __slots__ = ("captured", "odd", "packed", "retained", "tensors", "wanted")
 
     def __init__(self, tensors: bool, wanted: set[Key] | None, roots: Sequence[tuple[Any, Any]]) -> None:
         self.captured: dict[Key, Any] = {}
         self.retained: list[tuple[Tensor, Any]] = []
-        self.tensors, self.wanted = tensors, wanted
+        self.tensors, self.wanted, self.packed = tensors, wanted, False
         self.odd = trouble.Sweep(roots)
 
     def pull(self, node: Node, g: Any) -> Any:
@@ -176,6 +190,8 @@ class _Extras:
         g = self._outputs(node, g, tensors)
         if node.packed is not None:
             unpack(node)
+        if node.packed is not None or node.lanes:
+            self.packed = True
         cotangents = node.op.pull(node, g, tensors)
         if state.anomaly:
             trouble.check_finite(node, g, cotangents, self.odd)
@@ -362,6 +378,7 @@ UNSHARED = _calibrate()
 
 def finish_leaves(leaves: dict[Tensor, Any], tensors: bool, only: set[Key] | None) -> None:
     """Run the leaves' hooks and add up `.grad`."""
+    counting = state.lines
     for leaf in list(leaves):
         c = leaves.pop(leaf)
         if only is not None and leaf not in only:
@@ -372,7 +389,10 @@ def finish_leaves(leaves: dict[Tensor, Any], tensors: bool, only: set[Key] | Non
             c = run_hooks(leaf.hooks, c, tensors)
         if leaf.node is None and only is None:
             continue  # requires_grad was switched off after the graph was built
+        before = contributions(leaf) if counting else 0
         accumulate(leaf, c, tensors)
+        if counting:
+            contributed(leaf, before)
         if leaf.accumulate_hooks is not None:
             for hook in list(leaf.accumulate_hooks):
                 trouble.check_none(hook.function(leaf))

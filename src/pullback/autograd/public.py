@@ -78,11 +78,11 @@ def _grad_off_sweep(roots: Any, keep: bool) -> None:
     if mode == ON:
         state.mode, state.grad = OFF, False
         try:
-            leaves, _ = sweep(roots, keep=keep, tensors=False)
+            leaves, _ = sweep(roots, keep=keep, tensors=False, named="backward")
         finally:
             state.mode, state.grad = ON, True
     else:
-        leaves, _ = run(roots, keep=keep, create_graph=False, wanted=None)
+        leaves, _ = run(roots, keep=keep, create_graph=False, wanted=None, named="backward")
     finish_leaves(leaves, False, None)
 
 
@@ -128,7 +128,7 @@ def backward(
             if isinstance(t, Tensor):
                 t.retain_grad()
         wanted = {key_of(place(t)) for t in targets}
-    leaves, _ = run(roots, keep=keep, create_graph=create_graph, wanted=wanted)
+    leaves, _ = run(roots, keep=keep, create_graph=create_graph, wanted=wanted, named="backward")
     finish_leaves(leaves, create_graph, wanted)
 
 
@@ -204,7 +204,7 @@ def grad(
             raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
         if isinstance(t, Tensor) and t.node is None:
             raise not_followed(i, t)
-    found = captured_cotangents(roots, ins, keep=keep, create_graph=create_graph)
+    found = captured_cotangents(roots, ins, keep=keep, create_graph=create_graph, named="grad")
     return tuple(
         _result(i, t, c, roots, allow_unused, materialize_grads)
         for i, (t, c) in enumerate(zip(ins, found, strict=True))
@@ -212,13 +212,13 @@ def grad(
 
 
 def captured_cotangents(
-    roots: Any, ins: Sequence[Tensor], *, keep: bool, create_graph: bool = False
+    roots: Any, ins: Sequence[Tensor], *, keep: bool, create_graph: bool = False, named: str | None = None
 ) -> list[Any]:
     """One sweep: the cotangent of each input, hooks applied, None where nothing arrives; plain values unless
-    a graph is made.
+    a graph is made. `named`: remember the pass under this name.
     """
     keys = [key_of(place(t)) for t in ins]
-    leaves, captured = run(roots, keep=keep, create_graph=create_graph, wanted=set(keys))
+    leaves, captured = run(roots, keep=keep, create_graph=create_graph, wanted=set(keys), named=named)
     tensors = create_graph or bool(state.levels)
     found: list[Any] = []
     for key in keys:
@@ -234,9 +234,7 @@ def place(t: Any) -> Any:
     return edge_of(t) if isinstance(t, Tensor) else t.edge
 
 
-def _result(
-    i: int, t: Any, c: Any, roots: Any, allow_unused: bool | None, materialize: bool
-) -> Any:
+def _result(i: int, t: Any, c: Any, roots: Any, allow_unused: bool | None, materialize: bool) -> Any:
     if c is not None:
         return c if isinstance(c, Tensor) else wrap(c)
     if materialize:
@@ -248,13 +246,16 @@ def _result(
     raise unused(i, t, [e for e, _ in roots])
 
 
-def run(roots: Any, *, keep: bool, create_graph: bool, wanted: set[Any] | None) -> Any:
+def run(
+    roots: Any, *, keep: bool, create_graph: bool, wanted: set[Any] | None, named: str | None = None
+) -> Any:
     """One sweep in the right modes: recording if a graph is wanted, tensors inside vmap."""
     tensors = create_graph or bool(state.levels)
     before = state.grad
     set_grad(create_graph)
     try:
-        return sweep(roots, keep=keep, tensors=tensors, wanted=wanted)
+        named = None if state.inside else named
+        return sweep(roots, keep=keep, tensors=tensors, wanted=wanted, named=named)
     finally:
         set_grad(before)
 

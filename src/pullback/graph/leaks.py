@@ -110,7 +110,7 @@ def array_leak(array: Any) -> Leak | None:
     for event in reversed(log):
         if isinstance(event.value, np.ndarray) and np.may_share_memory(event.value, array):
             try:
-                if np.shares_memory(event.value, array, max_work=100_000):
+                if np.shares_memory(event.value, array, max_work=100_000):  # pyright: ignore[reportArgumentType]
                     return event
             except np.exceptions.TooHardError:
                 continue
