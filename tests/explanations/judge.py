@@ -32,6 +32,9 @@ import numpy as np
 from explanations.judge_rules import RULES
 
 MOST_PATHS = 2000
+# arguments that decide which entries pass and carry nothing themselves: a path through one counts only where
+# no other path is there
+CHOOSING = {"where": 0, "masked_fill": 0, "index": 1, "gather": 1}
 SATURATING = ("sigmoid", "tanh", "softmax", "log_softmax")
 
 
@@ -106,6 +109,7 @@ class Link(NamedTuple):
     input: int
     value: float
     kinds: frozenset[str]  # what a dead link may be called; empty for a live one
+    chooses: bool = False
 
     @property
     def dead(self):
@@ -177,9 +181,10 @@ class Judge:
         cut_here = stops and "followed" in statuses
         if rule.cut and statuses == {"shadow"}:
             raise Discard("a cut of what was cut before: one path, two readings")
+        self._choices(i, step, arrays, out)
         for argument, pairs in enumerate(rule.pairs(out, *arrays, **step.params)):
             name = step.args[argument]
-            if pairs is None or self.status[name] == "constant":
+            if pairs is None or self.status[name] == "constant" or argument == CHOOSING.get(step.rule):
                 continue
             for o, k, value, kind in zip(*pairs, strict=True):
                 value = float(value)  # noqa: PLW2901
@@ -189,6 +194,20 @@ class Judge:
                 kinds = _names(step, name, value, kind, cut_here)
                 link = Link(i, argument, int(o), int(k), value, kinds)
                 self.forward.setdefault((name, int(k)), []).append((link, (step.target, int(o))))
+
+    def _choices(self, i, step, arrays, out):
+        """The links of a condition, mask or index that was itself computed."""
+        argument = CHOOSING.get(step.rule)
+        if argument is None or self.status[step.args[argument]] == "constant":
+            return
+        ids = np.arange(arrays[argument].size).reshape(arrays[argument].shape)
+        if argument == 0:
+            pairs = enumerate(np.broadcast_to(ids, out.shape).reshape(-1).tolist())
+        else:
+            pairs = itertools.product(range(out.size), range(ids.size))
+        for o, k in pairs:
+            link = Link(i, argument, o, k, 0.0, frozenset({"Discrete"}), True)
+            self.forward.setdefault((step.args[argument], k), []).append((link, (step.target, o)))
 
     def _upstream(self):
         for place, (name, v) in enumerate(zip(self.program.outputs, self.program.upstream, strict=True)):
@@ -228,6 +247,8 @@ class Judge:
     def verdict(self, name, k, gradient):
         """The truth about entry k of a leaf, whose gradient the engine says is `gradient`."""
         walks = self.paths((name, k))
+        carried = [walk for walk in walks if not any(link.chooses for link in walk)]
+        walks = carried or walks
         dead = {walk: frozenset(link for link in walk if link.dead) for walk in walks}
         alive = tuple(_path(walk) for walk in walks if not dead[walk])
         if not math.isfinite(gradient):

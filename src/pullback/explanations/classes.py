@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from pullback.explanations import kinds
-from pullback.explanations.links import TooMany, carries, local, multilinear, outputs_of, pull_with, split
+from pullback.explanations.links import (
+    TooMany,
+    carries,
+    chosen_pairs,
+    counted,
+    local,
+    multilinear,
+    outputs_of,
+    pull_with,
+    split,
+)
 from pullback.explanations.values import Facts
 from pullback.graph.node import Node
 
@@ -81,8 +91,8 @@ def behind(classes: Classes, shapes: Facts, node: Node, i: int, c: Any, shape: t
         if cut:
             return _all_dead(classes, shapes, node, i, flat, cut, shape)
         if not carries(node, i):
-            after = classes.step("Discrete", node, i, _best(flat), CHOICE)
-            return np.full(shape, after)
+            rows, cols = chosen_pairs(node, i, shapes)
+            return _least(cols, classes.mapped("Discrete", node, i, flat, CHOICE)[rows], shape)
         if multilinear(node.op) and node.edges[i] is not None:
             return _multilinear(classes, shapes, node, i, flat, shape)
         return _listed(classes, shapes, node, i, flat, shape)
@@ -102,7 +112,7 @@ def _flat(c: Any, node: Node, shapes: Facts) -> Any:
     outs = outputs_of(node, shapes)
     if node.count is None:
         return np.broadcast_to(np.asarray(c, np.int64), outs[0].shape).reshape(-1)
-    floats = [x for x, a in zip(c, node.out_avals, strict=True) if a is not None and a.dtype.kind in "fc"]
+    floats = [x for x, yes in zip(c, counted(node), strict=True) if yes]
     wide = [np.broadcast_to(np.asarray(x, np.int64), a.shape) for x, a in zip(floats, outs, strict=True)]
     return np.concatenate([w.reshape(-1) for w in wide])
 

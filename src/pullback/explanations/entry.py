@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pullback.explanations import kinds
-from pullback.explanations.links import TooMany, carries, columns, local, outputs_of
+from pullback.explanations.links import TooMany, carries, chosen_pairs, columns, counted, local
 from pullback.explanations.sweeps import Analysis, edges_of, key_edge
 from pullback.graph.node import Node, Slot
 
@@ -119,11 +119,11 @@ class Paths:
         if not carries(node, i):
             if not self.choices:
                 return (np.zeros(0, np.int64),) * 3, ""
-            total = sum(a.size for a in outputs_of(node, work.shapes))
-            if total * len(entries) > most:
+            rows, cols = chosen_pairs(node, i, work.shapes)
+            here = np.isin(cols, entries)
+            if here.sum() > most:
                 raise TooMany
-            rows, cols = np.repeat(np.arange(total), len(entries)), np.tile(entries, total)
-            return (rows, cols, np.zeros(len(rows))), "Discrete"
+            return (rows[here], cols[here], np.zeros(int(here.sum()))), "Discrete"
         if node.cut and node.edges[i] is not None:
             rows, cols, values = local(node, i, work.shapes)
             here = np.isin(cols, entries)
@@ -275,9 +275,7 @@ def output_keys(node: Node, shapes: dict[Any, Any]) -> list[tuple[Any, int]]:
     """The keys and sizes of a node's floating outputs, in the order of its flat output entries."""
     if node.count is None:
         return [(node, shapes[node].size)]
-    return [
-        ((node, k), a.size) for k, a in enumerate(node.out_avals) if a is not None and a.dtype.kind in "fc"
-    ]
+    return [((node, k), node.out_avals[k].size) for k, yes in enumerate(counted(node)) if yes]
 
 
 # ---------------------------------------------------------------------- why it is zero

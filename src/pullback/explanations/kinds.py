@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.explanations.links import multilinear
+from pullback.explanations.links import is_shadow, multilinear, outputs_of
 from pullback.explanations.values import Facts, argument
 from pullback.families.elementwise_facets import compute_dtype
 from pullback.graph.node import Node
@@ -45,13 +45,17 @@ def of_links(node: Node, i: int, rows: Any, cols: Any, shapes: Facts) -> Any:
         if op.partials[i] is None:
             return _all(rows, "Discrete")
         return _elementwise(node, i, rows, shapes)
-    if not getattr(op, "differentiable", True):
+    if not getattr(op, "differentiable", True) or (is_shadow(node) and not _all_float(node, shapes)):
         return _all(rows, "Discrete")
     if op.family == "structural" or multilinear(op):
         return _all(rows, "Annihilated")
     if getattr(op, "picks", False) or op.name in ("pick_winners", "place_winners"):
         return _all(rows, "Unselected")
     return _listed(node, i, rows, cols, shapes)
+
+
+def _all_float(node: Node, shapes: Facts) -> bool:
+    return all(a.dtype.kind in "fc" for a in outputs_of(node, shapes))
 
 
 def _all(rows: Any, kind: str) -> Any:

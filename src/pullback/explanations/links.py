@@ -17,8 +17,9 @@ import numpy as np
 from pullback.explanations.values import Facts
 from pullback.families.contraction_facets import sizes_of, spec_parts
 from pullback.families.elementwise_facets import compute_dtype
-from pullback.families.facets import dense_pairs
+from pullback.families.facets import broadcast_pairs, dense_pairs
 from pullback.families.op import unbroadcast
+from pullback.families.reduction_facets import fiber_axes
 from pullback.graph.node import Aval, Node
 from pullback.graph.tensor import Tensor
 from pullback.transform.pattern import arguments
@@ -49,11 +50,22 @@ def avals_of(node: Node, out: Aval | None) -> list[Any]:
     return [a.value if isinstance(a, Tensor) else k for a, k in zip(node.args, known, strict=True)]
 
 
+def is_shadow(node: Node) -> bool:
+    """Was the op not recorded, so that no gradient passes through it?"""
+    return node.cut is not None or all(e is None for e in node.edges)
+
+
+def counted(node: Node) -> list[bool]:
+    """Which outputs of a node with several are numbered: the floating ones, of shadows all."""
+    every = is_shadow(node)
+    return [a is not None and (every or a.dtype.kind in FLOAT) for a in node.out_avals]
+
+
 def outputs_of(node: Node, shapes: Facts) -> list[Aval]:
-    """The floating outputs in order."""
+    """The numbered outputs in order."""
     if node.count is None:
         return [shapes[node]]
-    return [a for a in node.out_avals if a is not None and a.dtype.kind in FLOAT]
+    return [a for a, yes in zip(node.out_avals, counted(node), strict=True) if yes]
 
 
 def filled(values: Sequence[Any]) -> list[Any]:
@@ -84,6 +96,8 @@ def _local(node: Node, i: int, shapes: Facts) -> Links:
     outs = outputs_of(node, shapes)
     values = avals_of(node, shapes.get(node))
     arg = values[i]
+    if is_shadow(node) and any(a.dtype.kind not in FLOAT for a in (*outs, _aval(arg))):
+        return _discrete_links(node, i, values, outs)
     size_in, size_out = (
         int(np.size(arg) if not isinstance(arg, Aval) else arg.size),
         sum(a.size for a in outs),
@@ -104,6 +118,62 @@ def _local(node: Node, i: int, shapes: Facts) -> Links:
     if len(rows) > LIMIT:
         raise TooMany
     return Links(rows, cols, np.broadcast_to(np.asarray(found.values), rows.shape))
+
+
+def _aval(a: Any) -> Aval:
+    return a if isinstance(a, Aval) else Aval(np.shape(a), np.asarray(a).dtype)
+
+
+def _discrete_links(node: Node, i: int, values: Sequence[Any], outs: Sequence[Aval]) -> Links:
+    """Through an op that was not recorded and takes or gives integers or truth values.
+
+    Entries that are only moved or converted keep their derivative 1; results that jump have the derivative 0.
+    """
+    op, arg = node.op, _aval(values[i])
+    total = sum(a.size for a in outs)
+    if op.name == "to_copy" or (total == arg.size and node.label is not None):
+        ids = np.arange(arg.size)
+        return Links(ids, ids, np.ones(arg.size))
+    if op.family in ("elementwise", "selection"):
+        wide = [np.asarray(v, np.float64) if isinstance(v, np.ndarray | np.generic) else v for v in values]
+        made = None if node.out is None else np.asarray(node.out, np.float64)
+        with np.errstate(all="ignore"):
+            found = op.zero(i, made, wide, node.params)
+        rows = np.asarray(found.rows)
+        return Links(rows, np.asarray(found.cols), np.broadcast_to(np.asarray(found.values), rows.shape))
+    if op.family == "structural":
+        found = op.zero(i, node.out, filled(values), node.params)
+        return Links(np.asarray(found.rows), np.asarray(found.cols), np.asarray(found.values))
+    rows, cols = _fibers(node, arg, outs) if op.family == "reduction" else dense_pairs(total, arg.size)
+    if len(rows) > LIMIT:
+        raise TooMany
+    return Links(rows, cols, np.zeros(len(rows)))
+
+
+def _fibers(node: Node, arg: Aval, outs: Sequence[Aval]) -> tuple[Any, Any]:
+    """Each output entry of a reduction with all input entries of its fiber."""
+    dims = fiber_axes(node.params, arg.ndim) if "dim" in node.params else tuple(range(arg.ndim))
+    ids = np.arange(arg.size).reshape(arg.shape)
+    kept = [k for k in range(arg.ndim) if k not in dims]
+    fibers = ids.transpose([*kept, *dims]).reshape(int(np.prod([arg.shape[k] for k in kept])), -1)
+    rows: list[Any] = []
+    cols: list[Any] = []
+    start = 0
+    for a in outs:
+        if a.size and a.size % len(fibers) == 0:
+            places = np.arange(a.size).reshape(a.shape)
+            if a.ndim == arg.ndim:
+                places = places.transpose([*kept, *dims])
+            each = start + places.reshape(len(fibers), -1)
+            shape = (len(fibers), each.shape[1], fibers.shape[1])
+            rows.append(np.broadcast_to(each[:, :, None], shape).reshape(-1))
+            cols.append(np.broadcast_to(fibers[:, None, :], shape).reshape(-1))
+        else:
+            r, c = dense_pairs(a.size, arg.size)
+            rows.append(r + start)
+            cols.append(c)
+        start += a.size
+    return np.concatenate([EMPTY, *rows]), np.concatenate([EMPTY, *cols])
 
 
 def _by_pulls(node: Node, i: int, outs: Sequence[Aval], size_in: int, size_out: int) -> Links:
@@ -134,14 +204,14 @@ def split(node: Node, flat: Any, outs: Sequence[Aval]) -> Any:
     if node.count is None:
         return parts[0]
     every = iter(parts)
-    return [next(every) if a is not None and a.dtype.kind in FLOAT else None for a in node.out_avals]
+    return [next(every) if yes else None for yes in counted(node)]
 
 
 def flat_of(g: Any, outs: Sequence[Aval], node: Node) -> Any:
     """The inverse of `split`: the outputs' arrays (None: zeros) as one vector."""
     if node.count is None:
         return np.asarray(g).reshape(-1)
-    parts = [c for c, a in zip(g, node.out_avals, strict=True) if a is not None and a.dtype.kind in FLOAT]
+    parts = [c for c, yes in zip(g, counted(node), strict=True) if yes]
     made = [
         np.zeros(a.size, a.dtype) if c is None else np.asarray(c).reshape(-1)
         for c, a in zip(parts, outs, strict=True)
@@ -390,8 +460,22 @@ def carries(node: Node, i: int) -> bool:
     if dtype is None or dtype.kind in "fc":
         return True
     partials = getattr(node.op, "partials", None)
+    if not node.op.differentiable:
+        return True
     if partials is not None:
         return partials[i] is not None or node.op.name not in ("where", "masked_fill")
     if node.op.family == "structural":
         return node.op.is_data(i)
     return node.op.name == "to_copy"
+
+
+def chosen_pairs(node: Node, i: int, shapes: Facts) -> tuple[Any, Any]:
+    """Which output entries the entries of an index, mask or condition decide."""
+    outs = outputs_of(node, shapes)
+    shape = arg_shape(node, i, shapes)
+    if node.op.family in ("elementwise", "selection"):
+        return broadcast_pairs(tuple(outs[0].shape), shape)
+    total, size = sum(a.size for a in outs), int(np.prod(shape))
+    if total * size > LIMIT:
+        raise TooMany
+    return dense_pairs(total, size)

@@ -119,7 +119,7 @@ def _composed(outs: Sequence[Tensor], ins: Sequence[Tensor]) -> Coo:
         key, pairs = _key(edge_of(x)), (np.arange(n), np.arange(start, start + n))
         own[key] = _union([own[key], pairs], width) if key in own else pairs
         start += n
-    reached = {key: pairs for key, pairs in own.items() if isinstance(key, Tensor)}
+    reached = dict(own)
     shapes = output_shapes(outs)
     for node in reachable(outs):
         for key, pairs in _through(node, shapes, reached, width):
