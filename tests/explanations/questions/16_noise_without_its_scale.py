@@ -1,0 +1,11 @@
+"""Pathwise gradients need the draw to be a function of the parameters; torch.normal is none."""
+# pending: a draw is told as a selection
+# ask: explain(mu)
+
+import torch
+
+torch.manual_seed(6)
+mu = torch.tensor([1.0, 2.0], requires_grad=True)
+draw = torch.normal(mu, 0.5)  # cause: Discrete normal_mean
+(draw**2).sum().backward()
+print(mu.grad)
