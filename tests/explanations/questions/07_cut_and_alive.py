@@ -1,5 +1,4 @@
 """One of two ways is cut: the gradient is not what the formula says, but it is not zero either."""
-# pending: the op of a cut is called clone
 # ask: explain(a)
 # says: Flows
 # ask: explain(b)

@@ -12,6 +12,6 @@ target = torch.tensor([2.0, 4.0, 6.0])
 w = torch.tensor([[2.0]], requires_grad=True)
 prediction = features @ w
 prediction.retain_grad()
-loss = ((prediction - target) ** 2).mean()  # cause: Cancelled sub  # also: Stationary pow
+loss = ((prediction - target) ** 2).mean()  # cause: Cancelled sub
 loss.backward(retain_graph=True)
 print(loss.item(), w.grad)
