@@ -11,6 +11,7 @@ comments of one line:
     # error: RuntimeError        the program ends with this exception
     # differs: REASON            it prints something else under PyTorch
     # pending: REASON            a known defect: the answer is not yet right
+    # blind: REASON              a known defect: without lines something false is said
 
 Where a line of the program is to be named it carries the expectation itself:
 
@@ -63,6 +64,7 @@ class Program:
     error: str = ""
     differs: str = ""
     pending: str = ""
+    blind: str = ""
 
     @property
     def question(self):
@@ -91,7 +93,7 @@ def _noted(found, line, mark):
     elif word in ("cause", "also"):
         kind, _, op = rest.partition(" ")
         (found.causes if word == "cause" else found.further).add((kind, op, line))
-    elif word in ("error", "differs", "pending"):
+    elif word in ("error", "differs", "pending", "blind"):
         setattr(found, word, rest)
 
 

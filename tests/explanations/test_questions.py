@@ -25,9 +25,9 @@ def known(name):
     return asking.read(asking.HERE / f"{name}.py")
 
 
-def or_pending(name, *, strict=True):
-    reason = known(name).pending
-    return pytest.param(name, marks=pytest.mark.xfail(reason=reason, strict=strict)) if reason else name
+def expected(name, *, lines=True):
+    reason = known(name).pending if lines else known(name).blind
+    return pytest.param(name, marks=pytest.mark.xfail(reason=reason)) if reason else name
 
 
 @functools.cache
@@ -46,7 +46,7 @@ def test_the_program_ends_as_it_should(name):
     assert (type(error).__name__ if error else "") == known(name).error, error
 
 
-@pytest.mark.parametrize("name", [or_pending(name) for name in NAMES])
+@pytest.mark.parametrize("name", [expected(name) for name in NAMES])
 def test_the_answer_is_right(name):
     """The causes are those that are marked, at their lines, and none else; the words are there."""
     program, answers = known(name), answered(name)
@@ -64,7 +64,7 @@ def test_the_answer_is_right(name):
     assert program.named <= asking.lines_cited(everything, program.path), everything
 
 
-@pytest.mark.parametrize("name", [or_pending(name, strict=False) for name in NAMES])
+@pytest.mark.parametrize("name", [expected(name, lines=False) for name in NAMES])
 def test_without_lines_nothing_else_is_claimed(name):
     """Entry by entry: the same kind of cause, or none."""
     told, blind = answered(name).explanations, answered(name, lines=False).explanations
