@@ -387,3 +387,29 @@ def test_a_wide_program_says_that_pairs_were_not_tried():
     found = diagnose(np.random.default_rng(0).normal(size=(300, 300)), loss, x)
     assert found.verdict.kind == "not determined"
     assert "pairs of wrong rules were not tried" in found.verdict.text
+
+
+def test_an_entry_that_was_written_over_keeps_no_gradient():
+    x = torch.tensor([1.0, 2.0, 3.0], dtype=f64, requires_grad=True)
+    y = x * 2
+    y[0] = x[1] * 3
+    assert diagnose([0.0, 5.0, 2.0], y.sum(), x)
+    found = diagnose([2.0, 5.0, 2.0], y.sum(), x)
+    assert (found.mutations[0].op, found.mutations[0].name) == ("copy_slices", "write ignored")
+
+
+def test_hooks_are_left_out_and_said_to_be():
+    x = torch.tensor([1.0, 2.0], dtype=f64, requires_grad=True)
+    x.register_hook(lambda g: g * 2)
+    found = diagnose([1.0, 1.0], x.sum(), x)
+    assert found
+    assert any("hooks" in n for n in found.notes)
+
+
+def test_a_gradient_that_is_rounding_itself_is_no_measure():
+    x = torch.tensor([[0.41, -0.69], [-1.45, 0.94]], dtype=f64, requires_grad=True)
+    v = torch.tensor([[0.1, 0.2], [0.3, 0.4]], dtype=f64)
+    loss = (x * v * 3 - x * (v * 3)).sum()  # zero up to rounding
+    found = diagnose([[0.3, -1.2], [0.7, 0.5]], loss, x)
+    assert found.verdict.kind == "not determined"
+    assert diagnose(np.zeros((2, 2)), loss, x)

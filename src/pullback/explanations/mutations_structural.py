@@ -15,6 +15,19 @@ from pullback.explanations.mutations_engine import Change, Step, unchanged
 from pullback.explanations.verdicts import shown
 
 Array = Any
+# ops that write over part of their first argument: what was there gets no gradient
+WRITES = frozenset(
+    {
+        "copy_slices",
+        "index_put",
+        "index_copy",
+        "index_fill",
+        "scatter",
+        "scatter_value",
+        "masked_scatter",
+        "put",
+    }
+)
 
 
 def structural_changes(step: Step) -> Iterator[Change]:
@@ -33,6 +46,9 @@ def structural_changes(step: Step) -> Iterator[Change]:
                 yield from _expanded(step, i)
             if name in ("cat", "stack"):
                 yield from _exchanged(step, i)
+            if name in WRITES and step.out_shape == shape and len(step.node.args) > 1:
+                text = f"entries that {name} wrote over still pass their gradient to the old values"
+                yield step.change(i, 0, "write ignored", text, unchanged)
             if name in ("tril", "triu") and step.out_shape == shape:
                 yield step.change(i, 0, "mask dropped", f"the mask of {name} is dropped", unchanged)
         yield step.change(i, 2, "sign flipped", f"a minus sign too many at {op.name}", step.times(i, -1.0))

@@ -153,8 +153,8 @@ def factor_of(pair: Pair) -> tuple[float, float] | None:
     """The constant f with candidate = f gradient, and its uncertainty; None where there is none."""
     c, g = pair.candidate, pair.gradient
     norm = float(np.sum(np.abs(g) ** 2))
-    if not norm or not np.isfinite(norm):
-        return None
+    if not np.isfinite(norm) or norm <= 1e4 * float(np.sum(pair.bound**2)):
+        return None  # a gradient that is rounding itself is no measure
     f = float(np.sum(g * c) / norm)
     if f == 0 or not np.isfinite(f) or not pair.same(c, f * g, 1 + abs(f)):
         return None
@@ -175,7 +175,11 @@ def row_factors(pair: Pair) -> Verdict | None:
         others = tuple(k for k in range(g.ndim) if k != axis)
         norm = np.sum(g * g, others, keepdims=True)
         telling = np.count_nonzero(g, others)
-        if g.shape[axis] < 2 or np.any(norm == 0) or np.count_nonzero(telling > 1) < 2:
+        if (
+            g.shape[axis] < 2
+            or np.any(norm <= 1e4 * np.sum(pair.bound**2, others, keepdims=True))
+            or np.count_nonzero(telling > 1) < 2
+        ):
             continue
         f = np.sum(g * c, others, keepdims=True) / norm
         if pair.same(c, f * g, 1 + float(np.max(np.abs(f)))):
