@@ -12,6 +12,7 @@ import numpy as np
 
 from pullback.explanations import values
 from pullback.explanations.entry import Dead
+from pullback.explanations.links import counted
 from pullback.explanations.sweeps import Analysis
 from pullback.graph.lines import Line, line_of
 from pullback.graph.node import Node
@@ -73,6 +74,18 @@ class Cause:
         }  # fmt: skip
 
 
+def own_entry(node: Node, row: int) -> int:
+    """The entry within its own output, for a node with several, whose entries are numbered through."""
+    if node.count is None:
+        return row
+    for a, yes in zip(node.out_avals, counted(node), strict=True):
+        if yes:
+            if row < a.size:
+                break
+            row -= a.size
+    return row
+
+
 def name_of(node: Node) -> str:
     """The op's name; for a cut that ran no op of its own (detach, item), what cut."""
     return node.label if node.cut and node.label else node.op.name
@@ -99,7 +112,16 @@ def cause_of(work: Analysis, dead: Dead) -> Cause:
         return Cause("ZeroUpstream", "", None, 0, dead.i, dead.row, dead.row, 0.0, text)
     text, margin = WORDS[dead.kind](work, node, dead)
     return Cause(
-        dead.kind, name_of(node), line_of(node), node.number, dead.i, dead.row, dead.col, 0.0, text, margin
+        dead.kind,
+        name_of(node),
+        line_of(node),
+        node.number,
+        dead.i,
+        own_entry(node, dead.row),
+        dead.col,
+        0.0,
+        text,
+        margin,
     )
 
 

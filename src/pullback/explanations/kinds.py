@@ -152,7 +152,8 @@ def _flat_kind(op: Any) -> str:
 
 def _listed(node: Node, i: int, rows: Any, cols: Any, shapes: Facts) -> Any:
     """Reductions and ops by hand: each link is looked at with its own entry nudged, then with all others."""
-    kinds = _all(rows, "Saturated")
+    flat = "Underflow" if node.op.family == "reduction" else "Saturated"
+    kinds = _all(rows, flat)
     values = [argument(node, k, shapes) for k in range(len(node.args))]
     if any(
         v is None and (a is not None or e is not None)
@@ -162,7 +163,7 @@ def _listed(node: Node, i: int, rows: Any, cols: Any, shapes: Facts) -> Any:
     if len(rows) > FEW:
         return _together(node, i, rows, cols, values, kinds)
     for n, (row, col) in enumerate(zip(rows.tolist(), cols.tolist(), strict=True)):
-        kinds[n] = _one(node, i, row, col, values)
+        kinds[n] = _one(node, i, row, col, values) or flat
     return kinds
 
 
@@ -179,7 +180,7 @@ def _one(node: Node, i: int, row: int, col: int, values: list[Any]) -> str:
         others[i].reshape(-1)[col] = np.asarray(values[i]).reshape(-1)[col]
         if _link(node, i, row, col, others) != 0:
             return "Annihilated"
-    return "Saturated"
+    return ""
 
 
 def _spread(v: Any, sign: float) -> Any:
@@ -188,7 +189,7 @@ def _spread(v: Any, sign: float) -> Any:
     if v.dtype.kind not in "fc":
         return v
     steps = (1 + np.arange(v.size) % 7).reshape(v.shape) * sign * NUDGE
-    return (v + steps * np.maximum(1, np.abs(v))).astype(v.dtype)
+    return np.where(v == 0, steps, v * (1 + steps)).astype(v.dtype)
 
 
 def _together(node: Node, i: int, rows: Any, cols: Any, values: list[Any], kinds: Any) -> Any:

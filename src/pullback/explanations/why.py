@@ -242,14 +242,15 @@ def _alive_zero(paths: Paths, index: tuple[int, ...], g: Any, m: Any) -> Why:
 
 def _cancelled(paths: Paths, sizes: Any) -> tuple[Cause, ...]:
     """Where terms of opposite sign meet: the first such entries on the way from the input."""
-    with np.errstate(all="ignore"):
-        sums = paths.gradients()
+    sums = paths.gradients()
     order, starts = paths.leaving()
     waiting, seen, found = [paths.start], {paths.start}, list[Cause]()
     while waiting and len(found) < 16:
         v = waiting.pop(0)
         links = [link for link in order[starts[v] : starts[v + 1]].tolist() if not paths.dead[link]]
-        terms = [(link, float(paths.values[link] * sums[paths.heads[link]])) for link in links]
+        with np.errstate(all="ignore"):
+            products = paths.values[links] * sums[paths.heads[links]]
+        terms = list(zip(links, products.tolist(), strict=True))
         bound = ROUNDING * np.finfo(np.float64).eps * sizes[v]
         meant = [(link, value) for link, value in terms if abs(value) > bound]
         if len(meant) > 1:
