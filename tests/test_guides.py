@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-GUIDES = ["compile.md", "sensitivity.md", "minimize.md"]
+GUIDES = ["compile.md", "explain.md", "sensitivity.md", "minimize.md"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
