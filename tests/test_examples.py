@@ -28,6 +28,7 @@ FIGURES = {
     "01_vjp_relu": ["01_vjp_relu_means.png", "01_vjp_relu_ratios.png"],
     "05_none_and_zero": [],
     "07_sensitivity_sweep": [],  # in a folder of their own
+    "10_by_hand_or_by_autograd": [],
 }
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?")
 
@@ -54,8 +55,13 @@ def words_and_numbers(text):
 
 
 def test_there_are_examples():
-    assert len(NAMES) == 8
-    assert OWN == ["07_sensitivity_sweep", "08_global_sensitivity"]
+    assert len(NAMES) == 10
+    assert OWN == [
+        "07_sensitivity_sweep",
+        "08_global_sensitivity",
+        "09_why_is_it_zero",
+        "10_by_hand_or_by_autograd",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
