@@ -42,7 +42,7 @@ def explained_pass(x: Tensor) -> Explanation:
         try:
             work = analyse(outs, weights, [x])
         except RuntimeError as error:
-            reason = f"{str(error).splitlines()[0]} ({EARLIER})"
+            reason = f"{str(error).splitlines()[0].partition(' Hint:')[0]} ({EARLIER})"
             return Explanation(
                 None, x, shape, none_reason=none_reason((), x), notes=(reason,), doubt=lambda: reason
             )

@@ -16,6 +16,7 @@ from pullback.autograd.engine import key_of
 from pullback.autograd.public import check_gradient
 from pullback.errors import message
 from pullback.explanations.after import explained_pass
+from pullback.explanations.reopened import reopened
 from pullback.explanations.report import Explanation
 from pullback.explanations.sweeps import analyse
 from pullback.explanations.told import none_reason, noticed
@@ -127,12 +128,14 @@ def _explained(
     outs: Sequence[Tensor], xs: Sequence[Tensor], upstream: Any, names: Sequence[str]
 ) -> list[Explanation]:
     weights = upstreams(outs, upstream)
-    work = analyse(outs, weights, xs)
+    opened = partial(reopened, outs)
+    with opened():
+        work = analyse(outs, weights, xs)
     notes = tuple(noticed(work))
     return [
         Explanation(
             work, key_of(place_of(x)), tuple(x.value.shape), name=name, doubt=partial(doubt_of, work, x),
-            none_reason=none_reason(outs, x), notes=notes,
+            none_reason=none_reason(outs, x), notes=notes, opened=opened,
         )
         for x, name in zip(xs, names, strict=True)
     ]  # fmt: skip

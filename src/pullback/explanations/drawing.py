@@ -21,6 +21,7 @@ from pullback.explanations.flow import measured
 from pullback.explanations.flow_text import plural
 from pullback.explanations.folding import folded, middle
 from pullback.explanations.markup import dot_of, mermaid_of
+from pullback.explanations.reopened import reopened
 from pullback.explanations.scene import Scene, behind, scene_of
 from pullback.explanations.svg import svg_of
 from pullback.explanations.tensor_names import names_of
@@ -97,7 +98,8 @@ def draw(
     most       of more ops than this the middle ones are folded into one box
     Nothing is freed, no `.grad` changes, no hook is called. RuntimeError as `backward` raises it for outputs
     that are not followed (a path that was cut is drawn where lines were recorded) and for a record that an
-    earlier pass has freed; also for records made inside `vmap`. ValueError for another direction.
+    earlier pass has freed and did not keep aside; also for records made inside `vmap`. ValueError for
+    another direction.
 
     >>> import pullback as torch
     >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
@@ -114,11 +116,12 @@ def draw(
     upstreams = _upstreams(outs, upstream)
     # an output that was cut off the record is drawn as far as the record of cut paths goes
     live = [(t, u) for t, u in zip(outs, upstreams, strict=True) if t.node is not None or t.origin is None]
-    found = cotangents([t for t, _ in live], [u for _, u in live]) if live else None
-    nodes = behind(outs)
-    hidden = middle(nodes, most)
-    flow = None if found is None else measured(found, [t for t, _ in live], called, hidden)
-    scene = scene_of(outs, nodes, found, flow, called, constants=constants, hidden=hidden)
+    with reopened(outs):
+        found = cotangents([t for t, _ in live], [u for _, u in live]) if live else None
+        nodes = behind(outs)
+        hidden = middle(nodes, most)
+        flow = None if found is None else measured(found, [t for t, _ in live], called, hidden)
+        scene = scene_of(outs, nodes, found, flow, called, constants=constants, hidden=hidden)
     return Drawing(folded(scene, {f"n{n.number}" for n in hidden}), direction)
 
 

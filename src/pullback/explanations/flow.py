@@ -21,6 +21,7 @@ from pullback.explanations.cotangents import Cotangents, cotangents, opened
 from pullback.explanations.flow_path import Path, path_of
 from pullback.explanations.gates import closed_saturated, newly_zero
 from pullback.explanations.places import line_of
+from pullback.explanations.reopened import reopened
 from pullback.explanations.tensor_names import Names, names_of
 from pullback.graph.modes import QUIET, loud, quiet
 from pullback.graph.node import Aval, Node
@@ -186,10 +187,10 @@ def flow(out: Tensor | Sequence[Tensor], upstream: Any = None, *, names: Any = N
     >>> found.rows[-1].op, found.rows[-1].closed, round(found.leaves[0].norm, 4)
     ('relu', 0.5, 0.01)
     """
-    found = cotangents(out, upstream)
     outs = [out] if isinstance(out, Tensor) else list(out)
     called = names_of(names)
-    return measured(found, outs, called)
+    with reopened(outs):
+        return measured(cotangents(out, upstream), outs, called)
 
 
 def measured(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pullback.explanations.places import at
 from pullback.explanations.sweeps import Analysis
+from pullback.graph.history import leaves_behind
 from pullback.graph.tensor import Tensor
 
 
@@ -20,11 +21,15 @@ def none_reason(outs: Sequence[Tensor], x: Tensor) -> str | None:
         return "requires_grad is False: autograd was not asked to follow it"
     if not x.is_leaf and not x.retains:
         node = getattr(x.node, "node", x.node)
+        leaves = leaves_behind(node)
+        which = ""
+        if leaves is not None and len(leaves) == 1:
+            which = f", here to the leaf of shape {list(leaves[0].value.shape)} behind it"
         return (
-            f"it is no leaf ({node.op.name}{at(node)} made it); call retain_grad() on it before backward to "
-            "keep its gradient"
+            f"it is no leaf ({node.op.name}{at(node)} made it), and backward gives .grad to leaves only{which}"
+            "; call retain_grad() before backward to keep its gradient, which is explained here"
         )
-    if x.stored_grad is None and all(t.node is None for t in outs):
+    if x.stored_grad is None and outs and all(t.node is None for t in outs):
         return "the output does not require grad: no op behind it was recorded"
     return None
 

@@ -19,6 +19,8 @@ from pullback.explanations.links import TooMany
 from pullback.explanations.places import at
 from pullback.explanations.sweeps import Analysis, Reading, edges_of, same_key
 from pullback.graph.lines import line_of
+from pullback.graph.tensor import Tensor
+from pullback.transform.forward import reachable
 
 Doubt = Callable[[], str]
 SHOWN = 10  # paths listed
@@ -402,10 +404,27 @@ def _where_bad(work: Analysis) -> str:
 # ---------------------------------------------------------------------- no path
 
 
+def _not_followed(work: Analysis, x: Tensor, index: tuple[int, ...]) -> Why:
+    """A tensor without requires_grad: stopped if an op behind the output is seen to use it."""
+    for node in reachable(work.outs):
+        for i, a in enumerate(node.args or ()):
+            if isinstance(a, Tensor) and (a is x or a.value is x.value):
+                floating = x.value.dtype.kind in "fc"
+                what = "requires_grad is False" if floating else f"its dtype {x.dtype!r} has no gradients"
+                text = f"{name_of(node)} uses it, but {what}, so autograd does not follow it"
+                line = line_of(node)
+                cause = Cause("Stopped", name_of(node), line, node.number, i, -1, -1, 0.0, text)
+                return Why(index, "Stopped", None, None, (cause,))
+    reason = "autograd does not follow it, so where it is used was not recorded"
+    return Why(index, "NotDetermined", None, None, complete=False, reason=reason)
+
+
 def _no_path(
     work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt, paths: Paths
 ) -> Why:
     del flat
+    if isinstance(key, Tensor) and key.node is None:
+        return _not_followed(work, key, index)
     takers = list[str]()
     for node in work.nodes:
         if any(e is not None and same_key(key_of(e), key) for e in edges_of(node)):
