@@ -89,8 +89,8 @@ def draw(report: Report, gradient: Any) -> None:
         at = POINT[k].item()
         here = value(POINT)
         values = along(k, steps) - here
-        # a jump is no line: break the curve there
-        values[1:][np.abs(np.diff(values)) > 0.5] = np.nan
+        if kind == "Discrete":  # a jump is no line: break the curve there
+            values[1:][np.abs(np.diff(values)) > 0.5] = np.nan
         ax.plot(at + steps, values, color=GREY, lw=2.4)
         near = steps[np.abs(steps) <= 0.75]
         ax.plot(at + near, gradient[k] * near, color=ORANGE, lw=1.8, ls="--")
