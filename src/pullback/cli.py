@@ -14,7 +14,7 @@ from inspect import cleandoc
 from pathlib import Path
 
 import pullback
-from pullback import cli_sensitivity
+from pullback import cli_explain, cli_sensitivity
 from pullback.compat import figures
 from pullback.compat.compare import compare
 from pullback.compat.notebook import run_notebook
@@ -109,5 +109,6 @@ def _hint(path: str, args: list[str]) -> None:
 
 COMMANDS = (
     Command("run", "run a program written for torch", _add_run, _run),
+    Command("explain", "run a program; say why its gradients are so", cli_explain.add, cli_explain.run),
     Command("sensitivity", "average gradients over random inputs", cli_sensitivity.add, cli_sensitivity.run),
 )
