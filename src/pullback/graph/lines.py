@@ -108,7 +108,7 @@ class record_lines(Mode):  # noqa: N801 - beside no_grad and inference_mode
     """Record with every op the line of the program that ran it, and with it whatever cut a path.
 
     A context manager and a decorator, for the current thread; blocks may be nested, and the setting before is
-    restored. An eager loop takes up to one and a half times as long inside. `pb.explain` and error texts then
+    restored. An eager loop takes up to twice as long inside. `pb.explain` and error texts then
     name lines, and a tensor that autograd does not follow although it was computed from followed ones
     (detach, no_grad, an integer result) knows where it came from. The environment variable PULLBACK_LINES=1
     has the same effect for a whole program.
