@@ -25,15 +25,10 @@ from pullback.graph.tensor import Parameter, Tensor
 
 MOST = 4  # passes that a thread remembers while lines are recorded; else only the latest
 # of a pass whose values are kept: nodes that saved something, bytes, record numbers from its first op to it
-<<<<<<< HEAD
 FEW, BYTES, SPAN = 200, 1 << 24, 2_000
 # the same while lines are recorded
 LINED_FEW, LINED_BYTES = 20_000, 1 << 26
 _TENSORS = frozenset((Tensor, Parameter))
-=======
-PLAIN = (200, 1 << 24, 2_000)
-LINED = (20_000, 1 << 26, None)  # the same while lines are recorded
->>>>>>> origin/main
 
 _saved = attrgetter("args", "out")
 
@@ -187,18 +182,12 @@ def remember(
     if state.lines:
         _remember_lined(kind, number, roots, done, leaves, size, small)
         return
-<<<<<<< HEAD
     if small and size <= BYTES and len(done) <= FEW and (last is None or number - last.number <= SPAN):
-=======
-    most, limit, span = PLAIN
-    if small and size <= limit and len(done) <= most and (last is None or number - last.number <= span):
->>>>>>> origin/main
         saved: list[Any] = []
         contexts: Any = ()
         for leaf in leaves:
             size += leaf.value.nbytes
         for node in done:
-<<<<<<< HEAD
             args, op = node.args, node.op
             saved.append((args, node.out))
             if not op.pull_number or node.meta is not None:  # else all values have the cotangent's size
@@ -208,17 +197,6 @@ def remember(
                 if op.family == "custom":
                     contexts = (*contexts, _context(node))
         if size <= BYTES:
-=======
-            args = node.args
-            saved.append((args, node.out))
-            if node.meta is not None or not node.op.pull_number:  # else all values have the cotangent's size
-                for a in args:
-                    if type(a) is Tensor or type(a) is Parameter:
-                        size += a.value.nbytes
-                if node.op.family == "custom":
-                    contexts = (*contexts, _context(node))
-        if size <= limit:
->>>>>>> origin/main
             recent.entries = [(kind, number, roots, done, saved, contexts, None)]
             return
     recent.entries = [_emptied(kind, number, roots, done, None)]
@@ -239,20 +217,11 @@ def _remember_lined(
     kind: str, number: int, roots: Any, done: list[Node], leaves: Iterable[Tensor], size: int, small: bool
 ) -> None:
     """The same while lines are recorded: more is kept, of more passes, and safe from later writes."""
-<<<<<<< HEAD
     place = here(4)
     entries = recent.entries = recent.entries[1 - MOST :]
     size += sum(leaf.value.nbytes for leaf in leaves)
     size += sum(a.value.nbytes for node in done for a in node.args if type(a) in _TENSORS)
     if not small or size > LINED_BYTES or len(done) > LINED_FEW:
-=======
-    most, limit, _ = LINED
-    place = here(4)
-    entries = recent.entries = recent.entries[1 - MOST :]
-    size += sum(leaf.value.nbytes for leaf in leaves)
-    size += sum(a.value.nbytes for node in done for a in node.args if type(a) in (Tensor, Parameter))
-    if not small or size > limit or len(done) > most:
->>>>>>> origin/main
         entries.append(_emptied(kind, number, roots, done, place))
         return
     contexts = [_context(node) for node in done if node.op.family == "custom"]
