@@ -12,7 +12,7 @@ import numpy as np
 
 from pullback.explanations import values
 from pullback.explanations.entry import Dead
-from pullback.explanations.links import counted
+from pullback.explanations.nodes import counted
 from pullback.explanations.sweeps import Analysis
 from pullback.graph.lines import Line, line_of
 from pullback.graph.node import Node

@@ -11,17 +11,9 @@ from typing import Any
 import numpy as np
 
 from pullback.explanations import kinds
-from pullback.explanations.links import (
-    TooMany,
-    carries,
-    chosen_pairs,
-    counted,
-    local,
-    multilinear,
-    outputs_of,
-    pull_with,
-    split,
-)
+from pullback.explanations.links import TooMany, carries, chosen_pairs, local
+from pullback.explanations.magnitudes import pull_with
+from pullback.explanations.nodes import counted, multilinear, outputs_of, split
 from pullback.explanations.values import Facts
 from pullback.graph.node import Node
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from pullback.explanations import kinds
-from pullback.explanations.links import TooMany, carries, chosen_pairs, columns, counted, local
+from pullback.explanations.links import TooMany, carries, chosen_pairs, columns, local
+from pullback.explanations.nodes import counted
 from pullback.explanations.sweeps import Analysis, edges_of, key_edge
 from pullback.graph.node import Node, Slot
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.explanations.links import is_shadow, multilinear, outputs_of
+from pullback.explanations.nodes import is_shadow, multilinear, outputs_of
 from pullback.explanations.values import Facts, argument
 from pullback.families.elementwise_facets import compute_dtype
 from pullback.graph.node import Node

@@ -13,7 +13,7 @@ import numpy as np
 
 from pullback.explanations.colouring import colour_rows
 from pullback.explanations.kink_sides import Sites, Unknown, by_kind, differ, vertical
-from pullback.explanations.links import split
+from pullback.explanations.nodes import split
 from pullback.families.fibers import axes, count
 from pullback.families.reduction import FiberOp
 from pullback.families.reduction_facets import geometry

@@ -18,7 +18,8 @@ import numpy as np
 from pullback.autograd import trouble
 from pullback.autograd.engine import key_of
 from pullback.explanations.kink_sides import Sites, Unknown
-from pullback.explanations.links import TooMany, pull_magnitudes
+from pullback.explanations.links import TooMany
+from pullback.explanations.magnitudes import pull_magnitudes
 from pullback.explanations.values import Facts
 from pullback.graph.modes import QUIET, loud, quiet
 from pullback.graph.node import Node, Slot, writes

@@ -20,7 +20,8 @@ from pullback.autograd.engine import key_of
 from pullback.autograd.function import separate_setup
 from pullback.errors import message
 from pullback.explanations.cotangents import Cotangents, cotangents, pull
-from pullback.explanations.links import TooMany, pull_magnitudes
+from pullback.explanations.links import TooMany
+from pullback.explanations.magnitudes import pull_magnitudes
 from pullback.explanations.values import Facts
 from pullback.families.elementwise import fit
 from pullback.graph.modes import QUIET, loud, quiet, state

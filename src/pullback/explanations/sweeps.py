@@ -27,7 +27,9 @@ from pullback.autograd.engine import key_of
 from pullback.errors import message
 from pullback.explanations import kinds
 from pullback.explanations.classes import ALIVE, NONE, Classes, behind
-from pullback.explanations.links import TooMany, arg_shape, local, pull_magnitudes
+from pullback.explanations.links import TooMany, local
+from pullback.explanations.magnitudes import pull_magnitudes
+from pullback.explanations.nodes import arg_shape
 from pullback.explanations.values import Facts
 from pullback.graph.modes import QUIET, loud, quiet
 from pullback.graph.node import Aval, Node, Slot, writes

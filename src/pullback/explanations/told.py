@@ -26,8 +26,8 @@ def none_reason(outs: Sequence[Tensor], x: Tensor) -> str | None:
         if leaves is not None and len(leaves) == 1:
             which = f", here to the leaf of shape {list(leaves[0].value.shape)} behind it"
         return (
-            f"it is no leaf ({node.op.name}{at(node)} made it), and backward gives .grad to leaves only{which}"
-            "; call retain_grad() before backward to keep its gradient, which is explained here"
+            f"it is no leaf ({node.op.name}{at(node)} made it), and backward fills .grad of leaves only"
+            f"{which}; call retain_grad() before backward to keep its gradient, which is explained here"
         )
     if x.stored_grad is None and outs and all(t.node is None for t in outs):
         return "the output does not require grad: no op behind it was recorded"

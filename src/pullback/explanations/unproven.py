@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pullback.autograd.engine import key_of
 from pullback.explanations.places import at
 from pullback.explanations.sweeps import Analysis, key_edge, leading_to
@@ -49,7 +51,7 @@ def _without_lines(nodes: list[Node]) -> str:
                     f"{node.op.name}{at(node)} also takes a constant tensor, which may have been computed "
                     f"from it (detach, no_grad); {HOW}"
                 )
-            if hasattr(a, "dtype") and a.dtype.kind == "f" and _leaked_before(node):
+            if isinstance(a, np.floating | float) and _leaked_before(node):
                 return f"{node.op.name} also takes a number, and item() was called before; {HOW}"
     return ""
 

@@ -1,0 +1,163 @@
+"""Magnitudes pulled back through one node: |local Jacobian|^T m, in which nothing cancels.
+
+Read `pull_magnitudes`. May import `graph`, `families`, `links`, `nodes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pullback.explanations.links import local
+from pullback.explanations.nodes import FLOAT, arg_shape, avals_of, flat_of, multilinear, outputs_of
+from pullback.explanations.values import Facts
+from pullback.families.elementwise_facets import compute_dtype
+from pullback.families.op import unbroadcast
+from pullback.graph.node import Aval, Node
+from pullback.graph.tensor import Tensor
+
+Arrays = list[Any]
+
+
+# reductions whose output entries share input entries with derivatives of both signs
+
+
+SIGNED_SCANS = frozenset({"cumprod"})
+
+
+def pull_magnitudes(node: Node, m: Any, live: Sequence[bool], shapes: Facts) -> Arrays:
+    """|local Jacobian|^T m per argument where `live`, None elsewhere; m has the output's shape(s).
+
+    `TooMany` where that needs more links than can be listed.
+    """
+    op = node.op
+    family = op.family
+    with np.errstate(all="ignore"):
+        if family in ("elementwise", "selection"):
+            return _entrywise(node, m, live, shapes)
+        if multilinear(op):
+            return _with_absolute_arguments(node, m, live)
+        if family == "structural" or (family == "reduction" and op.name not in SIGNED_SCANS):
+            return _absolute_pull(node, m, live)
+        rule = MAGNITUDES.get(op.name)
+        if rule is not None and node.count is None:
+            return [rule(m, node.out, **node.params) if ok else None for ok in live]
+        return _by_links(node, m, live, shapes)
+
+
+def _entrywise(node: Node, m: Any, live: Sequence[bool], shapes: Facts) -> Arrays:
+    found: Arrays = []
+    values: Any = None
+    for i, ok in enumerate(live):
+        if not ok:
+            found.append(None)
+            continue
+        p = node.op.partials[i]
+        if p is None:
+            r: Any = m * 0
+        elif isinstance(p, int):
+            r = m
+        else:
+            if values is None:
+                values = promoted_values(node, shapes.get(node))
+            r = m * np.abs(p(node.out, *values, **node.params)).astype(m.dtype, copy=False)
+            if np.isnan(r).any():
+                r = np.where(np.asarray(m) == 0, 0, r)
+        shape = arg_shape(node, i, shapes)
+        found.append(np.abs(r) if np.shape(r) == shape else unbroadcast(np.asarray(np.abs(r)), shape))
+    return found
+
+
+def promoted_values(node: Node, out: Aval | None) -> list[Any]:
+    """The arguments of an elementwise node in the dtype that its partials compute in."""
+    values = avals_of(node, out)
+    if node.meta is None:
+        return values
+    d = compute_dtype(node.op, values).numpy
+    return [
+        v.astype(d)
+        if isinstance(v, np.ndarray | np.generic) and v.dtype != d and v.dtype.kind in "iuf"
+        else v
+        for v in values
+    ]
+
+
+def _absolute_pull(node: Node, m: Any, live: Sequence[bool]) -> Arrays:
+    """Where each input entry meets derivatives of one sign only: the pull itself."""
+    pulled = node.op.pull(node, m, False)
+    return [np.abs(c) if ok and c is not None else None for c, ok in zip(pulled, live, strict=False)]
+
+
+def _with_absolute_arguments(node: Node, m: Any, live: Sequence[bool]) -> Arrays:
+    return [
+        None if c is None or not ok else c for c, ok in zip(pull_with(node, m, np.abs), live, strict=False)
+    ]
+
+
+def pull_with(node: Node, g: Any, change: Any) -> Arrays:
+    """The pull of a node whose saved arrays are `change`d; the node is left as it was."""
+    kept = node.args
+    made: list[Any] = []
+    for a in kept:
+        if isinstance(a, Tensor) and a.value.dtype.kind in FLOAT:
+            t = object.__new__(Tensor)
+            t.value = change(a.value)
+            made.append(t)
+        else:
+            made.append(a)
+    node.args = tuple(made)
+    try:
+        return list(node.op.pull(node, g, False))
+    finally:
+        node.args = kept
+
+
+def _by_links(node: Node, m: Any, live: Sequence[bool], shapes: Facts) -> Arrays:
+    outs = outputs_of(node, shapes)
+    flat = flat_of(m, outs, node)
+    found: Arrays = []
+    for i, ok in enumerate(live):
+        if not ok:
+            found.append(None)
+            continue
+        rows, cols, values = local(node, i, shapes)
+        shape = arg_shape(node, i, shapes)
+        r: Any = np.zeros(int(np.prod(shape)), flat.dtype)
+        product = flat[rows] * np.abs(values)
+        product = np.where(flat[rows] == 0, 0, product)
+        np.add.at(r, cols, product)
+        found.append(r.reshape(shape))
+    return found
+
+
+def _others(m: Any, dim: int) -> Any:
+    """The sum of all other entries along `dim`: from both sides, since a difference would lose small ones."""
+    return _before(m, dim) + np.flip(_before(np.flip(m, dim), dim), dim)
+
+
+def _before(m: Any, dim: int) -> Any:
+    """The sum of the entries before each one along `dim`."""
+    total = np.zeros_like(m)
+    run, shifted = np.moveaxis(np.cumsum(m, axis=dim), dim, -1), np.moveaxis(total, dim, -1)
+    shifted[..., 1:] = run[..., :-1]
+    return total
+
+
+def _softmax_magnitude(m: Any, p: Any, dim: int, **_: Any) -> Any:
+    # |dp_k/dx_j| is p_k p_j off the diagonal and p_j (1 - p_j) on it
+    if not p.shape:
+        return np.zeros_like(m)
+    return p * ((1 - p) * m + _others(m * p, dim))
+
+
+def _log_softmax_magnitude(m: Any, out: Any, dim: int, **_: Any) -> Any:
+    # |d out_k/dx_j| is p_j off the diagonal and 1 - p_j on it
+    if not out.shape:
+        return np.zeros_like(m)
+    p = np.exp(out)
+    return (1 - p) * m + p * _others(m, dim)
+
+
+MAGNITUDES: dict[str, Any] = {"softmax": _softmax_magnitude, "log_softmax": _log_softmax_magnitude}
