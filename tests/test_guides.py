@@ -144,6 +144,14 @@ def test_every_guide_with_code_is_run() -> None:
     assert sorted(with_code) == sorted(GUIDES)
 
 
+def test_the_readme_explains_as_it_says(folder: Path) -> None:
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    (session,) = (s for s in re.findall(r"^```\n(.*?)^```$", readme, re.M | re.S) if "$ pullback explain" in s)
+    for command, shown in commands_of(session):
+        got = performed(command, shown, folder)
+        assert same(shown, got), got
+
+
 PYTHON = "```python\n{}\n```\n"
 TEXT = "\n```text\n{}\n```\n"
 
