@@ -31,6 +31,7 @@ from pullback.transform.forward import reachable
 
 GONE = "the record of its last pass is not among the latest, which alone are kept"
 UNREACHED = "no recorded path leads from it to the output of any backward pass"
+RESET = "it was reset after the last backward pass, or only autograd.grad returned it"
 PASSED_OVER = "passes went through it, but were asked for other inputs only"
 MOST_LEAVES = 20  # leaves explained
 Scope = tuple[dict[str, Any], str]
@@ -230,6 +231,8 @@ class _Leaves:
                 rows.append((name, t, g, returned))
         standings = judged(rows)
         chosen = [s for s in standings if everything or s.kind != "healthy"]
+        for one in self.every:
+            one.wanted = [s.leaf for s in chosen[:MOST_LEAVES] if one in self._candidates(s.leaf)[0]]
         told = tuple(self._told(s, id(s.leaf) in since) for s in chosen[:MOST_LEAVES])
         healthy = tuple(s for s in standings if s.kind == "healthy" and not everything)
         return told, max(0, len(chosen) - MOST_LEAVES), healthy, unasked
@@ -259,23 +262,37 @@ class _Leaves:
         return self.explained[id(t)]
 
     def _explain(self, t: Tensor) -> Explanation | None:
+        found = self._found(t)
+        if found is not None:
+            _ = found.rows  # worked out here, where a failure is told as one
+        return found
+
+    def _found(self, t: Tensor) -> Explanation | None:
         if self.ahead is not None:
             _, out = self.ahead
             upstream = None if out.value.size == 1 else wrap(np.ones(out.value.shape, out.value.dtype))
             return explain(out, t, upstream=upstream)
-        found, reason = explained(t, self.every)
         story = self.scene.seen.known(t)
-        if story is not None and story.passes and (found is None or found.gradient is None):
-            self.reasons[id(t)] = f"not explained: {reason or GONE}"
+        candidates, reached = self._candidates(t)
+        found, reason = explained(t, candidates)
+        if found is None or (reached and found.gradient is None):
+            gone = GONE if reached else ""
+            if reason or gone:
+                self.reasons[id(t)] = f"not explained: {reason or gone}"
             return None
-        if found is not None:
-            if story is not None and t.stored_grad is not None:
-                found.contributions = story.count
-            if t.stored_grad is None:
-                found.none_reason = UNREACHED if found.gradient is None else PASSED_OVER
-        elif reason:
-            self.reasons[id(t)] = f"not explained: {reason}"
+        if story is not None and t.stored_grad is not None:
+            found.contributions = story.count
+        if t.stored_grad is None:
+            found.none_reason = RESET if reached else UNREACHED if found.gradient is None else PASSED_OVER
         return found
+
+    def _candidates(self, t: Tensor) -> tuple[list[Remembered], bool]:
+        """The passes that may explain a leaf: the one that reached it last, if one did, else all of them."""
+        story = self.scene.seen.known(t)
+        if story is None or not (story.passes or story.asked is not None):
+            return list(self.every), False
+        number = story.at or story.asked_at
+        return [one for one in self.every if one.snapshot.number == number], True
 
     def _ahead(self) -> tuple[str, Tensor] | None:
         """Where no pass has run: the latest recorded tensor that has a name, as the output that was meant."""

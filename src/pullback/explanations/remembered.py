@@ -99,11 +99,14 @@ class Remembered:
     """One pass whose record can still be read.
 
     outs, weights  its outputs and upstreams
+    wanted         tensors that will be explained
     """
 
     def __init__(self, p: Any, snapshot: Snapshot) -> None:
         self.p, self.snapshot = p, snapshot
         self.outs, self.weights = outputs_of(p)
+        self.wanted: list[Tensor] = []
+        self.known: dict[int, Explanation] = {}
 
     @contextmanager
     def opened(self) -> Generator[None]:
@@ -112,12 +115,19 @@ class Remembered:
             yield
 
     def explain(self, t: Tensor) -> Explanation:
-        """The explanation of a gradient in this pass; RuntimeError where the record cannot be read."""
-        upstream = [wrap(w) for w in self.weights] if len(self.outs) > 1 else wrap(self.weights[0])
-        with self.opened():
-            found: Explanation = explain(self.outs, t, upstream=upstream)
-            found.opened = self.opened
-            return found
+        """The explanation of a gradient in this pass; RuntimeError where the record cannot be read.
+
+        All `wanted` tensors are explained by the same sweeps.
+        """
+        if id(t) not in self.known:
+            together = self.wanted if any(w is t for w in self.wanted) else [t]
+            upstream = [wrap(w) for w in self.weights] if len(self.outs) > 1 else wrap(self.weights[0])
+            with self.opened():
+                every: list[Explanation] = explain(self.outs, together, upstream=upstream)
+            for one, found in zip(together, every, strict=True):
+                found.opened = self.opened
+                self.known[id(one)] = found
+        return self.known[id(t)]
 
 
 def remembered(recent: Iterable[Any], snapshots: Sequence[Snapshot]) -> list[Remembered]:

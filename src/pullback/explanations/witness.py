@@ -50,12 +50,15 @@ class LeafStory:
     still   was its value the same in all passes?
     latest  what the last pass gave, where that is not large
     first, last  when its first and last pass ran, on the witness's clock
+    at, asked_at  the record numbers of the last pass that added to it, and of the last that returned it
     asked   what `autograd.grad` returned for it last (None: nothing arrived);  asks  how often it was asked
     """
 
     __slots__ = (
         "asked",
+        "asked_at",
         "asks",
+        "at",
         "count",
         "first",
         "last",
@@ -73,7 +76,7 @@ class LeafStory:
     def __init__(self, ref: Any) -> None:
         self.ref = ref
         self.name = ""
-        self.passes = self.count = self.asks = self.first = self.last = 0
+        self.passes = self.count = self.asks = self.first = self.last = self.at = self.asked_at = 0
         self.reset = self.moved = False
         self.still = True
         self.asked: Any = None
@@ -190,6 +193,7 @@ class Witness:
             story.first = story.first or self.clock
             story.last = self.clock
             story.latest = _copy(leaves[t])
+            story.at = self.snapshots[-1].number if self.snapshots else 0
             if len(story.lines) < 4:
                 story.lines[place] = None
 
@@ -226,6 +230,7 @@ class Witness:
             if isinstance(key, Tensor) and key.node is LEAF:
                 story = self.leaf(key)
                 story.asks += 1
+                story.asked_at = self.snapshots[-1].number
                 c = leaves.get(key)
                 story.asked = c.value if isinstance(c, Tensor) else c
 
