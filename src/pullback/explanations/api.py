@@ -128,14 +128,13 @@ def _explained(
     outs: Sequence[Tensor], xs: Sequence[Tensor], upstream: Any, names: Sequence[str]
 ) -> list[Explanation]:
     weights = upstreams(outs, upstream)
-    opened = partial(reopened, outs)
-    with opened():
+    with reopened():
         work = analyse(outs, weights, xs)
     notes = tuple(noticed(work))
     return [
         Explanation(
             work, key_of(place_of(x)), tuple(x.value.shape), name=name, doubt=partial(doubt_of, work, x),
-            none_reason=none_reason(outs, x), notes=notes, opened=opened,
+            none_reason=none_reason(outs, x), notes=notes, opened=reopened,
         )
         for x, name in zip(xs, names, strict=True)
     ]  # fmt: skip

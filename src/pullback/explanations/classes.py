@@ -22,6 +22,7 @@ NONE = 1 << 62
 COST = 1 << 40  # the unit of the number of dead links in a class; below it stands the class's own number
 SERIAL = 1 << 12
 RANGE = (1 << 27) - 1  # record numbers are compared within this range
+MOST_BITS = 900  # of a float64's exponent
 CHOICE = 1000  # a link through an index or a condition counts as this many: a path of last resort
 
 
@@ -144,18 +145,50 @@ def _listed(classes: Classes, shapes: Facts, node: Node, i: int, flat: Any, shap
 def _multilinear(
     classes: Classes, shapes: Facts, node: Node, i: int, flat: Any, shape: tuple[int, ...]
 ) -> Any:
-    """Where links are products of other entries: the rule itself, run on 0/1 patterns, counts them.
+    """Where links are products of other entries: the rule itself says which outputs an entry reaches.
 
-    So no list of links is needed, however large the product is.
+    So no list of links is needed, however large the product is. Each class gets a weight, and a zero factor
+    one more; every weight is so much smaller than the one before it that a sum of all links shows the best
+    one by its size alone. So one run of the rule serves all classes.
     """
+    known = [k for k in np.unique(flat).tolist() if k != NONE]
+    step = int(np.ceil(np.log2(4.0 * flat.size)))  # bits between weights: no sum of smaller ones reaches up
+    groups: dict[int, list[int]] = {}
+    for k in known:
+        groups.setdefault(k // COST, []).append(k)
+    widest = max((len(g) for g in groups.values()), default=0)
+    if 2 * widest * len(groups) * step > MOST_BITS:
+        return _multilinear_singly(classes, shapes, node, i, flat, shape)
+    weights = np.zeros(flat.size)
+    met: dict[int, int] = {}
+    for n, cost in enumerate(sorted(groups)):
+        for j, k in enumerate(groups[cost]):
+            level = 2 * widest * n + j
+            weights[flat == k] = 2.0 ** (-step * level)
+            met[level], met[level + widest] = k, classes.step("Annihilated", node, i, k)
+    zero = 2.0 ** (-step * widest)
+    pulled = pull_with(node, weights.reshape(shapes[node].shape), lambda a: np.where(a != 0, 1.0, zero), i)[i]
+    levels = np.full(shape, -1, np.int64)
+    there = pulled > 0
+    levels[there] = np.ceil(-np.log2(pulled[there]) / step).astype(np.int64)
+    lookup = np.full(2 * widest * len(groups) + 1, NONE)
+    for level, k in met.items():
+        lookup[level] = k
+    return np.where(there, lookup[np.maximum(levels, 0)], NONE)
+
+
+def _multilinear_singly(
+    classes: Classes, shapes: Facts, node: Node, i: int, flat: Any, shape: tuple[int, ...]
+) -> Any:
+    """The same with one run per class, where there are very many."""
     outs = outputs_of(node, shapes)
     b = np.full(shape, NONE)
     for k in np.unique(flat).tolist():
         if k == NONE:
             continue
         mark = split(node, (flat == k).astype(float), outs)
-        alive = pull_with(node, mark, lambda a: (a != 0).astype(a.dtype))[i] > 0
-        there = pull_with(node, mark, np.ones_like)[i] > 0
+        alive = pull_with(node, mark, lambda a: (a != 0).astype(a.dtype), i)[i] > 0
+        there = pull_with(node, mark, np.ones_like, i)[i] > 0
         dead = classes.step("Annihilated", node, i, k)
         b = np.minimum(b, np.where(alive, k, np.where(there, dead, NONE)))
     return b

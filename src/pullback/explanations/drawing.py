@@ -116,7 +116,7 @@ def draw(
     upstreams = _upstreams(outs, upstream)
     # an output that was cut off the record is drawn as far as the record of cut paths goes
     live = [(t, u) for t, u in zip(outs, upstreams, strict=True) if t.node is not None or t.origin is None]
-    with reopened(outs):
+    with reopened():
         found = cotangents([t for t, _ in live], [u for _, u in live]) if live else None
         nodes = behind(outs)
         hidden = middle(nodes, most)

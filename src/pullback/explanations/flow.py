@@ -189,7 +189,7 @@ def flow(out: Tensor | Sequence[Tensor], upstream: Any = None, *, names: Any = N
     """
     outs = [out] if isinstance(out, Tensor) else list(out)
     called = names_of(names)
-    with reopened(outs):
+    with reopened():
         return measured(cotangents(out, upstream), outs, called)
 
 

@@ -96,9 +96,12 @@ def _with_absolute_arguments(node: Node, m: Any, live: Sequence[bool]) -> Arrays
     ]
 
 
-def pull_with(node: Node, g: Any, change: Any) -> Arrays:
-    """The pull of a node whose saved arrays are `change`d; the node is left as it was."""
-    kept = node.args
+def pull_with(node: Node, g: Any, change: Any, only: int | None = None) -> Arrays:
+    """The pull of a node whose saved arrays are `change`d; the node is left as it was.
+
+    only  the one argument whose cotangent is wanted
+    """
+    kept, edges = node.args, node.edges
     made: list[Any] = []
     for a in kept:
         if isinstance(a, Tensor) and a.value.dtype.kind in FLOAT:
@@ -108,10 +111,12 @@ def pull_with(node: Node, g: Any, change: Any) -> Arrays:
         else:
             made.append(a)
     node.args = tuple(made)
+    if only is not None:
+        node.edges = tuple(e if k == only else None for k, e in enumerate(edges))
     try:
         return list(node.op.pull(node, g, False))
     finally:
-        node.args = kept
+        node.args, node.edges = kept, edges
 
 
 def _by_links(node: Node, m: Any, live: Sequence[bool], shapes: Facts) -> Arrays:

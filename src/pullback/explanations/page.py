@@ -146,7 +146,10 @@ def _story(e: Explanation, row: Row) -> str:
     if not row.entries:
         return ""
     index = tuple(int(k) for k in np.unravel_index(row.entries[0], e.shape)) if e.shape else ()
-    told = str(e.why(index))
+    try:
+        told = str(e.why(index))
+    except Exception as error:  # noqa: BLE001 - the rest of the page must not suffer
+        told = f"not told: {type(error).__name__}: {error}"
     return f"<details><summary>entry {list(index)} in full</summary><pre>{escape(told)}</pre></details>"
 
 
@@ -183,8 +186,8 @@ def _pass(ending: Ending) -> list[str]:
             measured = flow(outs, weights, names=names)
             small = len(reachable(outs)) <= MOST_OPS
             picture = draw(outs, weights, names) if small else None
-        except RuntimeError as error:
-            first = escape(str(error).splitlines()[0])
+        except Exception as error:  # noqa: BLE001 - as above
+            first = escape(str(error).partition("\n")[0])
             return [f"<p class=note>The latest backward pass cannot be drawn: {first}</p>"]
         svg = "" if picture is None else picture.svg
     parts = ["<section><h2>The latest backward pass</h2>", _flow(measured)]

@@ -25,7 +25,7 @@ h3 code{font-size:1em}
 p{margin:.4rem 0;overflow-wrap:anywhere}
 .over{margin:0;color:var(--soft);letter-spacing:.04em}
 .lead{font-size:1.05rem}
-.error{padding:.7rem 1rem;border-left:4px solid var(--pink);background:var(--pink-soft)}
+.error{margin-top:1rem;padding:.7rem 1rem;border-left:4px solid var(--pink);background:var(--pink-soft)}
 article{margin:0 0 1rem;padding:.9rem 1.1rem;border:1px solid var(--line);border-radius:8px;
 background:var(--card)}
 .mistake{border-left:4px solid var(--orange)}
@@ -72,6 +72,7 @@ table:not(.flow) thead{display:none}
 table:not(.flow) tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}
 table:not(.flow) tr:last-child{border-bottom:0}
 table:not(.flow) td,.rows td:nth-child(n){display:block;width:auto;padding:.15rem 0;border:0}
+td:empty{display:none!important}
 table:not(.flow) td::before{content:attr(data-label);display:block;color:var(--soft);font-size:.75rem}
 }
 """.strip()

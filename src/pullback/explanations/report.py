@@ -18,6 +18,7 @@ import numpy as np
 from pullback.errors import message
 from pullback.explanations.causes import Cause, indexed, name_of, number
 from pullback.explanations.classes import ALIVE, NONE
+from pullback.explanations.entry import MOST_NODES
 from pullback.explanations.sweeps import Analysis, Reading
 from pullback.explanations.why import Doubt, Why, class_at, nearest, why
 from pullback.graph.lines import Line, line_of
@@ -228,6 +229,8 @@ def _cheap(told: Explanation, entries: Any) -> bool:
     """May the paths of all these entries be listed? Where the record holds few values, they are few."""
     if told.work is None:
         return True
+    if len(told.work.nodes) * len(entries) > FEW_LINKS or len(told.work.nodes) > MOST_NODES:
+        return False
     return sum(a.size for a in told.work.shapes.values()) * len(entries) <= FEW_LINKS
 
 
@@ -258,8 +261,8 @@ def _row(entries: list[int], stories: list[Why], told: Explanation) -> Row:
     )
 
 
-def _range(told: Explanation, entries: list[int]) -> tuple[float, float] | None:
-    if told.gradient is None or not entries:
+def _range(told: Explanation, entries: Any) -> tuple[float, float] | None:
+    if told.gradient is None or not len(entries):
         return None
     part = told.gradient.reshape(-1)[entries]
     if part.dtype.kind == "c":
@@ -307,7 +310,7 @@ def _of_first(told: Explanation, kind: str, members: Any, node: Any) -> Row:
         line_of(node) if named else first.line if first else None,
         first.text if first else story.reason,
         (min(margins), max(margins)) if margins else None,
-        _range(told, entries),
+        _range(told, members),
         tuple(c for c in story.causes if c is not first),
     )
 
@@ -332,7 +335,7 @@ def _flowing(told: Explanation, entries: Any) -> Row:
             f"; contributions of opposite sign cancel most at {list(where)}: |sum| is {worst:.3g} of the sum "
             "of sizes"
         )
-    return Row("Flows", tuple(entries.tolist()), "", None, text, None, _range(told, entries.tolist()))
+    return Row("Flows", tuple(entries.tolist()), "", None, text, None, _range(told, entries))
 
 
 # ---------------------------------------------------------------------- printing

@@ -14,11 +14,13 @@ import numpy as np
 from pullback.autograd.engine import key_of
 from pullback.explanations.causes import Cause, cause_of, indexed, name_of, number
 from pullback.explanations.classes import NONE
-from pullback.explanations.entry import MOST, Paths, Step, dead_at, true_causes
+from pullback.explanations.entry import MOST, Dead, Paths, Step, dead_at, true_causes
 from pullback.explanations.links import TooMany
+from pullback.explanations.nodes import arg_shape
 from pullback.explanations.places import at
 from pullback.explanations.sweeps import Analysis, Reading, edges_of, same_key
 from pullback.graph.lines import line_of
+from pullback.graph.node import Node
 from pullback.graph.tensor import Tensor
 from pullback.transform.forward import reachable
 
@@ -198,10 +200,19 @@ def _of_first_step(work: Analysis, key: Any, flat: int, kind: str, node: Any, i:
     if isinstance(node, int):
         return (_of_step((kind, node, i)),)
     try:
-        deads = dead_at(Paths(work, key, flat, until=node.number), node, i)
+        if single(work, node, i):
+            deads = [Dead(0, node, i, 0, 0, kind)]
+        else:
+            deads = dead_at(Paths(work, key, flat, until=node.number), node, i)
     except TooMany:
         deads = []
     return tuple(cause_of(work, d) for d in deads if d.kind == kind) or (_of_step((kind, node, i)),)
+
+
+def single(work: Analysis, node: Node, i: int) -> bool:
+    """Has the argument one entry, and the output too?"""
+    one_out = node.count is None and work.shapes[node].size == 1
+    return one_out and int(np.prod(arg_shape(node, i, work.shapes))) == 1
 
 
 def _of_step(step: tuple[str, Any, int]) -> Cause:
