@@ -4,6 +4,9 @@
 # says: every entry met every other
 # says: its Jacobian has 9 entries where a diagonal has 3
 # says: squeeze(-1)
+# ask: plan_jacobian(lambda p: p - target, prediction)
+# says: 33.3 % can be non-zero
+# says: batch of 3: each sample depends on itself only
 
 import torch
 
