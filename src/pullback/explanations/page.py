@@ -185,11 +185,10 @@ def _pass(ending: Ending) -> list[str]:
         try:
             measured = flow(outs, weights, names=names)
             small = len(reachable(outs)) <= MOST_OPS
-            picture = draw(outs, weights, names) if small else None
+            svg = draw(outs, weights, names).svg if small else ""
         except Exception as error:  # noqa: BLE001 - as above
             first = escape(str(error).partition("\n")[0])
             return [f"<p class=note>The latest backward pass cannot be drawn: {first}</p>"]
-        svg = "" if picture is None else picture.svg
     parts = ["<section><h2>The latest backward pass</h2>", _flow(measured)]
     if svg:
         parts.append(f"<details class=drawing open><summary>drawn</summary><div>{svg}</div></details>")
