@@ -22,8 +22,9 @@ from pullback.explanations.mistakes import Scene, mistakes_of
 from pullback.explanations.naming import named_in
 from pullback.explanations.remembered import Remembered, explained, remembered
 from pullback.explanations.report import Explanation
+from pullback.explanations.seen import LeafStory
 from pullback.explanations.standing import Standing, judged
-from pullback.explanations.witness import LeafStory, Witness
+from pullback.explanations.witness import Witness
 from pullback.graph.lines import Line, line_of
 from pullback.graph.node import LEAF, Node, Slot
 from pullback.graph.tensor import Tensor, wrap

@@ -13,7 +13,8 @@ from typing import Any
 
 from pullback.explanations.mistake import Mistake, joined, known_lines, times
 from pullback.explanations.naming import named_in
-from pullback.explanations.witness import StepStory, Witness
+from pullback.explanations.seen import StepStory
+from pullback.explanations.witness import Witness
 from pullback.graph.history import leaves_behind
 from pullback.graph.lines import line_at, line_of
 from pullback.graph.node import LEAF, Node, Slot
