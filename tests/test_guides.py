@@ -146,7 +146,8 @@ def test_every_guide_with_code_is_run() -> None:
 
 def test_the_readme_explains_as_it_says(folder: Path) -> None:
     readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    (session,) = (s for s in re.findall(r"^```\n(.*?)^```$", readme, re.M | re.S) if "$ pullback explain" in s)
+    sessions = re.findall(r"^```\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    (session,) = (s for s in sessions if "$ pullback explain" in s)
     for command, shown in commands_of(session):
         got = performed(command, shown, folder)
         assert same(shown, got), got
