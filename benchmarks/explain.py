@@ -110,7 +110,10 @@ def vector_lines() -> Work:
 
 def network_lines() -> Work:
     """A training step of the network without and with recorded lines."""
-    run = lambda: _network(0.0)[0].backward()  # noqa: E731 - two sides of one row
+
+    def run() -> None:
+        _network(0.0)[0].backward()
+
     return run, torch.record_lines()(run), 2.0
 
 

@@ -54,8 +54,8 @@ from pullback import autograd  # noqa: E402 - the rooms come after the names the
 
 # rooms, and single names in them, that are imported on first use, so that `import pullback` stays light
 _ROOMS = (
-    "compat", "compiler", "distributions", "explanations", "func", "linalg", "nn", "optim", "plot", "random", "sampling",
-    "special", "utils",
+    "compat", "compiler", "distributions", "explanations", "func", "linalg", "nn", "optim", "plot", "random",
+    "sampling", "special", "utils",
 )  # fmt: skip
 _IN_ROOMS = {
     "vmap": "func", "dropout": "nn.functional", "save": "serialization", "load": "serialization",

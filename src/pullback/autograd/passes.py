@@ -169,7 +169,7 @@ class _Weak:
         return node if node is None or self.index is None else Slot(node, self.index)
 
 
-def remember(
+def remember(  # noqa: C901 - one flat function: every backward ends here
     kind: str, roots: Any, done: list[Node], leaves: Iterable[Tensor], size: int, last: Any, small: bool
 ) -> None:
     """Keep a pass that has just run, before its nodes are freed. (Written flat: every backward ends here.)
@@ -239,6 +239,16 @@ def _remember_lined(
     entries.append((kind, number, roots, done, saved, contexts, place))
 
 
+def _copy(v: Any) -> Any:
+    """The value in memory of its own; dimensions that were expanded stay so."""
+    if not np.ndim(v):
+        return np.array(v)[()]
+    if 0 not in v.strides:
+        return v.copy()
+    compact = v[tuple(slice(0, 1) if s == 0 else slice(None) for s in v.strides)]
+    return np.broadcast_to(compact.copy(), v.shape)
+
+
 def _copied(saved: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     """Saved arguments with copies of those whose memory a later in-place write may reach."""
     copies: dict[int, Tensor] = {}
@@ -249,7 +259,7 @@ def _copied(saved: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         made = copies.get(id(a))
         if made is None:
             made = copies[id(a)] = object.__new__(Tensor)
-            made.value, made.node = np.array(a.value)[()] if not np.ndim(a.value) else a.value.copy(), a.node
+            made.value, made.node = _copy(a.value), a.node
         return made
 
     return [(args if args is None else tuple(map(fixed, args)), out) for args, out in saved]

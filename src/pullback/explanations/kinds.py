@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from pullback.explanations.nodes import is_shadow, multilinear, outputs_of
+from pullback.explanations.nodes import counted, is_shadow, multilinear, outputs_of, split
 from pullback.explanations.values import Facts, argument
 from pullback.families.elementwise_facets import compute_dtype
-from pullback.graph.node import Node
+from pullback.graph.node import Aval, Node
+from pullback.graph.tensor import wrap
 
 KINDS = (
     "Flows", "NoPath", "Stopped", "ZeroUpstream", "Unselected", "GateClosed", "Saturated", "Underflow",
     "Annihilated", "Cancelled", "Stationary", "Discrete", "NonFinite", "NotDetermined",
 )  # fmt: skip
 NUDGE = 1e-6
-FEW = 256  # links of an op without independent entries that are nudged one by one
+FEW = 64  # links of an op without independent entries that are nudged one by one
 # selections in which another argument may have been chosen; in the others a gate closed on this one
 GATES = frozenset({"relu", "clamp", "hardtanh", "threshold", "softshrink", "hardshrink", "nan_to_num"})
 
@@ -214,6 +215,16 @@ def _links(node: Node, i: int, values: list[Any]) -> Any:
 
 
 def _link(node: Node, i: int, row: int, col: int, values: list[Any]) -> Any:
-    rows, cols, found = _links(node, i, values)
-    here = found[(rows == row) & (cols == col)]
-    return here[0] if len(here) else 0
+    """One link at other values: the rule with a one-hot cotangent."""
+    with np.errstate(all="ignore"):
+        out = node.op.eval(*values, **node.params)
+        args = tuple(wrap(v) if isinstance(v, np.ndarray | np.generic) else v for v in values)
+        edges = tuple(e if k == i else None for k, e in enumerate(node.edges))
+        probe = Node(node.op, args, edges, out, node.params, node.meta)
+        probe.count, probe.out_avals = node.count, node.out_avals
+        parts = [out] if node.count is None else [o for o, yes in zip(out, counted(node), strict=True) if yes]
+        avals = [Aval(np.shape(o), np.asarray(o).dtype) for o in parts]
+        one = np.zeros(sum(a.size for a in avals))
+        one[row] = 1
+        c = node.op.pull(probe, split(probe, one, avals), False)[i]
+    return 0 if c is None else np.asarray(c).reshape(-1)[col]

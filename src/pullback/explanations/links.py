@@ -30,7 +30,7 @@ from pullback.explanations.nodes import (
     outputs_of,
     split,
 )
-from pullback.explanations.values import Facts
+from pullback.explanations.values import Facts, argument
 from pullback.families.contraction_facets import sizes_of, spec_parts
 from pullback.families.facets import dense_pairs
 from pullback.graph.node import Aval, Node
@@ -50,6 +50,14 @@ def local(node: Node, i: int, shapes: Facts) -> Links:
     return found[i]
 
 
+def _recalled(node: Node, i: int, shapes: Facts) -> Any:
+    """The value of an operand that the node did not keep. `TooMany` where it cannot be known."""
+    found = argument(node, i, shapes)
+    if found is None:
+        raise TooMany
+    return found
+
+
 def forget(node: Node) -> None:
     """Drop the links kept by `local`."""
     node.__dict__.pop("links", None)
@@ -60,6 +68,8 @@ def _local(node: Node, i: int, shapes: Facts) -> Links:
     outs = outputs_of(node, shapes)
     values = avals_of(node, shapes.get(node))
     arg = values[i]
+    if op.family == "contraction" and isinstance(values[1 - i], Aval):
+        values[1 - i] = _recalled(node, 1 - i, shapes)
     if is_shadow(node) and any(a.dtype.kind not in FLOAT for a in (*outs, aval_of(arg))):
         return discrete_links(node, i, values, outs)
     size_in, size_out = (
@@ -112,8 +122,6 @@ def columns(node: Node, i: int, entries: Any, shapes: Facts, most: int = LIMIT) 
         one = shapes[node].dtype.type(1)
         if type(one) in NUMBERS:
             return Links(ONE_ENTRY, ONE_ENTRY, np.asarray(op.pull_number(node, one)[i]).reshape(1))
-    if op.family == "contraction" and node.edges[1 - i] is None and isinstance(node.args[1 - i], Aval):
-        raise TooMany
     if op.family == "contraction":
         return _contraction_columns(node, i, entries, shapes, most)
     if op.name == "linear":
@@ -127,6 +135,8 @@ def columns(node: Node, i: int, entries: Any, shapes: Facts, most: int = LIMIT) 
 
 def _contraction_columns(node: Node, i: int, entries: Any, shapes: Facts, most: int) -> Links:
     values = avals_of(node, shapes.get(node))
+    if isinstance(values[1 - i], Aval):
+        values[1 - i] = _recalled(node, 1 - i, shapes)
     (a, b), out = spec_parts(node.op, values, node.params)
     sizes = sizes_of(node.op, values, node.params)
     return _einsum_columns((a, b), out, i, values[1 - i], sizes, entries, most)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pullback.autograd.engine import key_of
 from pullback.explanations.places import at
-from pullback.explanations.sweeps import Analysis, key_edge, leading_to
+from pullback.explanations.sweeps import Analysis, edges_of, key_edge, leading_to, producers
 from pullback.graph import leaks
 from pullback.graph.node import Aval, Node, Slot
 from pullback.graph.tensor import Tensor
@@ -28,15 +28,35 @@ def doubt_of(work: Analysis, x: Tensor) -> str:
     unlined = [n for n in nodes if n.line is None]
     if unlined:
         return _without_lines(unlined)
+    if _forgotten(work.outs):
+        return "an earlier part of what was cut off the record was forgotten, to bound the memory it takes"
     key = key_of(key_edge(x)) if x.node is not None else None
+    newest = max((n.number for n in nodes), default=0)
     for event in leaks.log:
-        t = event.tensor() if callable(event.tensor) else event.tensor
-        if isinstance(t, Tensor) and key is not None and leading_to([t], {key}):
+        if event.number > newest:
+            break  # it left after the output was made
+        t = event.tensor
+        if t is not None and key is not None and leading_to([t], {key}):
             return (
                 f"{event.kind}() at {event.line} took a value computed from it out of the record; whether "
                 "that came back is not known"
             )
     return ""
+
+
+def _forgotten(outs: tuple[Tensor, ...]) -> bool:
+    """Does a cut path lead to a place that was forgotten?"""
+    seen: set[Node] = set()
+    stack = producers([key_edge(t) for t in outs])
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        if node.cut == "forgotten":
+            return True
+        seen.add(node)
+        stack += producers(edges_of(node))
+    return False
 
 
 def _without_lines(nodes: list[Node]) -> str:

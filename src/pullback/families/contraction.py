@@ -112,7 +112,7 @@ class Contraction(Op):
         e, f = (edge_of(a) if isinstance(a, Tensor) else None for a in (x, y))
         t = finish(self, (x, y), params, r, e is not None or f is not None)
         node = t.node
-        if type(node) is Node and (e is None or f is None) and node.packed is None:
+        if type(node) is Node and (e is None or f is None) and node.packed is None and node.origins is None:
             node.args = (
                 x if f is not None else Aval(v.shape, v.dtype),
                 y if e is not None else Aval(w.shape, w.dtype),
