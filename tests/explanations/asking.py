@@ -178,7 +178,7 @@ def causes_of(explanation):
     """(nearest causes, all causes) as sets of (kind, op, line number)."""
     nearest, every = set(), set()
     for row in explanation.rows:
-        if row.kind == "Flows":
+        if row.kind == "Flows" or explanation.work is None:  # no pass has run: there is nothing to be told
             continue
         nearest.add((row.kind, row.op, row.line and row.line.number))
         for entry in row.entries[:8]:

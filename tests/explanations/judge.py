@@ -34,7 +34,7 @@ from explanations.judge_rules import RULES
 MOST_PATHS = 2000
 # arguments that decide which entries pass and carry nothing themselves: a path through one counts only where
 # no other path is there
-CHOOSING = {"where": 0, "masked_fill": 0, "index": 1, "gather": 1}
+CHOOSING = {"where": 0, "masked_fill": 0, "index": 1, "gather": 1, "greater": 0}
 SATURATING = ("sigmoid", "tanh", "softmax", "log_softmax")
 
 

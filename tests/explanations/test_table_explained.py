@@ -18,14 +18,6 @@ from facets.run import call, floating, tensors
 
 STEPS = (1e-4, 0.3, -0.3, 3.0, -3.0, 1e3, -1e3)
 MOST = 6  # entries of a row that are moved
-# known defects: the kind is not right yet
-PENDING = {
-    "fmod": "a quotient of zero is told as underflow",
-    "imag": "a real input is told as underflow",
-    "linalg_vector_norm": "entries that are not the largest are told as underflow",
-    "sgn": "the jump is told as underflow",
-    "complex": "a warning of NumPy gets out",
-}
 
 
 def recorded(case):
@@ -68,14 +60,7 @@ def doubtful(case, told, i):
                     yield f"{case.name}: entry {flat} of argument {i} ({somewhere}, {small}): {row.text}"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(n, marks=pytest.mark.xfail(reason=PENDING[n])) if n in PENDING else n
-        for n in ops_with("vjp")
-        if not refuses(n)
-    ],
-)
+@pytest.mark.parametrize("name", [n for n in ops_with("vjp") if not refuses(n)])
 def test_explanations_of_an_op_are_true(name):
     for case in cases(name):
         if not case.has("vjp"):

@@ -6,6 +6,8 @@ Read `explained_pass`. A plain `backward()` frees what its record saved; small r
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +16,7 @@ import numpy as np
 from pullback.autograd import passes
 from pullback.autograd.engine import key_of
 from pullback.explanations.report import Explanation
-from pullback.explanations.sweeps import Analysis, analyse, key_edge
+from pullback.explanations.sweeps import Analysis, analyse, key_edge, same_key
 from pullback.explanations.told import none_reason, noticed
 from pullback.explanations.unproven import doubt_of
 from pullback.graph.node import Node, Slot
@@ -27,44 +29,59 @@ EARLIER = (
 
 
 def explained_pass(x: Tensor) -> Explanation:
-    """The explanation of x's gradient in the latest backward pass (the latest that reached x, if one did)."""
+    """The explanation of x's gradient in the backward passes that `.grad` is the sum of, if they are kept.
+
+    Where that is not known, of the latest pass that reached x; where none did, of the latest of all.
+    """
     shape = tuple(x.value.shape)
-    chosen = _chosen(x)
-    if chosen is None:
+    count = passes.contributions(x)
+    chosen = _chosen(x, count)
+    if not chosen:
         return Explanation(None, x, shape, none_reason=_without_pass(x))
-    if chosen.too_large:
-        reason = f"the record of the backward pass was too large to be kept after it; {EARLIER}"
-        return Explanation(
-            None, x, shape, none_reason=none_reason((), x), notes=(reason,), doubt=lambda: reason
+    if chosen[-1].too_large:
+        return _untold(
+            x, f"the record of the backward pass was not kept (too large, or made by vmap); {EARLIER}"
         )
-    with chosen.restored():
+    opened = partial(_restored, chosen)
+    with opened():
         outs, weights = outputs_of(chosen)
         try:
             work = analyse(outs, weights, [x])
         except RuntimeError as error:
-            reason = f"{str(error).splitlines()[0].partition(' Hint:')[0]} ({EARLIER})"
-            return Explanation(
-                None, x, shape, none_reason=none_reason((), x), notes=(reason,), doubt=lambda: reason
-            )
+            return _untold(x, f"{str(error).splitlines()[0].partition(' Hint:')[0]} ({EARLIER})")
     key = key_of(x if x.node is None else key_edge(x))
-    count = passes.contributions(x)
+    other, notes = _beside(x, work.found[key].gradient, count)
     return Explanation(
         work,
         key,
         shape,
         doubt=partial(doubt_of, work, x),
-        none_reason=_why_none(x, work, key),
+        none_reason=_why_none(x, work, key, chosen[-1].kind),
         contributions=count,
-        notes=(*noticed(work), *_sum_of_passes(x, work, key, count)),
-        opened=chosen.restored,
+        notes=(*noticed(work), *notes),
+        opened=opened,
+        other=other,
     )
 
 
-def outputs_of(chosen: Any) -> tuple[list[Tensor], list[Any]]:
-    """The outputs that a pass started from, as tensors of their shape, and its upstreams."""
+def _untold(x: Tensor, reason: str) -> Explanation:
+    shape = tuple(x.value.shape)
+    return Explanation(None, x, shape, none_reason=none_reason((), x), notes=(reason,), doubt=lambda: reason)
+
+
+@contextlib.contextmanager
+def _restored(chosen: Sequence[Any]) -> Generator[None]:
+    with contextlib.ExitStack() as stack:
+        for p in chosen:
+            stack.enter_context(p.restored())
+        yield
+
+
+def outputs_of(chosen: Sequence[Any]) -> tuple[list[Tensor], list[Any]]:
+    """The outputs that passes started from, as tensors of their shape, and their upstreams."""
     outs: list[Tensor] = []
     weights: list[Any] = []
-    for edge, c in chosen.roots:
+    for edge, c in (root for p in chosen for root in p.roots):
         v = np.asarray(c.value if isinstance(c, Tensor) else c)
         outs.append(
             edge if isinstance(edge, Tensor) else wrap(np.broadcast_to(v.dtype.type(0), v.shape), edge)
@@ -73,15 +90,14 @@ def outputs_of(chosen: Any) -> tuple[list[Tensor], list[Any]]:
     return outs, weights
 
 
-def _chosen(x: Tensor) -> Any:
-    """The latest pass that reached x, else the latest of all."""
+def _chosen(x: Tensor, count: int | None) -> list[Any]:
+    """The passes to explain, oldest first."""
     every = list(passes.recent)
-    for p in reversed(every):
-        if p.too_large:
-            continue
-        if _reaches(p, x):
-            return p
-    return every[-1] if every else None
+    reaching = [p for p in every if not p.too_large and _reaches(p, x)]
+    added = [p for p in reaching if p.kind == "backward"]
+    if count is not None and 1 < count <= len(added):
+        return added[-count:]
+    return reaching[-1:] or every[-1:]
 
 
 def _reaches(p: Any, x: Tensor) -> bool:
@@ -95,12 +111,10 @@ def _reaches(p: Any, x: Tensor) -> bool:
         if e is None or e in seen:
             continue
         seen.add(e)
-        if e is key or (type(e) is Slot and (e.node, e.index) == key):
+        if same_key(key_of(e), key):
             return True
         node = e.node if type(e) is Slot else e
         if isinstance(node, Node):
-            if node is key:
-                return True
             stack.extend(node.edges)
     return False
 
@@ -109,7 +123,7 @@ def _without_pass(x: Tensor) -> str:
     return none_reason((), x) or "no backward pass has run in this thread"
 
 
-def _why_none(x: Tensor, work: Analysis, key: Any) -> str | None:
+def _why_none(x: Tensor, work: Analysis, key: Any, kind: str) -> str | None:
     if x.stored_grad is not None:
         return None
     known = none_reason((), x)
@@ -117,24 +131,29 @@ def _why_none(x: Tensor, work: Analysis, key: Any) -> str | None:
         return known
     if work.found[key].gradient is None:
         return "the latest backward did not reach it: no recorded op leads from it to the output"
+    if kind == "grad":
+        return "autograd.grad returns gradients and fills no .grad; backward does"
     return (
         ".grad was set to None again after the backward (zero_grad), or backward was asked for other inputs "
         "only"
     )
 
 
-def _sum_of_passes(x: Tensor, work: Analysis, key: Any, count: int | None) -> list[str]:
-    """Where `.grad` is more than what the latest pass gives, say so."""
-    g = work.found[key].gradient
+def _beside(x: Tensor, g: Any, count: int | None) -> tuple[Any, list[str]]:
+    """Where `.grad` is not what the explained passes give: its value, and a note."""
     if x.stored_grad is None or g is None:
-        return []
+        return None, []
     have = np.asarray(x.stored_grad.value)
     if have.shape != g.shape or np.allclose(have, g, rtol=1e-5, atol=0, equal_nan=True):
-        return []
-    times = "" if count is None else f" ({count} passes since it was last None or zero)"
-    return [
-        f".grad holds more than the latest pass explained here gives{times}: gradients accumulate until "
-        "zero_grad() or .grad = None"
+        return None, []
+    if count is not None and count > 1:
+        return have, [
+            f".grad is the sum of {count} passes, of which only the latest is explained: gradients "
+            "accumulate until zero_grad() or .grad = None"
+        ]
+    return have, [
+        ".grad is not what the pass explained here gives alone: gradients of several passes add up until "
+        "zero_grad() or .grad = None, hooks may change them, and .grad may have been written since"
     ]
 
 

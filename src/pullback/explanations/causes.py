@@ -252,11 +252,22 @@ def _saturated(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | Non
         own = values.entry(values.argument(node, dead.i, work.shapes), dead.col)
     at = "" if own is None else f" at {number(own)}"
     dtype = work.shapes[node].dtype if node in work.shapes else ""
-    text = f"the slope of {node.op.name}{at} is too small for {dtype}: it rounds to 0"
+    text = f"the slope of {node.op.name}{at} comes out as exactly 0 in {dtype}"
     return _joined(text, _why_zero(node.op)), None
 
 
+def _unknown(_work: Analysis, node: Node, _dead: Dead) -> tuple[str, float | None]:
+    if node.op.family == "custom":
+        name = node.name.removesuffix("Backward")
+        return f"the backward of {name} returns 0 for it; whether that is right is not known", None
+    return f"{node.op.name} does not move with it here, nor for small moves of any argument", None
+
+
 def _discrete(_work: Analysis, node: Node, dead: Dead) -> tuple[str, float | None]:
+    if node.op.family == "random":
+        text = f"{node.op.name} draws: autograd gives a draw no derivative with respect to its parameters"
+        todo = "write it as parameters and noise (mu + sigma * randn_like(mu)), or use the score function"
+        return _joined(text, todo), None
     if node.args[dead.i] is not None and not node.cut and node.op.family == "structural":
         text = (
             f"it only chooses which values {node.op.name} takes: the result jumps and is constant in between"
@@ -278,5 +289,6 @@ def _underflow(work: Analysis, node: Node, dead: Dead) -> tuple[str, float | Non
 WORDS: dict[str, Any] = {
     "GateClosed": _gate, "Unselected": _unselected, "Annihilated": _annihilated, "Stationary": _stationary,
     "Saturated": _saturated, "Underflow": _underflow, "Discrete": _discrete, "Stopped": _stopped,
+    "NotDetermined": _unknown,
 }  # fmt: skip
 __all__ = ["Cause", "cause_of", "indexed", "number"]

@@ -81,11 +81,11 @@ def behind(classes: Classes, shapes: Facts, node: Node, i: int, c: Any, shape: t
     flat = _flat(c, node, shapes)
     cut = _cut_kind(node, i)
     try:
-        if cut:
-            return _all_dead(classes, shapes, node, i, flat, cut, shape)
         if not carries(node, i):
             rows, cols = chosen_pairs(node, i, shapes)
             return _least(cols, classes.mapped("Discrete", node, i, flat, CHOICE)[rows], shape)
+        if cut:
+            return _all_dead(classes, shapes, node, i, flat, cut, shape)
         if multilinear(node.op) and node.edges[i] is not None:
             return _multilinear(classes, shapes, node, i, flat, shape)
         return _listed(classes, shapes, node, i, flat, shape)

@@ -92,6 +92,8 @@ def _fibers(node: Node, arg: Aval, outs: Sequence[Aval]) -> tuple[Any, Any]:
 
 def carries(node: Node, i: int) -> bool:
     """Is argument i's value carried on, rather than used as an index, mask or condition?"""
+    if _gives_truth_values(node):
+        return False
     a = node.args[i]
     dtype = a.value.dtype if isinstance(a, Tensor) else getattr(a, "dtype", None)
     if dtype is None or dtype.kind in "fc":
@@ -104,6 +106,11 @@ def carries(node: Node, i: int) -> bool:
     if node.op.family == "structural":
         return node.op.is_data(i)
     return node.op.name == "to_copy"
+
+
+def _gives_truth_values(node: Node) -> bool:
+    """Does a comparison or the like only say what is to be chosen?"""
+    return isinstance(node.out, np.ndarray | np.generic) and node.out.dtype.kind == "b"
 
 
 def chosen_pairs(node: Node, i: int, shapes: Facts) -> tuple[Any, Any]:

@@ -175,6 +175,9 @@ class Paths:
         self.heads = np.concatenate([empty, *(s.heads for s in parts)])
         self.values = np.concatenate([np.zeros(0), *(s.values for s in parts)])
         self.dead = np.concatenate([np.zeros(0, bool), *(s.dead for s in parts)])
+        self.stops = np.concatenate(
+            [np.zeros(0, bool), *(np.broadcast_to(stopping(s), s.dead.shape) for s in parts)]
+        )
 
     def _upstream(self) -> None:
         for n, (t, v) in enumerate(zip(self.work.outs, self.work.upstreams, strict=True)):
@@ -192,7 +195,7 @@ class Paths:
 
     def backward(self, start: float, combine: Any, extend: Any, empty: float) -> Any:
         """A quantity of every vertex: `combine` over its links of `extend`(links, the heads' quantity)."""
-        found = np.full(self.sink + 1, empty)
+        found = np.full(self.sink + 1, empty, np.result_type(start, empty))
         found[self.sink] = start
         for s in reversed(self.stretches):
             combine.at(found, s.tails, extend(s, found[s.heads]))
@@ -217,7 +220,10 @@ class Paths:
         """The sum over paths of their products, per vertex (an exact zero stops what is not finite)."""
         with np.errstate(all="ignore"):
             return self.backward(
-                1.0, np.add, lambda s, h: np.where((h == 0) | s.dead, 0.0, s.values * h), 0.0
+                self.values.dtype.type(1),
+                np.add,
+                lambda s, h: np.where((h == 0) | stopping(s), 0.0, s.values * h),
+                0.0,
             )
 
     def best(self) -> Any:
@@ -270,6 +276,19 @@ class Paths:
                 longer = size + float(np.log(np.abs(self.values[at])))
                 heapq.heappush(queue, (-(longer + best[h]), serial, h, (*links, at), longer))
                 serial += 1
+
+
+def stopping(s: Stretch) -> Any:
+    """Which dead links stop even what is not finite: those that route, rather than multiply by 0."""
+    if s.cut:
+        return True
+    op = None if s.node is None else s.node.op
+    routes = op is not None and (
+        op.family in ("selection", "structural", "random")
+        or getattr(op, "picks", False)
+        or (op.family == "elementwise" and op.partials[s.i] is None)
+    )
+    return s.dead if routes else False
 
 
 def output_keys(node: Node, shapes: dict[Any, Any]) -> list[tuple[Any, int]]:

@@ -28,6 +28,11 @@ FEW = 64  # links of an op without independent entries that are nudged one by on
 GATES = frozenset({"relu", "clamp", "hardtanh", "threshold", "softshrink", "hardshrink", "nan_to_num"})
 
 
+# a draw jumps or stays as its parameters move; of a custom Function only what its backward returns is known
+KNOWN = {"random": "Discrete", "custom": "NotDetermined"}
+CLIPPED = frozenset({"hardsigmoid", "hardswish"})
+
+
 def of_entry(node: Node, i: int, shapes: Facts) -> str:
     """The kind of the dead link of a node of numbers."""
     zero = np.zeros(1, np.int64)
@@ -40,6 +45,8 @@ def of_links(node: Node, i: int, rows: Any, cols: Any, shapes: Facts) -> Any:
     rows, cols  flat output and input entries of the links, all of which are exactly zero
     """
     op = node.op
+    if op.family in KNOWN:
+        return _all(rows, KNOWN[op.family])
     if op.family == "selection":
         return _all(rows, _selection(op, i))
     if op.family == "elementwise":
@@ -85,7 +92,7 @@ def _elementwise(node: Node, i: int, rows: Any, shapes: Facts) -> Any:
         return _all(rows, "Stationary" if same else "Annihilated")
     found = _at(node, rows, shapes)
     if any(v is None for v in found):
-        return _all(rows, _flat_kind(op))  # the derivative is a function of the output alone
+        return _all(rows, _flat_kind(node, i, None))  # the derivative is a function of the output alone
     d = compute_dtype(op, found).numpy
     values = [np.asarray(v).astype(d) if hasattr(v, "dtype") and v.dtype.kind in "iuf" else v for v in found]
     with np.errstate(all="ignore"):
@@ -97,7 +104,8 @@ def _elementwise(node: Node, i: int, rows: Any, shapes: Facts) -> Any:
             if others:
                 annihilated |= _partial_at(node, i, values, others, sign) != 0
     held = _held_by_parameter(node, i, values)
-    kinds = _all(rows, _flat_kind(op))
+    kinds = _all(rows, "")
+    kinds[:] = _flat_kind(node, i, values)
     kinds[annihilated] = "Annihilated"
     kinds[stationary] = "Stationary"
     kinds[held] = "Annihilated"
@@ -143,9 +151,27 @@ def _partial_at(node: Node, i: int, values: list[Any], moved: tuple[int, ...], s
     return np.broadcast_to(np.asarray(op.partials[i](out, *changed, **node.params)), np.shape(out))
 
 
-def _flat_kind(op: Any) -> str:
-    """Flat beside this value too: did the function run into a bound, or the number out of its exponent?"""
-    return "Saturated" if "saturated" in (op.why_zero or "") else "Underflow"
+def _flat_kind(node: Node, i: int, values: list[Any] | None) -> Any:
+    """Flat beside this value too: clipped, saturated, out of the exponent's range, or constant in pieces?
+
+    That the number only underflows is proven by the wider exponent of a long double.
+    """
+    op = node.op
+    if op.name in CLIPPED:
+        return "GateClosed"
+    known = op.why_zero or ""
+    if "saturated" in known or values is None:
+        return "Saturated" if "saturated" in known else "Underflow"
+    if "underflow" in known:
+        return "Underflow"
+    wide = [np.asarray(v, np.longdouble) if np.asarray(v).dtype.kind == "f" else v for v in values]
+    try:
+        with np.errstate(all="ignore"):
+            out = op.eval(*wide, **node.params)
+            slope = np.asarray(op.partials[i](out, *wide, **node.params))
+    except TypeError:
+        return "Underflow"
+    return np.where(np.broadcast_to(slope, np.shape(out)) != 0, "Underflow", "Discrete")
 
 
 # ---------------------------------------------------------------------- entries that share a rule
@@ -153,7 +179,7 @@ def _flat_kind(op: Any) -> str:
 
 def _listed(node: Node, i: int, rows: Any, cols: Any, shapes: Facts) -> Any:
     """Reductions and ops by hand: each link is looked at with its own entry nudged, then with all others."""
-    flat = "Underflow" if node.op.family == "reduction" else "Saturated"
+    flat = _flat_by_hand(node)
     kinds = _all(rows, flat)
     values = [argument(node, k, shapes) for k in range(len(node.args))]
     if any(
@@ -166,6 +192,16 @@ def _listed(node: Node, i: int, rows: Any, cols: Any, shapes: Facts) -> Any:
     for n, (row, col) in enumerate(zip(rows.tolist(), cols.tolist(), strict=True)):
         kinds[n] = _one(node, i, row, col, values) or flat
     return kinds
+
+
+def _flat_by_hand(node: Node) -> str:
+    """What it means that no small move of any argument makes a link of this op live."""
+    op = node.op
+    if op.name in ("softmax", "log_softmax"):
+        return "Saturated"
+    if op.name == "linalg_vector_norm":
+        return "Unselected" if np.isinf(node.params.get("ord", 2.0)) else "Underflow"
+    return "Underflow" if op.family == "reduction" else "NotDetermined"
 
 
 def _one(node: Node, i: int, row: int, col: int, values: list[Any]) -> str:

@@ -77,6 +77,9 @@ def _local(node: Node, i: int, shapes: Facts) -> Links:
         sum(a.size for a in outs),
     )
     zero = getattr(op, "zero", None)
+    if op.family == "random":
+        rows, cols = dense_pairs(size_out, size_in) if size_in != size_out else (np.arange(size_in),) * 2
+        return Links(rows, cols, np.zeros(len(rows)))  # a draw says nothing of its parameters
     if not zero or not getattr(op, "differentiable", True):
         return _by_pulls(node, i, outs, size_in, size_out)
     if op.family in ("contraction", "by hand") and size_in * size_out > 64 * LIMIT:
@@ -108,8 +111,8 @@ def _by_pulls(node: Node, i: int, outs: Sequence[Aval], size_in: int, size_out: 
         c = node.op.pull(node, split(node, one, outs), False)[i]
         if c is not None:
             matrix[k] = np.asarray(c.value if isinstance(c, Tensor) else c).reshape(-1)
-    rows, cols = np.nonzero(matrix)
-    return Links(rows, cols, matrix[rows, cols])
+    rows, cols = dense_pairs(size_out, size_in)
+    return Links(rows, cols, matrix.reshape(-1))
 
 
 def columns(node: Node, i: int, entries: Any, shapes: Facts, most: int = LIMIT) -> Links:
@@ -121,7 +124,9 @@ def columns(node: Node, i: int, entries: Any, shapes: Facts, most: int = LIMIT) 
     if node.meta is None and op.pull_number and not node.params and not shapes[node].shape:
         one = shapes[node].dtype.type(1)
         if type(one) in NUMBERS:
-            return Links(ONE_ENTRY, ONE_ENTRY, np.asarray(op.pull_number(node, one)[i]).reshape(1))
+            with np.errstate(all="ignore"):
+                value = op.pull_number(node, one)[i]
+            return Links(ONE_ENTRY, ONE_ENTRY, np.asarray(value).reshape(1))
     if op.family == "contraction":
         return _contraction_columns(node, i, entries, shapes, most)
     if op.name == "linear":

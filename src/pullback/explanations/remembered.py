@@ -104,7 +104,7 @@ class Remembered:
 
     def __init__(self, p: Any, snapshot: Snapshot) -> None:
         self.p, self.snapshot = p, snapshot
-        self.outs, self.weights = outputs_of(p)
+        self.outs, self.weights = outputs_of([p])
         self.wanted: list[Tensor] = []
         self.known: dict[int, Explanation] = {}
 

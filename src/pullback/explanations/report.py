@@ -24,6 +24,7 @@ from pullback.explanations.why import Doubt, Why, class_at, nearest, why
 from pullback.graph.lines import Line, line_of
 from pullback.graph.node import Node
 
+ELSEWHERE = "it comes from earlier passes, hooks or writes: what is explained here gives 0 for it"
 SINGLY = (
     256  # zero entries that are told one by one; above, entries of one class share what the sweeps proved
 )
@@ -85,6 +86,7 @@ class Explanation:
         contributions: int | None = None,
         notes: tuple[str, ...] = (),
         opened: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        other: Any = None,
     ) -> None:
         """Made by `explain`."""
         self.work = work
@@ -95,6 +97,7 @@ class Explanation:
         self.none_reason = none_reason
         self.contributions = contributions
         self.notes = notes
+        self.other = other  # `.grad` where it is not the gradient explained here
         self.opened = opened  # puts back what a backward pass freed, while the record is read
         found = work.found[key] if work is not None else Reading()
         self.found: Reading = found
@@ -121,7 +124,12 @@ class Explanation:
         """
         flat = self._flat(index)
         if flat not in self._told:
-            if self.work is None:
+            if self.elsewhere().size and self.elsewhere()[flat]:
+                value = self.other.reshape(-1)[flat].item()
+                self._told[flat] = Why(
+                    self._index(flat), "Flows", value, None, complete=False, reason=ELSEWHERE
+                )
+            elif self.work is None:
                 self._told[flat] = Why(
                     self._index(flat), "NotDetermined", None, None, reason=self.none_reason or ""
                 )
@@ -129,6 +137,12 @@ class Explanation:
                 with self.opened():
                     self._told[flat] = why(self.work, self.key, flat, self.shape, self.doubt)
         return self._told[flat]
+
+    def elsewhere(self) -> Any:
+        """Which entries of `.grad` are not zero though the passes explained here give exactly 0 (bools)."""
+        if self.other is None or self.gradient is None:
+            return np.zeros(0, bool)
+        return (self.other.reshape(-1) != 0) & (self.gradient.reshape(-1) == 0)
 
     def _index(self, flat: int) -> tuple[int, ...]:
         return tuple(int(k) for k in np.unravel_index(flat, self.shape)) if self.shape else ()
@@ -215,6 +229,9 @@ def grouped(told: Explanation) -> Iterator[Row]:
     finite = np.isfinite(flat)
     stuck = np.flatnonzero((flat == 0) & finite) if g is not None else np.arange(size)
     bad = np.flatnonzero(~finite)
+    elsewhere = told.elsewhere()
+    if elsewhere.any():
+        stuck = stuck[~elsewhere[stuck]]
     yield from _non_finite(told, bad)
     if len(stuck) <= SINGLY and _cheap(told, stuck):
         yield from _singly(told, stuck)
@@ -223,6 +240,11 @@ def grouped(told: Explanation) -> Iterator[Row]:
     open_ = np.flatnonzero((flat != 0) & finite)
     if len(open_):
         yield _flowing(told, open_)
+    if elsewhere.any():
+        where = np.flatnonzero(elsewhere)
+        part = told.other.reshape(-1)[where]
+        span = (float(part.min()), float(part.max()))
+        yield Row("Flows", tuple(where.tolist()), "", None, f"a gradient; {ELSEWHERE}", None, span)
 
 
 def _cheap(told: Explanation, entries: Any) -> bool:

@@ -64,7 +64,8 @@ def _without_lines(nodes: list[Node]) -> str:
         for i, (a, e) in enumerate(zip(node.args, node.edges, strict=True)):
             if e is not None:
                 continue
-            if isinstance(a, Tensor | Aval) and not (
+            dropped = a is None and node.op.family in ("elementwise", "selection")
+            if (dropped or isinstance(a, Tensor | Aval)) and not (
                 node.origins is not None and node.origins[i] is not None
             ):
                 return (

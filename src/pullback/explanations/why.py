@@ -321,9 +321,7 @@ def _underflowed(paths: Paths) -> tuple[Cause, ...]:
     for links, _ in paths.largest(1):
         product: Any = None
         for link in reversed(links):
-            value = paths.stretch(link).values.dtype.type(
-                paths.values[link]
-            )
+            value = paths.stretch(link).values.dtype.type(paths.values[link])
             before, product = product, value if product is None else product * value
             if product == 0:
                 s = paths.step(link)
@@ -363,7 +361,11 @@ def _non_finite(paths: Paths) -> tuple[Cause, ...]:
             path.add(v)
             links = order[starts[v] : starts[v + 1]].tolist()
             ahead = sums[paths.heads]
-            terms = [(link, paths.values[link] * ahead[link]) for link in links if ahead[link] != 0]
+            terms = [
+                (link, paths.values[link] * ahead[link])
+                for link in links
+                if ahead[link] != 0 and not paths.stops[link]
+            ]
             bad = [link for link, value in terms if not np.isfinite(value)]
             if not bad:
                 return _overflowed(paths, terms)

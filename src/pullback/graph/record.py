@@ -55,6 +55,8 @@ def lined(
             t.origin.args = tuple(a if a is None or isinstance(a, Tensor) else d(a) for a in args)
         return t
     node.line = here(3)
+    if op.family == "selection":  # how far its inputs are from the switch is told, too
+        node.args = tuple(a if isinstance(a, Tensor) else k for k, a in zip(node.args, args, strict=True))
     for a in args:
         if known or (isinstance(a, Tensor) and a.origin is not None):
             node.origins = origins_of(args)

@@ -166,9 +166,10 @@ def arguments(node: Node, out: Aval | None) -> list[Any]:
     for i, a in enumerate(node.args):
         if isinstance(a, Tensor):
             found.append(Aval(a.value.shape, a.value.dtype))
-        elif a is None and node.edges[i] is not None:
-            known = node.meta[i] if node.meta is not None else None
-            found.append(Aval(*known) if known is not None else out)
+        elif a is None and node.meta is not None and node.meta[i] is not None:
+            found.append(Aval(*node.meta[i]))
+        elif a is None and (node.edges[i] is not None or (node.origins is not None and node.origins[i])):
+            found.append(out)
         else:
             found.append(a)
     return found

@@ -1,5 +1,4 @@
 """Everything is there except the call."""
-# pending: said to be an output that does not require grad
 # ask: explain(k)
 # says: no backward
 

@@ -1,5 +1,4 @@
 """The length of a difference, which is zero for one pair."""
-# pending: inf times 0 gives nan, and no cause is named
 # ask: explain(a)
 # says: inf
 # says: keep it away

@@ -1,5 +1,4 @@
 """One of two ways is cut: the gradient is not what the formula says, but it is not zero either."""
-# blind: a constant that is not kept raises no doubt
 # ask: explain(a)
 # says: Flows
 # ask: explain(b)

@@ -1,7 +1,6 @@
 """Inputs that were never scaled, and a sigmoid."""
 # ask: explain(scale)
-# says: too small for
-# says: rounds to 0
+# says: exactly 0 in float32
 
 import torch
 

@@ -1,5 +1,4 @@
 """Pathwise gradients need the draw to be a function of the parameters; torch.normal is none."""
-# pending: a draw is told as a selection
 # ask: explain(mu)
 
 import torch
