@@ -64,6 +64,7 @@ _IN_ROOMS = {
     "explain": "explanations.api", "Explanation": "explanations.report", "record_lines": "graph.lines",
     "diagnose": "explanations.diagnosis", "flow": "explanations.flow", "draw": "explanations.drawing",
     "kinks": "explanations.kinks", "plan_jacobian": "explanations.jacobian_plan",
+    "per_sample": "explanations.per_sample",
 }  # fmt: skip
 
 

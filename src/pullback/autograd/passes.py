@@ -298,6 +298,7 @@ def contributed(x: Tensor, before: int | None) -> None:
     """Note that a pass was added to x.grad, of which `contributions` said `before` until then."""
     g = x.stored_grad
     if g is not None:
+        g.shared_counter()  # a pass without lines adds to it unseen, but not without a new version
         g.__dict__["passes"] = (None if before is None else before + 1, _version(g))
 
 

@@ -74,7 +74,7 @@ _NAMES = {
 # names of the engine that torch does not have
 _OWN = frozenset({
     "Explanation", "Sensitivity", "diagnose", "draw", "each", "explain", "flow", "given", "kinks", "minimize",
-    "plan_jacobian", "record_lines", "sensitivity",
+    "per_sample", "plan_jacobian", "record_lines", "sensitivity",
 })  # fmt: skip
 _NOTHING = object()
 

@@ -28,6 +28,9 @@ EARLIER = (
 )
 
 
+FEW = 6  # entries of a gradient that are shown
+
+
 def explained_pass(x: Tensor) -> Explanation:
     """The explanation of x's gradient in the backward passes that `.grad` is the sum of, if they are kept.
 
@@ -58,10 +61,24 @@ def explained_pass(x: Tensor) -> Explanation:
         doubt=partial(doubt_of, work, x),
         none_reason=_why_none(x, work, key, chosen[-1].kind),
         contributions=count,
-        notes=(*noticed(work), *notes),
+        notes=(*noticed(work), *_each(x, key, chosen), *notes),
         opened=opened,
         other=other,
     )
+
+
+def _each(x: Tensor, key: Any, chosen: Sequence[Any]) -> list[str]:
+    """What each of several passes added to `.grad`."""
+    if len(chosen) < 2:
+        return []
+    found: list[str] = []
+    with _restored(chosen):
+        for p in chosen:
+            g = analyse(*outputs_of([p]), [x]).found[key].gradient
+            where = f" at {p.line}" if p.line is not None else ""
+            what = np.array2string(g, precision=6) if g.size <= FEW else f"norm {np.linalg.norm(g):.6g}"
+            found.append(f"the backward pass{where} added {what}")
+    return found
 
 
 def _untold(x: Tensor, reason: str) -> Explanation:

@@ -432,6 +432,13 @@ def _not_followed(work: Analysis, x: Tensor, index: tuple[int, ...]) -> Why:
     return Why(index, "NotDetermined", None, None, complete=False, reason=reason)
 
 
+def shortened(names: list[str], most: int = 3) -> str:
+    """The names, each once, and how many more there are."""
+    distinct = list(dict.fromkeys(names))
+    more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
+    return ", ".join(distinct[:most]) + more
+
+
 def _no_path(
     work: Analysis, key: Any, flat: int, index: tuple[int, ...], g: Any, m: Any, doubt: Doubt, paths: Paths
 ) -> Why:
@@ -446,9 +453,9 @@ def _no_path(
     if not takers:
         told = "no recorded op takes this tensor on the way to the output"
     elif reached:
-        told = f"its value is taken by {', '.join(dict.fromkeys(takers))}, but is dropped before the output"
+        told = f"its value is taken by {shortened(takers)}, but is dropped before the output"
     else:
-        told = f"{', '.join(dict.fromkeys(takers))} takes other entries of this tensor, not this one"
+        told = f"{shortened(takers)} takes other entries of this tensor, not this one"
     open_ = doubt()
     return Why(
         index, "NotDetermined" if open_ else "NoPath", g, m, reason=f"{told}; {open_}" if open_ else told
