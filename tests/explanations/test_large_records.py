@@ -95,7 +95,9 @@ def test_products_with_very_many_classes_take_one_run_each(monkeypatch):
 
 
 MUTANTS = {
-    "every dead link is a cause": (entry, "_search", lambda f, a, s, proven, c: bool(proven.update(c)) or True),
+    "every dead link is a cause": (
+        entry, "_search", lambda _f, _a, _s, proven, c: bool(proven.update(c)) or True
+    ),
     "gates are selections": (kinds, "_selection", lambda _op, _i: "Unselected"),
     "nothing is stationary": (kinds, "_nudged", lambda v, _sign: v),
     "conditions carry": (entry, "carries", lambda _node, _i: True),
