@@ -78,6 +78,7 @@ slow: $(TESTING)
 bench: $(BENCHING)
 	@$(BIN)/python benchmarks/eager.py $(BENCH_ARGS)
 	@$(BIN)/python benchmarks/sampling.py $(SAMPLING_ARGS)
+	@$(BIN)/python benchmarks/explain.py
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
