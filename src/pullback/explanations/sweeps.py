@@ -274,6 +274,14 @@ def _run(work: Analysis, waiting: dict[Any, list[Any]]) -> None:
 
 
 def _check(work: Analysis, node: Node) -> None:
+    if node.op.family == "control" and node.op.name not in ("vmap_enter", "vmap_leave"):
+        raise RuntimeError(
+            message(
+                "explain() cannot look into scan, while_loop and cond",
+                f"{node.name} is one op for many steps, whose bodies were recorded once",
+                "explain the loop written out in Python, or the body of one step",
+            )
+        )
     if node.lanes or node.op.family == "control":
         raise RuntimeError(
             message(
