@@ -61,7 +61,9 @@ def doubtful(case, told, i):
                     yield f"{case.name}: entry {flat} of argument {i} ({somewhere}, {small}): {row.text}"
 
 
-@pytest.mark.parametrize("name", [n for n in ops_with("vjp") if not refuses(n) and TABLE[n].family != "control"])
+@pytest.mark.parametrize(
+    "name", [n for n in ops_with("vjp") if not refuses(n) and TABLE[n].family != "control"]
+)
 def test_explanations_of_an_op_are_true(name):
     for case in cases(name):
         if not case.has("vjp"):
