@@ -235,6 +235,21 @@ class Paths:
 
     # ------------------------------------------------------------------ single paths
 
+    def shortest(self) -> list[int]:
+        """The links of a path with as few dead ones as can be, nearest to the input first; [] for none."""
+        fewest = self.backward(0.0, np.minimum, lambda s, h: h + s.dead, np.inf)
+        if not np.isfinite(fewest[self.start]):
+            return []
+        order, starts = self.leaving()
+        found: list[int] = []
+        v = self.start
+        while v != self.sink:
+            links = order[starts[v] : starts[v + 1]]
+            left = fewest[self.heads[links]] + self.dead[links]
+            found.append(int(links[int(np.argmin(left))]))
+            v = int(self.heads[found[-1]])
+        return found
+
     def stretch(self, at: int) -> Stretch:
         """The stretch that link number `at` belongs to."""
         return self.stretches[int(np.searchsorted(self.first, at, "right")) - 1]

@@ -5,7 +5,7 @@ Read `why`. May import `entry`, `causes`, `sweeps`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,14 +42,19 @@ class Path:
     share: float
 
     def __str__(self) -> str:
-        parts: list[str] = []
-        for s in self.steps:
-            if s.node is None:
-                parts.append(f"upstream {number(s.value)}")
-                continue
+        return f"{number(self.value)} = {worded(self.steps)}"
+
+
+def worded(steps: Sequence[Step]) -> str:
+    """`relu (1, file.py:3) -> sum (1, file.py:4) -> upstream 1`: links from the entry to the output."""
+    parts: list[str] = []
+    for s in steps:
+        if s.node is None:
+            parts.append(f"upstream {number(s.value)}")
+        else:
             line = line_of(s.node)
             parts.append(f"{name_of(s.node)} ({number(s.value)}{f', {line}' if line is not None else ''})")
-        return f"{number(self.value)} = " + " -> ".join(parts)
+    return " -> ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Why:
     causes     all proven true causes, nearest to the input first
     complete   are these all there are?
     paths      the largest paths; rest: the share of those not listed
+    chain      for a zero: the links of a path with as few dead ones as can be, nearest to the input first
     gradient, magnitude, cancellation   |gradient| / magnitude (1: nothing cancels)
     reason     where nothing could be proven, why
     """
@@ -73,6 +79,7 @@ class Why:
     paths: tuple[Path, ...] = ()
     rest: float = 0.0
     reason: str = ""
+    chain: tuple[Step, ...] = ()
     links: int = 0  # of all its paths
 
     @property
@@ -93,6 +100,8 @@ class Why:
         lines += [f"  {c}" for c in self.causes]
         if self.causes and not self.complete:
             lines.append("  (there may be other causes: the search for all of them was cut short)")
+        if self.chain:
+            lines.append(f"  the chain: {worded(self.chain)}")
         if self.paths:
             lines += [f"  {100 * p.share:5.1f} %  {p}" for p in self.paths]
             if self.rest > 1e-12:
@@ -107,7 +116,7 @@ class Why:
             "index": list(self.index), "kind": self.kind, "gradient": self.gradient,
             "magnitude": self.magnitude, "cancellation": self.cancellation, "complete": self.complete,
             "reason": self.reason,
-            "causes": [c.to_dict() for c in self.causes], "rest": self.rest,
+            "causes": [c.to_dict() for c in self.causes], "rest": self.rest, "chain": worded(self.chain),
             "paths": [{"text": str(p), "value": p.value, "share": p.share} for p in self.paths],
         }  # fmt: skip
 
@@ -147,7 +156,8 @@ def _told(paths: Paths, key: Any, flat: int, index: tuple[int, ...], g: Any, m: 
         return _alive_zero(paths, index, g, m)
     deads, complete = true_causes(paths)
     causes = tuple(cause_of(work, d) for d in deads)
-    return Why(index, causes[0].kind, g, m, causes, complete)
+    chain = tuple(paths.step(link) for link in paths.shortest())
+    return Why(index, causes[0].kind, g, m, causes, complete, chain=chain)
 
 
 def nearest(work: Analysis, key: Any, flat: int, shape: tuple[int, ...], doubt: Doubt) -> Why:
