@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pullback.explanations.causes import number
 from pullback.explanations.ending import Ending, Told
 from pullback.explanations.mistake import Mistake, joined, times
-from pullback.explanations.report import row_lines, wrapped
+from pullback.explanations.rows import row_lines, wrapped
 from pullback.explanations.standing import Standing
 from pullback.graph.lines import Line
 
@@ -70,7 +70,7 @@ def leaf_lines(told: Told) -> list[str]:
         return lines
     if e.contributions is not None and e.contributions > 1 and s.leaf.stored_grad is not None:
         lines.append(f"  .grad is the sum of {e.contributions} backward passes; the latest is explained")
-    body = [line for row in e.rows for line in row_lines(e, row)]
+    body = [line for row in e.rows for line in row_lines(e.shape, row)]
     body += [line for n in e.notes for line in wrapped(f"note: {n}", "  ")]
     room = LINES - len(lines)
     if len(body) > room:

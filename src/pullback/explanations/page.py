@@ -19,7 +19,8 @@ from pullback.explanations.ending_text import NAMELESS, headline, sentence
 from pullback.explanations.flow import Flow, FlowRow, flow
 from pullback.explanations.mistake import Mistake
 from pullback.explanations.page_style import STYLE
-from pullback.explanations.report import Explanation, Row, places
+from pullback.explanations.report import Explanation
+from pullback.explanations.rows import Row, places
 from pullback.explanations.standing import RULE
 from pullback.graph.lines import Line
 from pullback.graph.tensor import wrap
