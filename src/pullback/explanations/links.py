@@ -42,12 +42,10 @@ ONE_ENTRY = np.zeros(1, np.int64)
 
 def local(node: Node, i: int, shapes: Facts) -> Links:
     """All links of argument i. `TooMany` where there are more than LIMIT of them."""
-    found = node.__dict__.get("links")
+    found = shapes.links.get((node, i))
     if found is None:
-        found = node.__dict__["links"] = {}
-    if i not in found:
-        found[i] = _local(node, i, shapes)
-    return found[i]
+        found = shapes.links[node, i] = _local(node, i, shapes)
+    return found
 
 
 def _recalled(node: Node, i: int, shapes: Facts) -> Any:
@@ -56,11 +54,6 @@ def _recalled(node: Node, i: int, shapes: Facts) -> Any:
     if found is None:
         raise TooMany
     return found
-
-
-def forget(node: Node) -> None:
-    """Drop the links kept by `local`."""
-    node.__dict__.pop("links", None)
 
 
 def _local(node: Node, i: int, shapes: Facts) -> Links:
@@ -185,4 +178,4 @@ def _linear_columns(node: Node, i: int, entries: Any, shapes: Facts, most: int) 
     return _einsum_columns((lead + "Y", "ZY"), lead + "Z", i - 1, values[3 - i], sizes, entries, most)
 
 
-__all__ = ["LIMIT", "Links", "TooMany", "carries", "chosen_pairs", "columns", "forget", "local"]
+__all__ = ["LIMIT", "Links", "TooMany", "carries", "chosen_pairs", "columns", "local"]

@@ -21,12 +21,14 @@ class Facts(dict[Any, Aval]):
     """What is known of a record: shape and dtype of the output of every node with one, by node.
 
     again  the values that were computed again, by node, so that each is computed once
+    links  the local Jacobians that were listed, by node and argument
     """
 
     def __init__(self) -> None:
         """Empty."""
         super().__init__()
         self.again: dict[Node, Any] = {}
+        self.links: dict[tuple[Node, int], Any] = {}
 
 
 def argument(node: Node, i: int, facts: Facts, depth: int = 0) -> Any:
