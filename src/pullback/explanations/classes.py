@@ -12,7 +12,7 @@ import numpy as np
 
 from pullback.explanations import kinds
 from pullback.explanations.links import TooMany, carries, chosen_pairs, local
-from pullback.explanations.magnitudes import pull_with
+from pullback.explanations.magnitudes import partial_of, pull_with
 from pullback.explanations.nodes import counted, multilinear, outputs_of, split
 from pullback.explanations.values import Facts
 from pullback.graph.node import Node
@@ -65,6 +65,8 @@ class Classes:
         """`step` for an array of classes."""
         if not isinstance(after, np.ndarray):
             return self.step(kind, node, i, int(after), weight)
+        if after.size and (after == after.flat[0]).all():
+            return np.full(after.shape, self.step(kind, node, i, int(after.flat[0]), weight))
         distinct, where = np.unique(after, return_inverse=True)
         made = np.array([self.step(kind, node, i, int(c), weight) for c in distinct], np.int64)
         return made[where].reshape(after.shape)
@@ -86,6 +88,8 @@ def behind(classes: Classes, shapes: Facts, node: Node, i: int, c: Any, shape: t
             return _least(cols, classes.mapped("Discrete", node, i, flat, CHOICE)[rows], shape)
         if cut:
             return _all_dead(classes, shapes, node, i, flat, cut, shape)
+        if node.op.family in ("elementwise", "selection") and shape == tuple(shapes[node].shape):
+            return _entrywise(classes, shapes, node, i, flat, shape)
         if multilinear(node.op) and node.edges[i] is not None:
             return _multilinear(classes, shapes, node, i, flat, shape)
         return _listed(classes, shapes, node, i, flat, shape)
@@ -140,6 +144,20 @@ def _listed(classes: Classes, shapes: Facts, node: Node, i: int, flat: Any, shap
             here = dead[why == kind]
             there[here] = classes.mapped(kind, node, i, there[here])
     return _least(cols, there, shape)
+
+
+def _entrywise(classes: Classes, shapes: Facts, node: Node, i: int, flat: Any, shape: tuple[int, ...]) -> Any:
+    """Entry to entry: no list of links is needed."""
+    values = partial_of(node, i, shapes).reshape(-1)
+    dead = np.flatnonzero(values == 0)
+    if not len(dead):
+        return flat.reshape(shape)
+    b = flat.copy()
+    why = kinds.of_links(node, i, dead, dead, shapes)
+    for kind in set(why.tolist()):
+        here = dead[why == kind]
+        b[here] = classes.mapped(kind, node, i, b[here])
+    return b.reshape(shape)
 
 
 def _multilinear(

@@ -70,6 +70,17 @@ def _entrywise(node: Node, m: Any, live: Sequence[bool], shapes: Facts) -> Array
     return found
 
 
+def partial_of(node: Node, i: int, shapes: Facts) -> Any:
+    """The partial of argument i of an elementwise node as an array of the output's shape."""
+    p = node.op.partials[i]
+    shape = tuple(shapes[node].shape)
+    if p is None or isinstance(p, int):
+        return np.full(shape, 0.0 if p is None else float(p))
+    with np.errstate(all="ignore"):
+        found = p(node.out, *promoted_values(node, shapes.get(node)), **node.params)
+    return np.broadcast_to(np.asarray(found), shape)
+
+
 def promoted_values(node: Node, out: Aval | None) -> list[Any]:
     """The arguments of an elementwise node in the dtype that its partials compute in."""
     values = avals_of(node, out)

@@ -325,7 +325,8 @@ def _flowing(told: Explanation, entries: Any) -> Row:
             f"; contributions of opposite sign cancel most at {list(where)}: |sum| is {worst:.3g} of the sum "
             "of sizes"
         )
-    return Row("Flows", tuple(entries.tolist()), "", None, text, None, _range(told, entries))
+    every = range(len(entries)) if len(entries) == int(np.prod(told.shape)) else tuple(entries.tolist())
+    return Row("Flows", every, "", None, text, None, _range(told, entries))
 
 
 def table(told: Explanation) -> str:

@@ -30,7 +30,7 @@ class Row:
     """
 
     kind: str
-    entries: tuple[int, ...]
+    entries: Sequence[int]
     op: str
     line: Line | None
     text: str
@@ -47,7 +47,7 @@ class Row:
         }  # fmt: skip
 
 
-def places(entries: tuple[int, ...], shape: tuple[int, ...]) -> str:
+def places(entries: Sequence[int], shape: tuple[int, ...]) -> str:
     """`[0], [3] (2 entries)`: which entries, shortened where they are many."""
     size = int(np.prod(shape))
     if not shape:

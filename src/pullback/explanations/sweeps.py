@@ -69,6 +69,7 @@ class Analysis:
         self.clashes: list[tuple[Node, int, int]] = []
         self.bad: list[tuple[Node, int]] = []
         self.hooked = False
+        self.kept: dict[tuple[Node, int], tuple[Any, bool]] = {}  # magnitudes with zeros, for the classes
         self._shapes: Facts | None = None
 
     @property
@@ -100,6 +101,7 @@ class Analysis:
             for key, r in readings.items():
                 r.classes = self.found[key].classes
             self.found = readings
+            self.kept.clear()
         return self.classes
 
 
@@ -237,13 +239,15 @@ def _reading(have: list[Any] | None, t: Tensor) -> Reading:
     shape = t.value.shape
     if isinstance(c, np.ndarray) and c.shape != shape:
         c = np.broadcast_to(c, shape)
+    if g is None and type(m) is float:
+        return Reading(classes=c)  # on the way of the classes, magnitudes are not carried along
     return Reading(None if g is None else np.asarray(g).reshape(shape), np.asarray(m).reshape(shape), c)
 
 
 # ---------------------------------------------------------------------- one node
 
 
-def _run(work: Analysis, waiting: dict[Any, list[Any]]) -> None:
+def _run(work: Analysis, waiting: dict[Any, list[Any]]) -> None:  # noqa: C901 - one flat loop, once per node
     """All nodes, newest first; nodes of numbers take the short way."""
     keys = work.keys
     last = writes.last
@@ -270,7 +274,10 @@ def _run(work: Analysis, waiting: dict[Any, list[Any]]) -> None:
             g, m = ([None if s is None else s[k] for s in slots] for k in (0, 1))
             c = [NONE if s is None else s[2] for s in slots]
         _check(work, node)
-        _visit_arrays(work, waiting, node, g, m, c)
+        if work.classes is None:
+            _visit_arrays(work, waiting, node, g, m)
+        else:
+            _classify_arrays(work, waiting, node, c)
 
 
 def _check(work: Analysis, node: Node) -> None:
@@ -354,23 +361,21 @@ def classes_of(work: Analysis) -> Classes:
 ONE = {t: t(1) for t in NUMBERS}
 
 
-def _visit_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: Any, m: Any, c: Any) -> None:
+def _visit_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: Any, m: Any) -> None:
     """Any other node."""
     every = edges_of(node)
     live = [e is not None and not node.cut for e in node.edges]
     n = len(every)
     # a shadow node: nothing flows through it, its links are still there
     flowing = any(live) and any(x is not None for x in (m if isinstance(m, list) else [m]))
-    arrived = g if isinstance(g, list) else [g]
-    pulling = any(live) and work.classes is None and any(x is not None for x in arrived)
+    pulling = any(live) and any(x is not None for x in (g if isinstance(g, list) else [g]))
     pulled: list[Any] = list(node.op.pull(node, g, False)) if pulling else [None] * n
     magnitudes: list[Any] = [None] * n
     if flowing:
         try:
             magnitudes = pull_magnitudes(node, m, live, work.shapes)
         except TooMany:
-            if work.classes is None:
-                work.unknown.append((node, "its local Jacobian has too many entries to list"))
+            work.unknown.append((node, "its local Jacobian has too many entries to list"))
     for i, e in enumerate(every):
         if e is None:
             continue
@@ -380,14 +385,29 @@ def _visit_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, g: 
         known = r is not None
         if not known:
             r = np.zeros(arg_shape(node, i, work.shapes))
-        b: Any = ALIVE
-        if work.classes is not None and not (known and np.all(r > 0)):
-            b = behind(work.classes, work.shapes, node, i, c, r.shape)
-            if known:
-                b = np.where(r > 0, ALIVE, b)
+        if not (known and np.all(r > 0)) or not np.ndim(r):
+            work.kept[node, i] = r, known
         if h is not None:
             _notice(work, node, i, g, h)
-        _deliver(waiting, e, h, r, b)
+        _deliver(waiting, e, h, r, ALIVE)
+
+
+def _classify_arrays(work: Analysis, waiting: dict[Any, list[Any]], node: Node, c: Any) -> None:
+    """Any other node, on the way of the classes: entries with a positive magnitude are alive."""
+    for i, e in enumerate(edges_of(node)):
+        if e is None:
+            continue
+        r, known = work.kept.get((node, i), POSITIVE)
+        b: Any = ALIVE
+        if not (known and np.all(r > 0)):
+            b = behind(classes_of(work), work.shapes, node, i, c, np.shape(r))
+            if known:
+                b = np.where(r > 0, ALIVE, b)
+        # only nodes of numbers look at the magnitude that is handed on
+        _deliver(waiting, e, None, r if not np.ndim(r) else 1.0, b)
+
+
+POSITIVE = (1.0, True)  # stands for magnitudes that are positive everywhere
 
 
 def _notice(work: Analysis, node: Node, i: int, g: Any, h: Any) -> None:
