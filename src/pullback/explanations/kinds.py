@@ -164,6 +164,7 @@ def _flat_kind(node: Node, i: int, values: list[Any] | None) -> Any:
         return "Saturated" if "saturated" in known else "Underflow"
     if "underflow" in known:
         return "Underflow"
+    ended = ~np.isfinite(np.asarray(values[i], float)) if np.asarray(values[i]).dtype.kind == "f" else False
     wide = [np.asarray(v, np.longdouble) if np.asarray(v).dtype.kind == "f" else v for v in values]
     try:
         with np.errstate(all="ignore"):
@@ -171,7 +172,7 @@ def _flat_kind(node: Node, i: int, values: list[Any] | None) -> Any:
             slope = np.asarray(op.partials[i](out, *wide, **node.params))
     except TypeError:
         return "Underflow"
-    return np.where(np.broadcast_to(slope, np.shape(out)) != 0, "Underflow", "Discrete")
+    return np.where((np.broadcast_to(slope, np.shape(out)) != 0) | ended, "Underflow", "Discrete")
 
 
 # ---------------------------------------------------------------------- entries that share a rule
@@ -187,6 +188,9 @@ def _listed(node: Node, i: int, rows: Any, cols: Any, shapes: Facts) -> Any:
         for v, a, e in zip(values, node.args, node.edges, strict=True)
     ):
         return kinds  # the slope is a function of the output alone
+    if node.op.family == "reduction":
+        # in a wider exponent it is seen whether a factor is zero, or only the product of small ones
+        values = [_widened(v) for v in values]
     if len(rows) > FEW:
         return _together(node, i, rows, cols, values, kinds)
     for n, (row, col) in enumerate(zip(rows.tolist(), cols.tolist(), strict=True)):
@@ -204,7 +208,14 @@ def _flat_by_hand(node: Node) -> str:
     return "Underflow" if op.family == "reduction" else "NotDetermined"
 
 
+def _widened(v: Any) -> Any:
+    wide = isinstance(v, np.ndarray | np.generic) and v.dtype.kind == "f"
+    return v.astype(np.longdouble) if wide else v
+
+
 def _one(node: Node, i: int, row: int, col: int, values: list[Any]) -> str:
+    if node.op.family == "reduction" and _link(node, i, row, col, values) != 0:
+        return "Underflow"
     for sign in (1, -1):
         own = np.array(values[i])
         flat = own.reshape(-1)

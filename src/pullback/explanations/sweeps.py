@@ -258,7 +258,9 @@ def _run(work: Analysis, waiting: dict[Any, list[Any]]) -> None:  # noqa: C901 -
                 continue
             if node.args is None:
                 raise trouble.second_time(node)
-            if type(have[1]) in NUMBERS and node.meta is None and not node.params and node.op.pull_number:
+            flowing = have[0] is not None or work.classes is not None
+            number = flowing and type(have[1]) in NUMBERS and node.meta is None
+            if number and not node.params and node.op.pull_number:
                 if node.number < last:
                     trouble.check_versions(node)
                 if node.origins is None and node.cut is None and not node.special:

@@ -62,7 +62,8 @@ def _told(paths: Paths, key: Any, flat: int, index: tuple[int, ...], g: Any, m: 
     deads, complete = true_causes(paths)
     causes = tuple(cause_of(work, d) for d in deads)
     chain = tuple(paths.step(link) for link in paths.shortest())
-    return Why(index, causes[0].kind, g, m, causes, complete, chain=chain)
+    # a constant whose origin was not recorded may hide one more path
+    return Why(index, causes[0].kind, g, m, causes, complete and not doubt(), chain=chain)
 
 
 def nearest(work: Analysis, key: Any, flat: int, shape: tuple[int, ...], doubt: Doubt) -> Why:
