@@ -164,6 +164,8 @@ class Judge:
     def _run(self, i, step, finite):
         rule = RULES[step.rule]
         arrays = [self.values[a] for a in step.args]
+        if step.rule in ("softmax", "log_softmax") and arrays[0].shape[step.params["dim"]] == 1:
+            raise Discard("the share of one entry alone is 1: saturated, or no dependence at all")
         with np.errstate(all="ignore"):
             out = np.asarray(rule.forward(*arrays, **step.params))
         if finite and not np.isfinite(out).all():

@@ -99,16 +99,18 @@ def _elementwise(node: Node, i: int, rows: Any, shapes: Facts) -> Any:
         stationary = np.zeros(len(rows), bool)
         annihilated = np.zeros(len(rows), bool)
         for sign in (1, -1):
-            stationary |= _partial_at(node, i, values, (i,), sign) != 0
+            stationary |= _lives(_partial_at(node, i, values, (i,), sign))
             others = tuple(k for k in range(len(values)) if k != i)
             if others:
-                annihilated |= _partial_at(node, i, values, others, sign) != 0
+                annihilated |= _lives(_partial_at(node, i, values, others, sign))
     held = _held_by_parameter(node, i, values)
     kinds = _all(rows, "")
     kinds[:] = _flat_kind(node, i, values)
     kinds[annihilated] = "Annihilated"
     kinds[stationary] = "Stationary"
     kinds[held] = "Annihilated"
+    if op.name == "pow" and i == 0:
+        kinds[np.broadcast_to(np.asarray(values[1]) == 0, kinds.shape)] = "Annihilated"  # by its exponent
     return kinds
 
 
@@ -141,6 +143,11 @@ def _nudged(v: Any, sign: float) -> Any:
     if np.asarray(v).dtype.kind not in "fc":
         return v
     return np.where(v == 0, v + sign * NUDGE, v * (1 + sign * NUDGE)).astype(np.asarray(v).dtype)
+
+
+def _lives(v: Any) -> Any:
+    """Is a derivative not zero? One that is undefined proves nothing."""
+    return (v != 0) & (v == v)  # not nan
 
 
 def _partial_at(node: Node, i: int, values: list[Any], moved: tuple[int, ...], sign: float) -> Any:
@@ -213,8 +220,18 @@ def _widened(v: Any) -> Any:
     return v.astype(np.longdouble) if wide else v
 
 
+def _alive_when_wide(node: Node, i: int, row: int, col: int, values: list[Any]) -> bool:
+    """Is the link zero only because the dtype's exponent ends? (Saturation is another matter.)"""
+    if node.op.name in ("softmax", "log_softmax"):
+        return False
+    try:
+        return bool(_link(node, i, row, col, [_widened(v) for v in values]) != 0)
+    except (TypeError, ValueError, RuntimeError):
+        return False  # an op without a long double
+
+
 def _one(node: Node, i: int, row: int, col: int, values: list[Any]) -> str:
-    if node.op.family == "reduction" and _link(node, i, row, col, values) != 0:
+    if _alive_when_wide(node, i, row, col, values):
         return "Underflow"
     for sign in (1, -1):
         own = np.array(values[i])
@@ -266,7 +283,7 @@ def _link(node: Node, i: int, row: int, col: int, values: list[Any]) -> Any:
     with np.errstate(all="ignore"):
         out = node.op.eval(*values, **node.params)
         args = tuple(wrap(v) if isinstance(v, np.ndarray | np.generic) else v for v in values)
-        edges = tuple(e if k == i else None for k, e in enumerate(node.edges))
+        edges = tuple(node if k == i else None for k in range(len(node.edges)))
         probe = Node(node.op, args, edges, out, node.params, node.meta)
         probe.count, probe.out_avals = node.count, node.out_avals
         parts = [out] if node.count is None else [o for o, yes in zip(out, counted(node), strict=True) if yes]
@@ -274,4 +291,5 @@ def _link(node: Node, i: int, row: int, col: int, values: list[Any]) -> Any:
         one = np.zeros(sum(a.size for a in avals))
         one[row] = 1
         c = node.op.pull(probe, split(probe, one, avals), False)[i]
-    return 0 if c is None else np.asarray(c).reshape(-1)[col]
+    found = 0 if c is None else np.asarray(c).reshape(-1)[col]
+    return found if found == found else 0  # nan proves nothing

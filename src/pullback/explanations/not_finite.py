@@ -34,6 +34,7 @@ def non_finite(paths: Paths) -> tuple[Cause, ...]:
             bad = [link for link, value in terms if not np.isfinite(value)]
             if not bad:
                 return _overflowed(paths, terms)
+            bad = [link for link in bad if not paths.dead[link]] or bad  # inf itself before inf times 0
             onward = [link for link in bad if not np.isfinite(sums[paths.heads[link]])]
             if not onward:
                 return (_bad_link(paths, bad[0], float(sums[paths.heads[bad[0]]])),)
