@@ -13,7 +13,7 @@ import numpy as np
 from pullback.explanations import kinds
 from pullback.explanations.links import TooMany, carries, chosen_pairs, local
 from pullback.explanations.magnitudes import partial_of, pull_with
-from pullback.explanations.nodes import counted, multilinear, outputs_of, split
+from pullback.explanations.nodes import counted, outputs_of, split
 from pullback.explanations.values import Facts
 from pullback.graph.node import Node
 
@@ -90,7 +90,7 @@ def behind(classes: Classes, shapes: Facts, node: Node, i: int, c: Any, shape: t
             return _all_dead(classes, shapes, node, i, flat, cut, shape)
         if node.op.family in ("elementwise", "selection") and shape == tuple(shapes[node].shape):
             return _entrywise(classes, shapes, node, i, flat, shape)
-        if multilinear(node.op) and node.edges[i] is not None:
+        if node.op.multilinear and node.edges[i] is not None:
             return _multilinear(classes, shapes, node, i, flat, shape)
         return _listed(classes, shapes, node, i, flat, shape)
     except TooMany:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pullback.explanations.nodes import counted, is_shadow, multilinear, outputs_of, split
+from pullback.explanations.nodes import counted, is_shadow, outputs_of, split
 from pullback.explanations.values import Facts, argument
 from pullback.families.elementwise_facets import compute_dtype
 from pullback.graph.node import Aval, Node
@@ -24,8 +24,6 @@ KINDS = (
 )  # fmt: skip
 NUDGE = 1e-6
 FEW = 64  # links of an op without independent entries that are nudged one by one
-# selections in which another argument may have been chosen; in the others a gate closed on this one
-GATES = frozenset({"relu", "clamp", "hardtanh", "threshold", "softshrink", "hardshrink", "nan_to_num"})
 
 
 # a draw jumps or stays as its parameters move; of a custom Function only what its backward returns is known
@@ -55,7 +53,7 @@ def of_links(node: Node, i: int, rows: Any, cols: Any, shapes: Facts) -> Any:
         return _elementwise(node, i, rows, shapes)
     if not getattr(op, "differentiable", True) or (is_shadow(node) and not _all_float(node, shapes)):
         return _all(rows, "Discrete")
-    if op.family == "structural" or multilinear(op):
+    if op.family == "structural" or op.multilinear:
         return _all(rows, "Annihilated")
     if getattr(op, "picks", False) or op.name in ("pick_winners", "place_winners"):
         return _all(rows, "Unselected")
@@ -73,7 +71,8 @@ def _all(rows: Any, kind: str) -> Any:
 def _selection(op: Any, i: int) -> str:
     if op.partials[i] is None:
         return "Discrete"
-    return "GateClosed" if op.name in GATES or (op.name.startswith("clamp") and i == 0) else "Unselected"
+    # with one argument there is no other to choose; a clamp's bounds close a gate on the first
+    return "GateClosed" if op.arity == 1 or (op.torch_name.startswith("clamp") and i == 0) else "Unselected"
 
 
 # ---------------------------------------------------------------------- independent entries

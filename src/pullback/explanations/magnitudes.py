@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pullback.explanations.links import local
-from pullback.explanations.nodes import FLOAT, arg_shape, avals_of, flat_of, multilinear, outputs_of
+from pullback.explanations.nodes import FLOAT, arg_shape, avals_of, flat_of, outputs_of
 from pullback.explanations.values import Facts
 from pullback.families.elementwise_facets import compute_dtype
 from pullback.families.op import unbroadcast
@@ -37,11 +37,11 @@ def pull_magnitudes(node: Node, m: Any, live: Sequence[bool], shapes: Facts) -> 
     with np.errstate(all="ignore"):
         if family in ("elementwise", "selection"):
             return _entrywise(node, m, live, shapes)
-        if multilinear(op):
+        if op.multilinear:
             return _with_absolute_arguments(node, m, live)
         if family == "structural" or (family == "reduction" and op.name not in SIGNED_SCANS):
             return _absolute_pull(node, m, live)
-        rule = MAGNITUDES.get(op.name)
+        rule = op.magnitude
         if rule is not None and node.count is None:
             return [rule(m, node.out, **node.params) if ok else None for ok in live]
         return _by_links(node, m, live, shapes)
@@ -146,34 +146,3 @@ def _by_links(node: Node, m: Any, live: Sequence[bool], shapes: Facts) -> Arrays
         np.add.at(r, cols, product)
         found.append(r.reshape(shape))
     return found
-
-
-def _others(m: Any, dim: int) -> Any:
-    """The sum of all other entries along `dim`: from both sides, since a difference would lose small ones."""
-    return _before(m, dim) + np.flip(_before(np.flip(m, dim), dim), dim)
-
-
-def _before(m: Any, dim: int) -> Any:
-    """The sum of the entries before each one along `dim`."""
-    total = np.zeros_like(m)
-    run, shifted = np.moveaxis(np.cumsum(m, axis=dim), dim, -1), np.moveaxis(total, dim, -1)
-    shifted[..., 1:] = run[..., :-1]
-    return total
-
-
-def _softmax_magnitude(m: Any, p: Any, dim: int, **_: Any) -> Any:
-    # |dp_k/dx_j| is p_k p_j off the diagonal and p_j (1 - p_j) on it
-    if not p.shape:
-        return np.zeros_like(m)
-    return p * ((1 - p) * m + _others(m * p, dim))
-
-
-def _log_softmax_magnitude(m: Any, out: Any, dim: int, **_: Any) -> Any:
-    # |d out_k/dx_j| is p_j off the diagonal and 1 - p_j on it
-    if not out.shape:
-        return np.zeros_like(m)
-    p = np.exp(out)
-    return (1 - p) * m + p * _others(m, dim)
-
-
-MAGNITUDES: dict[str, Any] = {"softmax": _softmax_magnitude, "log_softmax": _log_softmax_magnitude}

@@ -86,11 +86,3 @@ def flat_of(g: Any, outs: Sequence[Aval], node: Node) -> Any:
         for c, a in zip(parts, outs, strict=True)
     ]
     return np.concatenate(made) if made else np.zeros(0)
-
-
-def multilinear(op: Any) -> bool:
-    """Is every local derivative a product of entries of the other arguments?"""
-    return op.family == "contraction" or op.name in MULTILINEAR
-
-
-MULTILINEAR = frozenset({"linear", "convolution", "convolution_input", "convolution_weight"})

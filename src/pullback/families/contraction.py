@@ -32,6 +32,8 @@ _new = object.__new__
 class Contraction(Op):
     """A sum of products of two operands over the labels that the output lacks."""
 
+    multilinear = True
+
     def __init__(
         self,
         name: str,

@@ -114,6 +114,10 @@ class Op:
     # the pull of a node recorded on two plain numbers, where the family has a shorter way: (node, g) ->
     # cotangents
     pull_number: Rule | None = None
+    # is every local derivative a product of entries of the other arguments?
+    multilinear = False
+    # (m, out, **params) -> |local Jacobian|^T m, where the family gives it only by a list of links
+    magnitude: Rule | None = None
     # facets that families or entries set
     type: Any
     jvp: Any

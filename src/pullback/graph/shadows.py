@@ -98,6 +98,7 @@ class Unlisted:
     """Stands for a function without an entry in the op table: its result has no derivative anywhere."""
 
     family, differentiable, saves, zero = "unlisted", False, False, False
+    multilinear, magnitude = False, None
 
     def __init__(self, name: str) -> None:
         """PyTorch's name of the function."""

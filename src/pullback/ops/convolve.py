@@ -225,7 +225,7 @@ convolve = by_hand(
     jvp=_convolve_push,
     samples=_samples,
     backward="ConvolutionBackward0",
-    facets={"depend": _convolve_depend, "batch": _batch("convolution")},
+    facets={"depend": _convolve_depend, "batch": _batch("convolution"), "multilinear": True},
 )
 spread = by_hand(
     "convolution_input",
@@ -245,7 +245,7 @@ spread = by_hand(
         )
     ],
     backward="ConvolutionBackward0",
-    facets={"depend": _spread_depend, "batch": _batch("convolution_input")},
+    facets={"depend": _spread_depend, "batch": _batch("convolution_input"), "multilinear": True},
 )
 correlate = by_hand(
     "convolution_weight",
@@ -265,5 +265,5 @@ correlate = by_hand(
         )
     ],
     backward="ConvolutionWeightBackward0",
-    facets={"depend": _correlate_depend},
+    facets={"depend": _correlate_depend, "multilinear": True},
 )

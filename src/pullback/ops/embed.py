@@ -94,7 +94,7 @@ linear_op = by_hand(
     jvp=_push,
     samples=_linear_samples,
     backward="AddmmBackward0",
-    facets={"depend": _depend},
+    facets={"depend": _depend, "multilinear": True},
 )
 
 

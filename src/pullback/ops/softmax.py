@@ -75,13 +75,41 @@ def _depend(avals: Any, params: Any, _values: Any = None) -> Dependence:
     return Dependence([line_pairs(tuple(avals[0].shape), params["dim"])], frozenset({(0, 0)}))
 
 
+def _others(m: Any, dim: int) -> Any:
+    """The sum of all other entries along `dim`: from both sides, since a difference would lose small ones."""
+    return _before(m, dim) + np.flip(_before(np.flip(m, dim), dim), dim)
+
+
+def _before(m: Any, dim: int) -> Any:
+    """The sum of the entries before each one along `dim`."""
+    total = np.zeros_like(m)
+    run, shifted = np.moveaxis(np.cumsum(m, axis=dim), dim, -1), np.moveaxis(total, dim, -1)
+    shifted[..., 1:] = run[..., :-1]
+    return total
+
+
+def _softmax_magnitude(m: Any, p: Any, dim: int, **_: Any) -> Any:
+    # |dp_k/dx_j| is p_k p_j off the diagonal and p_j (1 - p_j) on it
+    if not p.shape:
+        return np.zeros_like(m)
+    return p * ((1 - p) * m + _others(m * p, dim))
+
+
+def _log_softmax_magnitude(m: Any, out: Any, dim: int, **_: Any) -> Any:
+    # |d out_k/dx_j| is p_j off the diagonal and 1 - p_j on it
+    if not out.shape:
+        return np.zeros_like(m)
+    p = np.exp(out)
+    return (1 - p) * m + p * _others(m, dim)
+
+
 softmax_op = by_hand(
     "softmax",
     lambda x, *, dim: np.asarray(_softmax(np.asarray(x), dim=dim)),
     vjp=[lambda g, out, _x, *, dim: (g - sum_over(g * out, dim)) * out],
     jvp=lambda tangents, out, _x, *, dim: (tangents[0] - sum_over(tangents[0] * out, dim)) * out,
     samples=_samples,
-    facets={"depend": _depend, "lower": _softmax},
+    facets={"depend": _depend, "lower": _softmax, "magnitude": _softmax_magnitude},
 )
 log_softmax_op = by_hand(
     "log_softmax",
@@ -89,7 +117,7 @@ log_softmax_op = by_hand(
     vjp=[lambda g, out, _x, *, dim: g - special.exp(out) * sum_over(g, dim)],
     jvp=lambda tangents, out, _x, *, dim: tangents[0] - sum_over(special.exp(out) * tangents[0], dim),
     samples=_samples,
-    facets={"depend": _depend, "lower": _log_softmax},
+    facets={"depend": _depend, "lower": _log_softmax, "magnitude": _log_softmax_magnitude},
 )
 
 
